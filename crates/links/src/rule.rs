@@ -1,0 +1,94 @@
+use serde::{Deserialize, Serialize};
+use tollgate_clock::UnixMillis;
+
+/// The most rules one link may have: they are tried in order on every redirect.
+pub const MAX_RULES: usize = 64;
+
+/// Another target for the visitors that meet every condition. The first rule that fits wins; no
+/// conditions fit everybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// All must hold.
+    #[serde(rename = "if")]
+    pub conditions: Vec<Condition>,
+    /// Where these visitors go, in the normal form of a target URL.
+    #[serde(rename = "url")]
+    pub target: String,
+}
+
+/// One condition of a [`Rule`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Condition {
+    /// The visitor's kind of device.
+    Device {
+        /// Wanted device.
+        is: Device,
+    },
+    /// The visitor's operating system.
+    Os {
+        /// Wanted system.
+        is: Os,
+    },
+    /// The visitor prefers this language (RFC 4647 basic filtering: `pt` fits `pt-BR`).
+    Language {
+        /// A BCP 47 range such as `pt` or `pt-BR`.
+        is: String,
+    },
+    /// A parameter of the request's query.
+    Query {
+        /// The parameter's name.
+        name: String,
+        /// Its value; any value if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+    },
+    /// Between two moments; either side may be open.
+    Date {
+        /// Not before this moment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<UnixMillis>,
+        /// Before this moment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<UnixMillis>,
+    },
+    /// A share of the visitors, sticky: a visitor's hash decides, so the same visitor always gets
+    /// the same answer. Shares of consecutive rules are taken from what the earlier ones left.
+    Percent {
+        /// 1 to 100.
+        share: u8,
+    },
+}
+
+/// Kinds of device a rule can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// Phones.
+    Mobile,
+    /// Tablets.
+    Tablet,
+    /// Everything with a large screen and no better name.
+    Desktop,
+    /// Crawlers and scripts that say so.
+    Bot,
+}
+
+/// Operating systems a rule can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Os {
+    /// Android.
+    Android,
+    /// iOS and iPadOS.
+    Ios,
+    /// Windows.
+    Windows,
+    /// macOS.
+    Macos,
+    /// Desktop Linux.
+    Linux,
+    /// ChromeOS.
+    Chromeos,
+}

@@ -1,0 +1,1 @@
+//! Opening SQLite files the way every embedded store here wants them.
