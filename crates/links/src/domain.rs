@@ -60,8 +60,14 @@ mod tests {
 
     #[test]
     fn names_are_folded_and_idn_becomes_ascii() {
-        assert_eq!(Domain::parse("Go.Example.COM.").unwrap().as_str(), "go.example.com");
-        assert_eq!(Domain::parse("bücher.example").unwrap().as_str(), "xn--bcher-kva.example");
+        assert_eq!(
+            Domain::parse("Go.Example.COM.").unwrap().as_str(),
+            "go.example.com"
+        );
+        assert_eq!(
+            Domain::parse("bücher.example").unwrap().as_str(),
+            "xn--bcher-kva.example"
+        );
         for bad in ["", "http://a.example", "a.example/x", "a example", "a:80"] {
             assert!(Domain::parse(bad).is_err(), "{bad:?}");
         }

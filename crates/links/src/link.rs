@@ -117,7 +117,10 @@ impl Link {
         let spec = &self.spec;
         if spec.expires_at.is_some_and(|at| at <= now) {
             LinkState::Expired
-        } else if spec.max_clicks.is_some_and(|max| self.clicks_used >= max.get()) {
+        } else if spec
+            .max_clicks
+            .is_some_and(|max| self.clicks_used >= max.get())
+        {
             LinkState::UsedUp
         } else if spec.starts_at.is_some_and(|at| at > now) {
             LinkState::Pending
@@ -174,7 +177,9 @@ impl TryFrom<u16> for RedirectKind {
             302 => Ok(Self::Found),
             307 => Ok(Self::Temporary),
             308 => Ok(Self::Permanent),
-            other => Err(format!("redirect is one of 301, 302, 307 and 308, not {other}")),
+            other => Err(format!(
+                "redirect is one of 301, 302, 307 and 308, not {other}"
+            )),
         }
     }
 }

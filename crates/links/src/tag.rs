@@ -38,7 +38,10 @@ impl Tag {
         if tag.chars().count() > MAX_TAG_CHARS {
             return Err(TagError::TooLong);
         }
-        if let Some(bad) = tag.chars().find(|c| c.is_control() || matches!(c, ',' | '|')) {
+        if let Some(bad) = tag
+            .chars()
+            .find(|c| c.is_control() || matches!(c, ',' | '|'))
+        {
             return Err(TagError::Forbidden(bad));
         }
         Ok(Self(tag.into()))

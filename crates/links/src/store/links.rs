@@ -36,8 +36,9 @@ pub trait LinkStore: Send + Sync + 'static {
     /// granted, however many run at once.
     async fn take_click(&self, key: &LinkKey) -> Result<ClickGrant, StoreError>;
 
-    /// Deletes at most `limit` links that expired before `before`, with their entries in the
-    /// history, and forgets idempotency tokens older than `tokens_before`.
+    /// Deletes at most `limit` links that expired before `before`, the longest expired first, with
+    /// all entries under their names in the history, and forgets at most `limit` idempotency tokens
+    /// older than `tokens_before`.
     async fn sweep(
         &self,
         before: UnixMillis,
@@ -52,9 +53,13 @@ pub trait LinkStore: Send + Sync + 'static {
 /// Tells of links that were edited or deleted by anyone, in any process.
 #[async_trait]
 pub trait ChangeFeed: Send + Sync + 'static {
-    /// What changed after `after`; from now on, if `None`.
+    /// What changed after `after`; nothing yet but the position from now on, if `None`. New links
+    /// are no changes; edited, deleted and swept ones are.
     async fn changes(&self, after: Option<ChangeSeq>) -> Result<Changes, StoreError>;
 }
+
+/// The most keys one call of [`ChangeFeed::changes`] answers.
+pub const FEED_BATCH: usize = 1_000;
 
 /// A position in the feed of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +68,7 @@ pub struct ChangeSeq(pub u64);
 /// What changed since a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// The links, oldest change first.
+    /// The links, oldest change first, at most [`FEED_BATCH`]; those of one link may repeat.
     pub keys: Vec<LinkKey>,
     /// Ask with this next.
     pub upto: ChangeSeq,
@@ -76,7 +81,8 @@ pub struct Changes {
 pub struct Insert {
     /// The link as it shall be; `version` 1, `clicks_used` as given (imports carry it over).
     pub link: Link,
-    /// If a live link of the same domain with an equal spec exists, answer it instead.
+    /// If a link of the same domain with an equal spec exists that is neither expired nor used up
+    /// by the store's clock, answer it instead (the oldest, if there are several).
     pub reuse: bool,
     /// Remembered with the link, in the same commit.
     pub idempotency: Option<IdempotencyToken>,

@@ -2,15 +2,24 @@
 //! [`ChangeFeed`] so that caches elsewhere learn of edits, [`LeaseStore`] for what the code
 //! strategies share between instances. One conformance suite runs against every store.
 
+mod cursor;
+mod history;
 mod lease;
 mod links;
+#[cfg(feature = "testing")]
+mod memory;
+mod search;
 
+pub use history::changes;
 pub use lease::{Block, LeaseStore, PoolCode, WorkerLease};
 pub use links::{
     ChangeFeed, ChangeSeq, Changes, ClickGrant, Cursor, Delete, Deleted, Edit, EditAction,
-    IdempotencyToken, Insert, Inserted, LinkStore, ListOrder, ListQuery, Page, Swept, Update,
-    Updated,
+    FEED_BATCH, IdempotencyToken, Insert, Inserted, LinkStore, ListOrder, ListQuery, Page, Swept,
+    Update, Updated,
 };
+#[cfg(feature = "testing")]
+pub use memory::MemoryStore;
+pub use search::{DEFAULT_PAGE_LINKS, MAX_PAGE_LINKS};
 
 /// What can go wrong in any store. The text is for the log and the operator.
 #[derive(Debug, thiserror::Error)]
@@ -28,13 +37,20 @@ pub enum StoreError {
     #[error("the store is damaged: {0}")]
     Corrupt(String),
     /// The schema was written by a newer version of this program.
-    #[error("the store's schema is version {found}, this program knows {known}: upgrade tollgate")]
+    #[error(
+        "the schema of {place} is version {found}, this program knows {known}: upgrade tollgate"
+    )]
     NewerSchema {
+        /// The file or database.
+        place: String,
         /// Version found in the store.
         found: u32,
         /// Newest version this program knows.
         known: u32,
     },
+    /// A cursor that no listing in this order gave out; the caller's mistake, not the store's.
+    #[error("the cursor does not belong to this listing: begin again without it")]
+    BadCursor,
     /// Anything else, which is a defect.
     #[error("unexpected store error: {0}")]
     Unexpected(String),

@@ -1,0 +1,71 @@
+//! What a listing's filters mean, the same in every store: indexes may narrow the choice, this
+//! decides.
+
+use unicode_normalization::UnicodeNormalization;
+
+use super::ListQuery;
+use crate::{Link, LinkSpec};
+
+/// Links on a page when the caller names no number.
+pub const DEFAULT_PAGE_LINKS: usize = 100;
+/// The most links on a page.
+pub const MAX_PAGE_LINKS: usize = 1_000;
+
+impl ListQuery {
+    /// How many links a page of this listing holds.
+    #[must_use]
+    pub fn page_links(&self) -> usize {
+        self.limit
+            .map_or(DEFAULT_PAGE_LINKS, |limit| limit.get().min(MAX_PAGE_LINKS))
+    }
+
+    /// Whether a link passes the filters; the cursor is not looked at.
+    #[must_use]
+    pub fn matches(&self, link: &Link) -> bool {
+        self.domain
+            .as_ref()
+            .is_none_or(|domain| *domain == link.key.domain)
+            && self
+                .tag
+                .as_ref()
+                .is_none_or(|tag| link.spec.tags.contains(tag))
+            && self.prefix.as_deref().is_none_or(|prefix| {
+                let prefix = fold(prefix);
+                search_terms(link)
+                    .iter()
+                    .any(|term| term.starts_with(&prefix))
+            })
+    }
+}
+
+/// What a prefix is searched in: code, target without scheme and `www.`, and title; folded.
+pub(super) fn search_terms(link: &Link) -> Vec<String> {
+    let LinkSpec { target, title, .. } = &link.spec;
+    let target = target.as_str();
+    let bare = target.split_once("://").map_or(target, |(_, rest)| rest);
+    let bare = bare.strip_prefix("www.").unwrap_or(bare);
+    let mut terms = vec![fold(link.key.code.as_str()), fold(bare)];
+    terms.extend(title.as_deref().map(fold));
+    terms
+}
+
+/// NFC and lower case, character by character. `str::to_lowercase` looks at the neighbours (a
+/// final sigma), so that a prefix would not fold as the beginning of the whole does.
+pub(super) fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.nfc().flat_map(char::to_lowercase).nfc().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folding_keeps_prefixes_of_words_with_a_final_sigma() {
+        assert!(fold("ΟΔΟΣΗΜΑΝΣΗ").starts_with(&fold("ΟΔΟΣ")));
+        assert_eq!(fold("Ａ\u{308}x"), fold("ａ\u{308}X"));
+        assert_eq!(fold("E\u{301}TE"), "éte");
+    }
+}
