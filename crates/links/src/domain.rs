@@ -3,7 +3,10 @@ use std::sync::Arc;
 
 /// The host a link lives on. The empty domain is the default one, that of `links.base_url`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Domain(Arc<str>);
+pub struct Domain(
+    // No allocation and no shared counter for the default domain: every redirect makes one.
+    Option<Arc<str>>,
+);
 
 /// A text that is no host name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -13,8 +16,8 @@ pub struct DomainError(String);
 impl Domain {
     /// The default domain.
     #[must_use]
-    pub fn default_domain() -> Self {
-        Self(Arc::from(""))
+    pub const fn default_domain() -> Self {
+        Self(None)
     }
 
     /// Parses a host name: IDN is turned into its ASCII form, case is folded.
@@ -24,7 +27,7 @@ impl Domain {
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         let refuse = || DomainError(text.chars().take(128).collect());
         match url::Host::parse(text.trim_end_matches('.')) {
-            Ok(host) => Ok(Self(Arc::from(host.to_string()))),
+            Ok(host) => Ok(Self::from_stored(&host.to_string())),
             Err(_) => Err(refuse()),
         }
     }
@@ -32,25 +35,25 @@ impl Domain {
     /// From text a store wrote, which was valid when it was written.
     #[must_use]
     pub fn from_stored(text: &str) -> Self {
-        Self(Arc::from(text))
+        Self((!text.is_empty()).then(|| Arc::from(text)))
     }
 
     /// The host name; empty for the default domain.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 
     /// Whether this is the default domain.
     #[must_use]
     pub fn is_default(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 }
 
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -4,17 +4,39 @@
 //! Nothing here knows HTTP or the command line. Text from outside becomes [`Code`], [`Domain`],
 //! [`TargetUrl`] and [`LinkSpec`] once, at the edge of this crate; past it they are always valid.
 
+pub mod cache;
 mod code;
 mod domain;
+mod domains;
+mod draft;
+mod error;
+mod filter;
 mod link;
+mod password;
 mod rule;
+mod service;
+mod spec;
 pub mod store;
+pub mod strategy;
 mod tag;
 mod target;
+mod view;
+mod visitor;
 
-pub use code::{Code, CodeError, CodeRules};
+pub use cache::{CacheOptions, CacheStats, LinkCache, Lookup, Tier};
+pub use code::{Code, CodeError, CodeRules, MAX_CODE_CHARS};
 pub use domain::{Domain, DomainError};
+pub use domains::{Domains, DomainsError};
+pub use draft::{FieldError, LinkDraft, LinkPatch};
+pub use error::LinkError;
+pub use filter::{CodeFilter, Refusal};
 pub use link::{Link, LinkKey, LinkSpec, LinkState, Origin, PasswordHash, RedirectKind};
-pub use rule::{Condition, Device, Os, Rule};
+pub use password::{PasswordError, PasswordHasher};
+pub use rule::{Condition, Device, MAX_RULES, Os, Rule};
+pub use service::{CreatedLink, LinkService, NewLink, ServiceParts, SweepReport};
+pub use spec::SpecRules;
+pub use strategy::{Strategies, StrategyError, StrategyKind, StrategyOptions};
 pub use tag::{Tag, TagError};
-pub use target::{TargetError, TargetRules, TargetUrl};
+pub use target::{MAX_TARGET_BYTES, TargetError, TargetRules, TargetUrl};
+pub use view::LinkView;
+pub use visitor::Visitor;

@@ -62,7 +62,9 @@ pub struct LinkSpec {
 }
 
 /// What a link is good for at a given moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum LinkState {
     /// `starts_at` is still to come.
     Pending,
@@ -90,6 +92,7 @@ pub enum RedirectKind {
 
 /// Where a link's code came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// Chosen by the user.

@@ -7,6 +7,7 @@ pub const MAX_RULES: usize = 64;
 /// Another target for the visitors that meet every condition. The first rule that fits wins; no
 /// conditions fit everybody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// All must hold.
@@ -19,6 +20,7 @@ pub struct Rule {
 
 /// One condition of a [`Rule`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Condition {
     /// The visitor's kind of device.
@@ -48,9 +50,11 @@ pub enum Condition {
     Date {
         /// Not before this moment.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
         from: Option<UnixMillis>,
         /// Before this moment.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
         until: Option<UnixMillis>,
     },
     /// A share of the visitors, sticky: a visitor's hash decides, so the same visitor always gets
@@ -63,6 +67,7 @@ pub enum Condition {
 
 /// Kinds of device a rule can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
     /// Phones.
@@ -77,6 +82,7 @@ pub enum Device {
 
 /// Operating systems a rule can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Os {
     /// Android.
