@@ -1,1 +1,23 @@
-//! The configuration: file, environment and flags.
+//! The configuration: one TOML file, every key also an environment variable and the common ones a
+//! flag. Precedence: flag, environment, file, default.
+//!
+//! A [`Config`] is always complete and valid; [`Config::load`] tells everything that is wrong at
+//! once, each with its place. The sections' fields, their defaults, the reference and the
+//! commented default file all come from one declaration in `sections.rs`.
+
+mod error;
+mod form;
+mod key;
+mod load;
+mod reference;
+mod sections;
+mod source;
+mod value;
+
+pub use error::{ConfigError, Place, Problem};
+pub use key::{ENV_PREFIX, Key, keys};
+pub use load::{Config, Sources};
+pub use reference::{default_file, reference};
+pub use sections::{
+    Access, Admin, Edge, Hash, Links, Log, LogFormat, MemoryCache, Redirect, Root, Strategy, Sweep,
+};

@@ -1,0 +1,387 @@
+//! The forms values take: how each is read, and what to tell somebody who wrote it wrong.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use ipnet::IpNet;
+use url::Url;
+
+use crate::sections::{Hash, LogFormat, Redirect, Root, Strategy};
+use crate::value::{Kind, Value};
+
+/// How a value of type `T` is written.
+pub(crate) struct Form<T> {
+    /// The TOML kind.
+    pub(crate) kind: Kind,
+    /// Completes "expected …" and heads the reference.
+    pub(crate) expects: &'static str,
+    /// `Err` with an empty text means "not of this form"; another text tells more.
+    pub(crate) read: fn(&Value) -> Result<T, String>,
+}
+
+/// Not of the form; the message is made of the form's `expects`.
+fn wrong<T>() -> Result<T, String> {
+    Err(String::new())
+}
+
+fn parsed<T>(value: &Value, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+    value.text().and_then(parse).map_or_else(wrong, Ok)
+}
+
+fn texts<T>(value: &Value, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    let Value::List(items) = value else {
+        return wrong();
+    };
+    items
+        .iter()
+        .map(|item| item.text().map_or_else(wrong, &parse))
+        .collect()
+}
+
+/// A whole number between two bounds, both included.
+fn between(value: &Value, least: u64, most: u64) -> Result<u64, String> {
+    match value {
+        Value::Integer(n) => u64::try_from(*n)
+            .ok()
+            .filter(|n| (least..=most).contains(n))
+            .map_or_else(wrong, Ok),
+        _ => wrong(),
+    }
+}
+
+pub(crate) const ADDRESS: Form<SocketAddr> = Form {
+    kind: Kind::Text,
+    expects: "an address with a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+    read: |value| parsed(value, |text| text.parse().ok()),
+};
+
+pub(crate) const DURATION: Form<Duration> = Form {
+    kind: Kind::Text,
+    expects: "a duration with its unit, such as \"500ms\", \"30s\", \"1h 30m\" or \"90d\"",
+    read: duration,
+};
+
+/// A duration that paces a loop, so it cannot be zero.
+pub(crate) const PERIOD: Form<Duration> = Form {
+    kind: Kind::Text,
+    expects: "a duration above zero with its unit, such as \"500ms\", \"30s\" or \"1h\"",
+    read: |value| {
+        duration(value).and_then(|d| {
+            if d.is_zero() {
+                Err("it cannot be zero".to_owned())
+            } else {
+                Ok(d)
+            }
+        })
+    },
+};
+
+/// A century: sums with the time now never leave the calendar.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+fn duration(value: &Value) -> Result<Duration, String> {
+    let duration = parsed(value, |text| match text {
+        "0" => Some(Duration::ZERO),
+        _ => humantime::parse_duration(text).ok(),
+    })?;
+    if duration > LONGEST {
+        return Err("at most 100 years".to_owned());
+    }
+    Ok(duration)
+}
+
+/// A terabyte: more memory than any of these bounds is meant for.
+const LARGEST: u64 = 1 << 40;
+
+pub(crate) const SIZE: Form<u64> = Form {
+    kind: Kind::Text,
+    expects: "a size from 1 byte to 1 TiB, such as \"64KiB\" or \"1GB\"",
+    read: |value| size(value, 1, LARGEST),
+};
+
+/// hyper's buffer cannot be smaller than 8 KiB.
+pub(crate) const HEADER_SIZE: Form<u64> = Form {
+    kind: Kind::Text,
+    expects: "a size from 8KiB to 1MiB",
+    read: |value| size(value, 8 << 10, 1 << 20),
+};
+
+fn size(value: &Value, least: u64, most: u64) -> Result<u64, String> {
+    let bytes = match value {
+        Value::Integer(n) => u64::try_from(*n).ok(),
+        _ => value
+            .text()
+            .and_then(|text| Some(text.parse::<ByteSize>().ok()?.as_u64())),
+    };
+    bytes
+        .filter(|n| (least..=most).contains(n))
+        .map_or_else(wrong, Ok)
+}
+
+pub(crate) const SWITCH: Form<bool> = Form {
+    kind: Kind::Switch,
+    expects: "true or false",
+    read: |value| match value {
+        Value::Switch(on) => Ok(*on),
+        _ => wrong(),
+    },
+};
+
+pub(crate) const COUNT: Form<u64> = Form {
+    kind: Kind::Integer,
+    expects: "a whole number from 0 to 1000000000",
+    read: |value| between(value, 0, 1_000_000_000),
+};
+
+pub(crate) const POSITIVE: Form<u64> = Form {
+    kind: Kind::Integer,
+    expects: "a whole number from 1 to 1000000000",
+    read: |value| between(value, 1, 1_000_000_000),
+};
+
+pub(crate) const THREADS: Form<usize> = Form {
+    kind: Kind::Integer,
+    expects: "a whole number from 0 to 1024; 0 takes one for each core",
+    read: |value| between(value, 0, 1024).map(|n| usize::try_from(n).unwrap_or_default()),
+};
+
+pub(crate) const CODE_LENGTH: Form<usize> = Form {
+    kind: Kind::Integer,
+    expects: "a whole number from 4 to 10",
+    read: |value| between(value, 4, 10).map(|n| usize::try_from(n).unwrap_or_default()),
+};
+
+pub(crate) const BATCH: Form<usize> = Form {
+    kind: Kind::Integer,
+    expects: "a whole number from 1 to 100000",
+    read: |value| between(value, 1, 100_000).map(|n| usize::try_from(n).unwrap_or_default()),
+};
+
+pub(crate) const BETA: Form<f64> = Form {
+    kind: Kind::Number,
+    expects: "a number from 0 to 100",
+    read: |value| {
+        let beta = match value {
+            Value::Number(n) => *n,
+            // Every integer in the range is exact in a float.
+            Value::Integer(n) => i32::try_from(*n).map_or(f64::NAN, f64::from),
+            _ => f64::NAN,
+        };
+        if (0.0..=100.0).contains(&beta) {
+            Ok(beta)
+        } else {
+            wrong()
+        }
+    },
+};
+
+pub(crate) const WORDS: Form<Vec<String>> = Form {
+    kind: Kind::List,
+    expects: "an array of strings",
+    read: |value| texts(value, |text| Ok(text.to_owned())),
+};
+
+pub(crate) const SCHEMES: Form<Vec<String>> = Form {
+    kind: Kind::List,
+    expects: "an array of at least one URL scheme, such as [\"http\", \"https\"]",
+    read: |value| {
+        let schemes = texts(value, |text| {
+            let scheme = text.to_ascii_lowercase();
+            let well_formed = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+                && scheme
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+            if !well_formed {
+                return Err(format!("{text:?} is no URL scheme"));
+            }
+            // A browser runs these in its own context: a redirect must never lead there.
+            if matches!(scheme.as_str(), "javascript" | "data" | "vbscript" | "file") {
+                return Err(format!("the scheme {text:?} is never allowed"));
+            }
+            Ok(scheme)
+        })?;
+        if schemes.is_empty() {
+            return wrong();
+        }
+        Ok(schemes)
+    },
+};
+
+pub(crate) const NETWORKS: Form<Vec<IpNet>> = Form {
+    kind: Kind::List,
+    expects: "an array of networks or addresses, such as [\"10.0.0.0/8\", \"::1\"]",
+    read: |value| {
+        texts(value, |text| {
+            text.parse::<IpNet>()
+                .ok()
+                .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+                .ok_or_else(|| format!("{text:?} is no network or address"))
+        })
+    },
+};
+
+pub(crate) const STRATEGY: Form<Strategy> = Form {
+    kind: Kind::Text,
+    expects: "\"counter\", \"hash\", \"snowflake\", \"pool\" or \"random\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "counter" => Some(Strategy::Counter),
+            "hash" => Some(Strategy::Hash),
+            "snowflake" => Some(Strategy::Snowflake),
+            "pool" => Some(Strategy::Pool),
+            "random" => Some(Strategy::Random),
+            _ => None,
+        })
+    },
+};
+
+pub(crate) const HASH: Form<Hash> = Form {
+    kind: Kind::Text,
+    expects: "\"xxh3\" or \"sha256\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "xxh3" => Some(Hash::Xxh3),
+            "sha256" => Some(Hash::Sha256),
+            _ => None,
+        })
+    },
+};
+
+pub(crate) const REDIRECT: Form<Redirect> = Form {
+    kind: Kind::Integer,
+    expects: "301, 302, 307 or 308",
+    read: |value| match value {
+        Value::Integer(301) => Ok(Redirect::MovedPermanently),
+        Value::Integer(302) => Ok(Redirect::Found),
+        Value::Integer(307) => Ok(Redirect::Temporary),
+        Value::Integer(308) => Ok(Redirect::Permanent),
+        _ => wrong(),
+    },
+};
+
+pub(crate) const LOG_FORMAT: Form<LogFormat> = Form {
+    kind: Kind::Text,
+    expects: "\"text\" or \"json\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        })
+    },
+};
+
+const BASE_URL_TEXT: &str = "a base URL without a path, such as \"https://go.example.com\"";
+
+pub(crate) const BASE_URL: Form<Option<String>> = Form {
+    kind: Kind::Text,
+    expects: "a base URL without a path, such as \"https://go.example.com\", or \"\"",
+    read: |value| match value.text() {
+        Some("") => Ok(None),
+        Some(text) => base_url(text).map(Some),
+        None => wrong(),
+    },
+};
+
+pub(crate) const BASE_URLS: Form<Vec<String>> = Form {
+    kind: Kind::List,
+    expects: "an array of base URLs without a path, such as [\"https://go.example.com\"]",
+    read: |value| texts(value, base_url),
+};
+
+fn base_url(text: &str) -> Result<String, String> {
+    let plain = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    };
+    match Url::parse(text) {
+        Ok(url) if plain(&url) => Ok(text.to_owned()),
+        _ => Err(format!("{text:?} is not {BASE_URL_TEXT}")),
+    }
+}
+
+pub(crate) const ROOT: Form<Root> = Form {
+    kind: Kind::Text,
+    expects: "\"landing\" or an http(s) URL to redirect to",
+    read: |value| {
+        parsed(value, |text| match text {
+            "landing" => Some(Root::Landing),
+            _ => Url::parse(text)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https"))
+                .map(|url| Root::Redirect(url.to_string())),
+        })
+    },
+};
+
+/// A file that may be left out by an empty text.
+pub(crate) const OPTIONAL_FILE: Form<Option<PathBuf>> = Form {
+    kind: Kind::Text,
+    expects: "the path of a file, or \"\"",
+    read: |value| parsed(value, |text| Some((!text.is_empty()).then(|| text.into()))),
+};
+
+/// `sqlite:` and a path. Empty: in the data directory.
+pub(crate) const STORE: Form<Option<PathBuf>> = Form {
+    kind: Kind::Text,
+    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\"",
+    read: |value| {
+        let text = value.text().map_or_else(wrong, Ok)?;
+        match text.split_once(':') {
+            None if text.is_empty() => Ok(None),
+            Some(("sqlite", path)) if !path.is_empty() => {
+                // Both common spellings of an absolute path lead to the same file.
+                Ok(Some(path.strip_prefix("//").unwrap_or(path).into()))
+            }
+            Some((engine, _)) if engine != "sqlite" => Err(format!(
+                "the engine {engine:?} is not supported by this build: use \"sqlite:\" and a path"
+            )),
+            _ => wrong(),
+        }
+    },
+};
+
+/// The place of the shared cache tier, which this build has none for.
+pub(crate) const NO_ENGINE: Form<()> = Form {
+    kind: Kind::Text,
+    expects: "\"\"",
+    read: |value| match value.text() {
+        Some("") => Ok(()),
+        Some(_) => Err(
+            "a shared cache is not supported by this build: leave it empty, the cache in memory \
+             is always on"
+                .to_owned(),
+        ),
+        None => wrong(),
+    },
+};
+
+/// Filter directives of the log, checked by who sets the log up.
+pub(crate) const LOG_LEVEL: Form<String> = Form {
+    kind: Kind::Text,
+    expects: "a level (error, warn, info, debug, trace), or levels by module such as \
+              \"info,tollgate_links=debug\"",
+    read: |value| {
+        parsed(value, |text| {
+            let known = |level: &str| {
+                ["off", "error", "warn", "info", "debug", "trace"]
+                    .contains(&level.to_ascii_lowercase().as_str())
+            };
+            let valid = !text.is_empty()
+                && text.split(',').all(|part| {
+                    let part = part.trim();
+                    match part.split_once('=') {
+                        Some((module, level)) => !module.is_empty() && known(level),
+                        None => known(part),
+                    }
+                });
+            valid.then(|| text.to_owned())
+        })
+    },
+};

@@ -1,0 +1,187 @@
+//! From file, environment and flags to a valid [`Config`].
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::error::{ConfigError, Place, Problem};
+use crate::key::Section;
+use crate::sections::{Access, Admin, Edge, Links, Log, MemoryCache, Sweep};
+use crate::source::Given;
+
+/// A complete and valid configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[links]`
+    pub links: Links,
+    /// `[links.memory_cache]`
+    pub memory_cache: MemoryCache,
+    /// `[links.sweep]`
+    pub sweep: Sweep,
+    /// `[access]`
+    pub access: Access,
+    /// `[edge]`
+    pub edge: Edge,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// Where to read a configuration from. What comes later wins.
+#[derive(Debug, Default)]
+pub struct Sources<'a> {
+    /// The file, if there is one.
+    pub file: Option<&'a Path>,
+    /// The environment; variables that are none of ours are left alone.
+    pub environment: Vec<(String, String)>,
+    /// Key, name of the flag and its value.
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Config {
+    pub(crate) const SECTIONS: &'static [Section] = &[
+        Links::SECTION,
+        MemoryCache::SECTION,
+        Sweep::SECTION,
+        Access::SECTION,
+        Edge::SECTION,
+        Admin::SECTION,
+        Log::SECTION,
+    ];
+
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place.
+    pub fn load(sources: &Sources<'_>) -> Result<Self, ConfigError> {
+        let text = match sources.file {
+            Some(file) => Some((file, read(file)?)),
+            None => None,
+        };
+        let mut given = Given::default();
+        if let Some((file, text)) = &text {
+            given.add_file(file, text);
+        }
+        given.add_environment(sources.environment.iter().cloned());
+        for (key, flag, value) in &sources.flags {
+            given.add_flag(key, flag, value);
+        }
+        Self::read(given)
+    }
+
+    fn read(mut given: Given) -> Result<Self, ConfigError> {
+        let mut reader = given.reader();
+        // All sections are read before any is missed, so that every problem is told.
+        let links = Links::read(&mut reader);
+        let memory_cache = MemoryCache::read(&mut reader);
+        let sweep = Sweep::read(&mut reader);
+        let access = Access::read(&mut reader);
+        let edge = Edge::read(&mut reader);
+        let admin = Admin::read(&mut reader);
+        let log = Log::read(&mut reader);
+        if let Some(links) = &links {
+            check_hosts(links, &mut given);
+        }
+        if let Some(edge) = &edge {
+            check_tls(edge, &mut given);
+        }
+        let config = (|| {
+            Some(Self {
+                links: links?,
+                memory_cache: memory_cache?,
+                sweep: sweep?,
+                access: access?,
+                edge: edge?,
+                admin: admin?,
+                log: log?,
+            })
+        })();
+        match config {
+            Some(config) if given.problems.is_empty() => Ok(config),
+            _ => {
+                given.problems.sort_by(|a, b| a.place.cmp(&b.place));
+                Err(ConfigError(given.problems))
+            }
+        }
+    }
+
+    /// Where the links are kept.
+    #[must_use]
+    pub fn links_file(&self, data_dir: &Path) -> PathBuf {
+        file_or(self.links.store.as_deref(), data_dir, "links.db")
+    }
+
+    /// Where the API keys are kept.
+    #[must_use]
+    pub fn keys_file(&self, data_dir: &Path) -> PathBuf {
+        file_or(self.access.store.as_deref(), data_dir, "keys.db")
+    }
+}
+
+fn file_or(file: Option<&Path>, data_dir: &Path, name: &str) -> PathBuf {
+    file.map_or_else(|| data_dir.join(name), Path::to_owned)
+}
+
+/// Bounds what a wrong path (a device, a database) can make us read.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+fn read(file: &Path) -> Result<String, ConfigError> {
+    let refuse = |message: String| {
+        ConfigError(vec![Problem {
+            place: Place::File(file.to_owned()),
+            key: String::new(),
+            message,
+        }])
+    };
+    let unreadable = |error: std::io::Error| refuse(format!("cannot be read: {error}"));
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(
+        &mut std::io::Read::take(opened, MAX_FILE_BYTES + 1),
+        &mut bytes,
+    )
+    .map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(refuse(format!(
+            "longer than {MAX_FILE_BYTES} bytes: this is no configuration"
+        )));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        refuse(format!(
+            "not UTF-8 at byte {}",
+            error.utf8_error().valid_up_to()
+        ))
+    })
+}
+
+/// A host names one domain, so no two base URLs may share one.
+fn check_hosts(links: &Links, given: &mut Given) {
+    let mut seen = HashSet::new();
+    let hosts = links.base_url.iter().chain(&links.domains);
+    for host in hosts.filter_map(|base| Url::parse(base).ok()?.host_str().map(str::to_owned)) {
+        if !seen.insert(host.clone()) {
+            let place = given.place("links.domains");
+            given.problem(
+                place,
+                "links.domains",
+                format!("the host {host:?} is given twice"),
+            );
+        }
+    }
+}
+
+fn check_tls(edge: &Edge, given: &mut Given) {
+    let (present, missing) = match (&edge.tls_cert, &edge.tls_key) {
+        (Some(_), None) => ("edge.tls_cert", "edge.tls_key"),
+        (None, Some(_)) => ("edge.tls_key", "edge.tls_cert"),
+        _ => return,
+    };
+    let place = given.place(present);
+    given.problem(
+        place,
+        present,
+        format!("TLS needs both files: set {missing} as well"),
+    );
+}

@@ -1,0 +1,250 @@
+//! Every section with its keys: fields, defaults, forms and documentation in one declaration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::form;
+use crate::key::{Key, Section};
+use crate::source::Reader;
+
+/// How codes are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// A leased counter block and a keyed bijection.
+    Counter,
+    /// A hash of the target.
+    Hash,
+    /// Time, worker and sequence.
+    Snowflake,
+    /// Made ahead, popped when needed.
+    Pool,
+    /// The operating system's randomness.
+    Random,
+}
+
+/// The hash behind the strategy `hash`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hash {
+    /// XXH3, 64 bits.
+    Xxh3,
+    /// SHA-256.
+    Sha256,
+}
+
+/// The redirect of links that choose none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirect {
+    /// 301.
+    MovedPermanently,
+    /// 302.
+    Found,
+    /// 307.
+    Temporary,
+    /// 308.
+    Permanent,
+}
+
+/// What the edge answers at `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// A plain page.
+    Landing,
+    /// A redirect to this http(s) URL.
+    Redirect(String),
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Declares a section: its struct, what is known of its keys, and how it is read.
+macro_rules! section {
+    (
+        $(#[doc = $section_doc:literal])*
+        $type:ident in $section:literal {
+            $(
+                $(#[doc = $doc:literal])*
+                $field:ident: $field_type:ty = $default:literal, $form:ident;
+            )*
+        }
+    ) => {
+        $(#[doc = $section_doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $type {
+            $(
+                $(#[doc = $doc])*
+                pub $field: $field_type,
+            )*
+        }
+
+        impl $type {
+            pub(crate) const SECTION: Section = Section {
+                name: $section,
+                doc: &[$($section_doc),*],
+                keys: &[$(Key {
+                    section: $section,
+                    name: stringify!($field),
+                    default: $default,
+                    expects: form::$form.expects,
+                    doc: &[$($doc),*],
+                    kind: form::$form.kind,
+                }),*],
+            };
+
+            /// `None` if a value is wrong; the reader has noted which, and has looked at all.
+            pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+                $(let $field = reader.value($section, stringify!($field), &form::$form);)*
+                Some(Self { $($field: $field?),* })
+            }
+        }
+    };
+}
+
+section! {
+    /// Short links: where they are kept, what they look like, where they may lead.
+    Links in "links" {
+        /// The store of the links: `sqlite:` and the path of a file. Empty: the file `links.db` in
+        /// the data directory.
+        store: Option<PathBuf> = r#""""#, STORE;
+        /// A shared cache between the memory and the store. This build has none: leave it empty.
+        cache: () = r#""""#, NO_ENGINE;
+        /// What short links on the default domain begin with. Empty: the address of the edge, which
+        /// is `http://127.0.0.1:8080` by default.
+        base_url: Option<String> = r#""""#, BASE_URL;
+        /// More domains that short links may live on, as base URLs.
+        domains: Vec<String> = "[]", BASE_URLS;
+        /// The redirect's status for links that choose none. Browsers remember 301 and 308, so
+        /// later edits and clicks of such links are not seen.
+        redirect: Redirect = "302", REDIRECT;
+        /// How codes are made when the request names no strategy.
+        strategy: Strategy = r#""counter""#, STRATEGY;
+        /// Characters in a generated code. Snowflake codes have a fixed length.
+        code_length: usize = "7", CODE_LENGTH;
+        /// Read `Sale` and `sale` as the same code, and generate lower-case codes. Choose it before
+        /// the first link is made.
+        case_insensitive: bool = "false", SWITCH;
+        /// Codes nobody can choose, beside the built-in ones.
+        reserved_words: Vec<String> = "[]", WORDS;
+        /// Words no code may contain, beside the built-in list of offensive ones.
+        blocked_words: Vec<String> = "[]", WORDS;
+        /// Schemes a target may have.
+        schemes: Vec<String> = r#"["http", "https"]"#, SCHEMES;
+        /// Allow `user:password@` in targets.
+        allow_credentials: bool = "false", SWITCH;
+        /// The hash behind the strategy `hash`.
+        hash: Hash = r#""xxh3""#, HASH;
+        /// Numbers the strategy `counter` takes from the store at once. An instance that is killed
+        /// loses what is left of its block.
+        counter_block: u64 = "1000", POSITIVE;
+        /// How long the strategy `snowflake` holds its worker number without renewing it.
+        worker_lease: Duration = r#""1m""#, PERIOD;
+        /// Codes the strategy `pool` keeps ready; 0 makes none ahead.
+        pool_target: u64 = "1000", COUNT;
+        /// How long the code of a deleted link rests before it returns to the pool.
+        quarantine: Duration = r#""30d""#, DURATION;
+    }
+}
+
+section! {
+    /// The cache in memory, in front of the store.
+    MemoryCache in "links.memory_cache" {
+        /// The most memory all entries may take, bookkeeping included.
+        max_bytes: u64 = r#""64MiB""#, SIZE;
+        /// How long a link is fresh.
+        ttl: Duration = r#""5m""#, PERIOD;
+        /// How long the absence of a link is believed.
+        negative_ttl: Duration = r#""5s""#, DURATION;
+        /// How long past its freshness a link may be served while the store is away.
+        stale_if_error: Duration = r#""1h""#, DURATION;
+        /// How eagerly hot links are read again before they are stale: 1 is the usual choice, more
+        /// is earlier, 0 is never.
+        early_refresh: f64 = "1.0", BETA;
+        /// How often edits made by other processes on the same store are looked for.
+        follow: Duration = r#""1s""#, PERIOD;
+    }
+}
+
+section! {
+    /// Deleting what has expired.
+    Sweep in "links.sweep" {
+        /// How often expired links are looked for.
+        interval: Duration = r#""1m""#, PERIOD;
+        /// The most links deleted in one commit.
+        batch: usize = "500", BATCH;
+        /// How long an expired link is kept and answered with 410, before it is deleted and
+        /// answered with 404.
+        grace: Duration = r#""30d""#, DURATION;
+        /// How long a repeated request with the same `Idempotency-Key` is recognised.
+        keep_idempotency: Duration = r#""7d""#, DURATION;
+    }
+}
+
+section! {
+    /// API keys.
+    Access in "access" {
+        /// The store of the keys: `sqlite:` and the path of a file. Empty: the file `keys.db` in the
+        /// data directory.
+        store: Option<PathBuf> = r#""""#, STORE;
+    }
+}
+
+section! {
+    /// The public listener, which redirects.
+    Edge in "edge" {
+        /// Where it listens. Port 0 takes any free one.
+        listen: SocketAddr = r#""127.0.0.1:8080""#, ADDRESS;
+        /// Threads that serve it; 0 takes one for each core.
+        threads: usize = "0", THREADS;
+        /// How long a client may take to send the head of its request.
+        header_timeout: Duration = r#""10s""#, PERIOD;
+        /// How long an idle connection is kept.
+        idle_timeout: Duration = r#""60s""#, PERIOD;
+        /// How long requests in flight may take to finish at shutdown.
+        drain: Duration = r#""10s""#, DURATION;
+        /// The most connections at once, over all threads.
+        max_connections: u64 = "65536", POSITIVE;
+        /// The most bytes in the head of a request.
+        max_header_bytes: u64 = r#""32KiB""#, HEADER_SIZE;
+        /// What `/` answers: a landing page, or a redirect to this URL.
+        root: Root = r#""landing""#, ROOT;
+        /// Proxies whose `X-Forwarded-For` is believed.
+        trusted_proxies: Vec<IpNet> = "[]", NETWORKS;
+        /// The certificate chain, PEM. With `tls_key`, the edge speaks TLS.
+        tls_cert: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// The private key of the certificate, PEM.
+        tls_key: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+    }
+}
+
+section! {
+    /// The private listener: API, metrics and health.
+    Admin in "admin" {
+        /// Where it listens. Port 0 takes any free one.
+        listen: SocketAddr = r#""127.0.0.1:8081""#, ADDRESS;
+        /// The most bytes in the body of a request. Bulk requests in NDJSON have no bound as a
+        /// whole: this bounds each line.
+        max_body: u64 = r#""1MiB""#, SIZE;
+        /// How long a request may take, bulk requests excepted.
+        request_timeout: Duration = r#""30s""#, PERIOD;
+        /// How long requests in flight may take to finish at shutdown.
+        drain: Duration = r#""10s""#, DURATION;
+    }
+}
+
+section! {
+    /// The log, on standard error.
+    Log in "log" {
+        /// `text` for people, `json` for machines.
+        format: LogFormat = r#""text""#, LOG_FORMAT;
+        /// The least level that is written, for everything or by module.
+        level: String = r#""info""#, LOG_LEVEL;
+    }
+}

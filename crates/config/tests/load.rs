@@ -1,0 +1,193 @@
+//! Configurations as people write them, right and wrong.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+use std::path::Path;
+use std::time::Duration;
+
+use tollgate_config::{
+    Config, Place, Redirect, Root, Sources, Strategy, default_file, keys, reference,
+};
+
+fn load(
+    file: &str,
+    environment: &[(&str, &str)],
+    flags: &[(&'static str, &str)],
+) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.toml");
+    std::fs::write(&path, file).unwrap();
+    let sources = Sources {
+        file: Some(&path),
+        environment: environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        flags: flags
+            .iter()
+            .map(|(key, value)| (*key, "--flag", (*value).to_owned()))
+            .collect(),
+    };
+    let directory = format!("{}/", dir.path().display());
+    Config::load(&sources).map_err(|error| error.to_string().replace(&directory, ""))
+}
+
+#[test]
+fn the_defaults_are_valid_and_the_default_file_says_just_them() {
+    let built_in = Config::load(&Sources::default()).unwrap();
+    assert_eq!(load(&default_file(), &[], &[]).unwrap(), built_in);
+    assert_eq!(built_in.links.redirect, Redirect::Found);
+    assert_eq!(built_in.memory_cache.max_bytes, 64 << 20);
+    assert_eq!(built_in.edge.root, Root::Landing);
+    let data = Path::new("data");
+    assert_eq!(built_in.links_file(data), Path::new("data/links.db"));
+    assert_eq!(built_in.keys_file(data), Path::new("data/keys.db"));
+    // Each key is really in that file, so that the comparison above looked at all of them.
+    for key in keys() {
+        assert!(default_file().contains(&format!("\n{} = {}\n", key.name, key.default)));
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let file = "[edge]\nlisten = '127.0.0.1:1'\ndrain = '1s'\nthreads = 1\n[log]\nformat = 'json'";
+    let environment = [
+        ("TOLLGATE_EDGE__LISTEN", "127.0.0.1:2"),
+        ("TOLLGATE_EDGE__DRAIN", "2s"),
+        ("TOLLGATE_KEY", "tg_secret"),
+        ("PATH", "/bin"),
+    ];
+    let config = load(file, &environment, &[("edge.listen", "127.0.0.1:3")]).unwrap();
+    assert_eq!(config.edge.listen.port(), 3);
+    assert_eq!(config.edge.drain, Duration::from_secs(2));
+    assert_eq!(config.edge.threads, 1);
+}
+
+#[test]
+fn every_key_can_be_set_by_its_environment_variable() {
+    let config = load(
+        "",
+        &[
+            ("TOLLGATE_LINKS__STORE", "sqlite:/var/lib/l.db"),
+            ("TOLLGATE_LINKS__STRATEGY", "pool"),
+            ("TOLLGATE_LINKS__CODE_LENGTH", "9"),
+            ("TOLLGATE_LINKS__CASE_INSENSITIVE", "true"),
+            (
+                "TOLLGATE_LINKS__DOMAINS",
+                "https://a.example, https://b.example",
+            ),
+            ("TOLLGATE_LINKS__MEMORY_CACHE__EARLY_REFRESH", "0.5"),
+            ("TOLLGATE_LINKS__MEMORY_CACHE__MAX_BYTES", "1MiB"),
+            ("TOLLGATE_EDGE__TRUSTED_PROXIES", "10.0.0.0/8,::1"),
+            ("TOLLGATE_EDGE__ROOT", "https://example.com"),
+        ],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        config.links_file(Path::new("data")),
+        Path::new("/var/lib/l.db")
+    );
+    assert_eq!(config.links.strategy, Strategy::Pool);
+    assert_eq!(config.links.code_length, 9);
+    assert!(config.links.case_insensitive);
+    assert_eq!(
+        config.links.domains,
+        ["https://a.example", "https://b.example"]
+    );
+    assert!((config.memory_cache.early_refresh - 0.5).abs() < f64::EPSILON);
+    assert_eq!(config.memory_cache.max_bytes, 1 << 20);
+    assert_eq!(config.edge.trusted_proxies.len(), 2);
+    assert_eq!(
+        config.edge.root,
+        Root::Redirect("https://example.com/".into())
+    );
+    // The names are derived, so one pass over all of them shows that each is known and read.
+    for key in keys() {
+        let error = load("", &[(&key.env(), "\u{1}")], &[]);
+        // Words and paths take any text; everything else refuses a control character.
+        let any_text = ["reserved_words", "blocked_words", "tls_cert", "tls_key"];
+        let refused = error.is_err_and(|text| text.contains(&key.env()));
+        assert!(refused || any_text.contains(&key.name), "{}", key.env());
+    }
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_with_its_place() {
+    let file = "\
+[links]
+stroe = 'sqlite:a.db'
+  redirect = 303
+cache = 'redis://127.0.0.1'
+store = 'postgres://db'
+[links.memory_cache]
+ttl = 5
+[edgy]
+listen = 1
+[edge]
+tls_cert = 'a.pem'
+[log]
+format = 'xml'
+";
+    let environment = [
+        ("TOLLGATE_EDGE__LISTENS", "x"),
+        ("TOLLGATE_LOG__LEVEL", "loud"),
+    ];
+    let error = load(file, &environment, &[("admin.listen", "8081")]).unwrap_err();
+    insta::assert_snapshot!(error, @r#"
+    t.toml:2:1: links.stroe: unknown key; did you mean links.store?
+    t.toml:3:3: links.redirect: expected 301, 302, 307 or 308, found 303
+    t.toml:4:1: links.cache: a shared cache is not supported by this build: leave it empty, the cache in memory is always on
+    t.toml:5:1: links.store: the engine "postgres" is not supported by this build: use "sqlite:" and a path
+    t.toml:7:1: links.memory_cache.ttl: expected a duration above zero with its unit, such as "500ms", "30s" or "1h", found 5
+    t.toml:8:2: edgy: unknown key; did you mean edge?
+    t.toml:11:1: edge.tls_cert: TLS needs both files: set edge.tls_key as well
+    t.toml:13:1: log.format: expected "text" or "json", found "xml"
+    environment variable TOLLGATE_EDGE__LISTENS: no key has this name; did you mean TOLLGATE_EDGE__LISTEN?
+    environment variable TOLLGATE_LOG__LEVEL: log.level: expected a level (error, warn, info, debug, trace), or levels by module such as "info,tollgate_links=debug", found "loud"
+    --flag: admin.listen: expected an address with a port, such as "127.0.0.1:8080" or "[::]:8080", found "8081"
+    "#);
+}
+
+#[test]
+fn hosts_and_tls_files_are_checked_together() {
+    let file = "[links]\nbase_url = 'https://a.example'\ndomains = ['http://A.example:81']\n\
+                [edge]\ntls_key = 'k.pem'";
+    let error = load(file, &[], &[]).unwrap_err();
+    insta::assert_snapshot!(error, @r#"
+    t.toml:3:1: links.domains: the host "a.example" is given twice
+    t.toml:5:1: edge.tls_key: TLS needs both files: set edge.tls_cert as well
+    "#);
+}
+
+#[test]
+fn what_is_no_toml_is_told_by_line() {
+    let error = load("[links]\nstore = \n", &[], &[]).unwrap_err();
+    assert!(error.starts_with("t.toml:2:"), "{error}");
+    let error = load("links = 3", &[], &[]).unwrap_err();
+    assert!(
+        error.contains("t.toml:1:1: links: this is a table"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_unreadable_file_is_named() {
+    let missing = Path::new("/nonexistent/t.toml");
+    let error = Config::load(&Sources {
+        file: Some(missing),
+        ..Sources::default()
+    })
+    .unwrap_err();
+    assert_eq!(error.0.len(), 1);
+    assert_eq!(error.0[0].place, Place::File(missing.to_owned()));
+}
+
+#[test]
+fn the_committed_reference_is_up_to_date() {
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let committed = std::fs::read_to_string(committed).unwrap();
+    assert!(
+        committed == reference(),
+        "docs/configuration.md is old: run `tollgate config reference > docs/configuration.md`"
+    );
+}
