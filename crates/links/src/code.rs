@@ -1,12 +1,22 @@
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// The longest code, in characters.
 pub const MAX_CODE_CHARS: usize = 128;
 
-/// The part of a short link after the slash. Always NFC, 1 to 128 characters of Unicode letters,
-/// digits, `-`, `_` and `.`; in case-insensitive mode always lower case.
+/// The longest text worth normalising, in bytes. A character of an NFC text comes from at most
+/// four characters of at most four bytes.
+const MAX_TEXT_BYTES: usize = MAX_CODE_CHARS * 16;
+
+/// The most combining marks on one letter. Languages need two or three; stacks of dozens are
+/// written to spill over the lines around them.
+const MAX_MARKS: usize = 4;
+
+/// The part of a short link after the slash. Always NFC, 1 to 128 characters of Unicode letters
+/// with their combining marks, digits, `-`, `_` and `.`; in case-insensitive mode always lower
+/// case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(Box<str>);
 
@@ -19,7 +29,7 @@ pub enum CodeError {
     /// Over [`MAX_CODE_CHARS`].
     #[error("a code has at most {MAX_CODE_CHARS} characters")]
     TooLong,
-    /// Not a letter, digit, `-`, `_` or `.`.
+    /// Not a letter, digit, `-`, `_` or `.`; or a combining mark that stands on no letter.
     #[error("a code cannot hold {0:?}: use letters, digits, '-', '_' and '.'")]
     Forbidden(char),
 }
@@ -32,29 +42,94 @@ pub struct CodeRules {
 }
 
 impl CodeRules {
-    /// Reads a code as it comes in a path, a lookup or an import.
+    /// Reads a code as it comes in a path, a lookup or an import. In case-insensitive mode case is
+    /// folded character by character (so `ß` stays apart from `ss`), and reading a code again
+    /// changes nothing.
     ///
     /// # Errors
     /// See [`CodeError`].
     pub fn parse(&self, text: &str) -> Result<Code, CodeError> {
-        let mut code: String = text.nfc().collect();
-        if self.case_insensitive {
-            code = code.to_lowercase().nfc().collect();
+        // Every redirect passes here, and almost all codes are ASCII.
+        if text.is_ascii() {
+            self.parse_ascii(text)
+        } else {
+            self.parse_unicode(text)
         }
-        if code.is_empty() {
+    }
+
+    fn parse_ascii(self, text: &str) -> Result<Code, CodeError> {
+        if text.is_empty() {
             return Err(CodeError::Empty);
         }
+        if text.len() > MAX_CODE_CHARS {
+            return Err(CodeError::TooLong);
+        }
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        if let Some(bad) = text.bytes().find(|byte| !allowed(byte)) {
+            return Err(CodeError::Forbidden(char::from(bad)));
+        }
+        let mut code: Box<str> = text.into();
+        if self.case_insensitive {
+            code.make_ascii_lowercase();
+        }
+        Ok(Code(code))
+    }
+
+    fn parse_unicode(self, text: &str) -> Result<Code, CodeError> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(CodeError::TooLong);
+        }
+        let code: String = if self.case_insensitive {
+            text.nfc().flat_map(fold).nfc().collect()
+        } else {
+            text.nfc().collect()
+        };
         if code.chars().count() > MAX_CODE_CHARS {
             return Err(CodeError::TooLong);
         }
-        match code
-            .chars()
-            .find(|c| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.')))
-        {
-            Some(bad) => Err(CodeError::Forbidden(bad)),
-            None => Ok(Code(code.into())),
+        // Marks allowed at this place: none at the start and after anything that is no letter.
+        let mut marks_left = 0;
+        for c in code.chars() {
+            if is_invisible(c) {
+                return Err(CodeError::Forbidden(c));
+            } else if is_combining_mark(c) {
+                if marks_left == 0 {
+                    return Err(CodeError::Forbidden(c));
+                }
+                marks_left -= 1;
+            } else if c.is_alphabetic() {
+                marks_left = MAX_MARKS;
+            } else if c.is_numeric() || matches!(c, '-' | '_' | '.') {
+                marks_left = 0;
+            } else {
+                return Err(CodeError::Forbidden(c));
+            }
         }
+        Ok(Code(code.into()))
     }
+}
+
+/// Lower case without regard to what stands around, unlike [`str::to_lowercase`], which writes a
+/// sigma at the end of a word in another way than within.
+fn fold(c: char) -> impl Iterator<Item = char> {
+    c.to_lowercase().map(|c| if c == 'ς' { 'σ' } else { c })
+}
+
+/// Letters and marks of Unicode's property `Default_Ignorable_Code_Point`: nobody sees them, so two
+/// codes that differ in them look the same. Its other members (zero-width spaces and joiners,
+/// direction marks) are neither letters nor marks.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{034F}'
+            | '\u{115F}'..='\u{1160}'
+            | '\u{17B4}'..='\u{17B5}'
+            | '\u{180B}'..='\u{180F}'
+            | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}'
+            | '\u{FFA0}'
+            | '\u{E0100}'..='\u{E01EF}'
+    )
 }
 
 impl Code {
@@ -74,5 +149,143 @@ impl Code {
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use unicode_normalization::is_nfc;
+
+    use super::*;
+
+    const SENSITIVE: CodeRules = CodeRules {
+        case_insensitive: false,
+    };
+    const INSENSITIVE: CodeRules = CodeRules {
+        case_insensitive: true,
+    };
+
+    #[test]
+    fn letters_of_all_scripts_are_codes() {
+        for good in [
+            "a",
+            "Sale-2025_v1.2",
+            "straße",
+            "łódź",
+            "distribución",
+            "Ελλάδα",
+            "москва",
+            "日本語",
+            "한국어",
+            "हिन्दी",
+            "ที่นี่",
+            "עברית",
+            "العربية",
+            "...",
+        ] {
+            assert_eq!(
+                SENSITIVE.parse(good).map(|c| c.to_string()),
+                Ok(good.nfc().collect())
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_letter_is_named() {
+        for (text, bad) in [
+            ("a b", ' '),
+            ("a/b", '/'),
+            ("é/b", '/'),
+            ("sale+", '+'),
+            ("50%", '%'),
+            ("a\u{0}", '\u{0}'),
+            ("😀", '😀'),
+            // Zero width, direction marks, fillers and variation selectors.
+            ("a\u{200B}", '\u{200B}'),
+            ("a\u{200D}b", '\u{200D}'),
+            ("\u{202E}abc", '\u{202E}'),
+            ("a\u{2066}", '\u{2066}'),
+            ("\u{FEFF}a", '\u{FEFF}'),
+            ("a\u{3164}", '\u{3164}'),
+            ("a\u{FE0F}", '\u{FE0F}'),
+            ("a\u{34F}", '\u{34F}'),
+            // Marks on nothing.
+            ("\u{301}a", '\u{301}'),
+            ("1\u{308}", '\u{308}'),
+            ("-\u{301}", '\u{301}'),
+        ] {
+            assert_eq!(
+                SENSITIVE.parse(text),
+                Err(CodeError::Forbidden(bad)),
+                "{text:?}"
+            );
+        }
+        let stack = format!("q{}", "\u{301}".repeat(MAX_MARKS + 1));
+        assert_eq!(
+            SENSITIVE.parse(&stack),
+            Err(CodeError::Forbidden('\u{301}'))
+        );
+        assert_eq!(SENSITIVE.parse(""), Err(CodeError::Empty));
+    }
+
+    #[test]
+    fn composed_and_decomposed_are_one_code() {
+        assert_eq!(SENSITIVE.parse("cafe\u{301}"), SENSITIVE.parse("café"));
+        assert_eq!(
+            SENSITIVE.parse("\u{1112}\u{1161}\u{11AB}"),
+            SENSITIVE.parse("한")
+        );
+    }
+
+    #[test]
+    fn length_counts_characters_after_composition() {
+        assert!(SENSITIVE.parse(&"a".repeat(128)).is_ok());
+        assert_eq!(SENSITIVE.parse(&"a".repeat(129)), Err(CodeError::TooLong));
+        assert!(SENSITIVE.parse(&"é".repeat(128)).is_ok());
+        assert!(SENSITIVE.parse(&"e\u{301}".repeat(128)).is_ok());
+        assert_eq!(SENSITIVE.parse(&"é".repeat(129)), Err(CodeError::TooLong));
+        assert_eq!(
+            SENSITIVE.parse(&"語".repeat(100_000)),
+            Err(CodeError::TooLong)
+        );
+    }
+
+    #[test]
+    fn case_counts_unless_told_otherwise() {
+        assert_ne!(SENSITIVE.parse("Sale"), SENSITIVE.parse("sale"));
+        for (a, b) in [
+            ("SALE", "sale"),
+            ("ÉCOLE", "école"),
+            ("ΟΔΟΣ", "οδος"),
+            ("οδοσ", "οδος"),
+        ] {
+            assert_eq!(INSENSITIVE.parse(a), INSENSITIVE.parse(b), "{a} {b}");
+        }
+        assert!(INSENSITIVE.parse("İstanbul").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn codes_are_normal_and_reading_one_again_changes_nothing(
+            text in r"[\pL\pM\pN._\-]{0,20}|\PC{0,20}|[ -~]{0,20}",
+            case_insensitive: bool,
+        ) {
+            let rules = CodeRules { case_insensitive };
+            if let Ok(code) = rules.parse(&text) {
+                prop_assert!(is_nfc(code.as_str()));
+                prop_assert!((1..=MAX_CODE_CHARS).contains(&code.as_str().chars().count()));
+                prop_assert_eq!(rules.parse(code.as_str()), Ok(code));
+            }
+        }
+
+        #[test]
+        fn the_ascii_way_agrees_with_the_general_one(
+            text in "[ -~]{1,140}|[a-zA-Z0-9._-]{1,140}",
+            case_insensitive: bool,
+        ) {
+            let rules = CodeRules { case_insensitive };
+            prop_assert_eq!(rules.parse_ascii(&text), rules.parse_unicode(&text));
+        }
     }
 }

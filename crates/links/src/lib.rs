@@ -4,6 +4,7 @@
 //! Nothing here knows HTTP or the command line. Text from outside becomes [`Code`], [`Domain`],
 //! [`TargetUrl`] and [`LinkSpec`] once, at the edge of this crate; past it they are always valid.
 
+mod base62;
 pub mod cache;
 mod code;
 mod domain;
@@ -23,6 +24,7 @@ mod target;
 mod view;
 mod visitor;
 
+pub use base62::{Alphabet, DecodeError, EncodeOverflow};
 pub use cache::{CacheOptions, CacheStats, LinkCache, Lookup, Tier};
 pub use code::{Code, CodeError, CodeRules, MAX_CODE_CHARS};
 pub use domain::{Domain, DomainError};
