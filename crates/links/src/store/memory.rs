@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tollgate_clock::{Clock, UnixMillis};
 
 use super::cursor::Position;
+use super::memory_lease::Leases;
 use super::{
     ChangeFeed, ChangeSeq, Changes, ClickGrant, Delete, Deleted, Edit, EditAction, FEED_BATCH,
     IdempotencyToken, Insert, Inserted, LinkStore, ListOrder, ListQuery, Page, StoreError, Swept,
@@ -16,11 +17,12 @@ use crate::{Domain, Link, LinkKey, LinkSpec, LinkState, Origin};
 /// Changes kept for followers unless said otherwise.
 const DEFAULT_FEED_CAPACITY: usize = 10_000;
 
-/// The plain model of a [`LinkStore`]: one map under one lock, every question answered by looking
+/// The plain model of a [`LinkStore`] (and of a `LeaseStore`, beside it): one map under one lock, every question answered by looking
 /// at everything. It keeps nothing beyond its own life and is there to be compared with.
 pub struct MemoryStore {
     // A blocking mutex, because nothing awaits while it is held.
     state: Mutex<State>,
+    pub(super) leases: Mutex<Leases>,
     clock: Arc<dyn Clock>,
     feed_capacity: usize,
 }
@@ -74,6 +76,7 @@ impl MemoryStore {
     pub fn with_feed_capacity(clock: Arc<dyn Clock>, feed_capacity: usize) -> Self {
         Self {
             state: Mutex::default(),
+            leases: Mutex::default(),
             clock,
             feed_capacity,
         }

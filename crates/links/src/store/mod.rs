@@ -8,6 +8,8 @@ mod lease;
 mod links;
 #[cfg(feature = "testing")]
 mod memory;
+#[cfg(feature = "testing")]
+mod memory_lease;
 mod search;
 
 pub use history::changes;
