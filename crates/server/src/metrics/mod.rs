@@ -1,1 +1,148 @@
-//! SKELETON
+//! Everything Prometheus can ask for. Names begin with `tollgate_` (`process_` for the usual process
+//! metrics) and end with their unit; the snapshot test beside the collectors lists them all.
+
+mod admin;
+mod cache;
+mod edge;
+mod process;
+mod reading;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+use tollgate_links::LinkCache;
+
+pub use admin::AdminMetrics;
+pub use edge::{EdgeRecorder, Outcome, Source};
+
+use cache::CacheCollector;
+use edge::EdgeMetrics;
+use process::ProcessCollector;
+use reading::{Kind, Reading};
+
+/// The media type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The registry, and the metrics that are always there.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    edge: Arc<EdgeMetrics>,
+    /// Requests to the admin listener.
+    pub admin: AdminMetrics,
+}
+
+impl Metrics {
+    /// A registry with the metrics of the edge, the admin listener and the process.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let edge = Arc::new(EdgeMetrics::default());
+        registry.register_collector(Box::new(Arc::clone(&edge)));
+        let admin = AdminMetrics::registered(&mut registry);
+        registry.register_collector(Box::new(ProcessCollector::new()));
+        Self {
+            registry: Mutex::new(registry),
+            edge,
+            admin,
+        }
+    }
+
+    /// A recorder for one edge thread; the threads' recorders are summed when somebody asks.
+    #[must_use]
+    pub fn edge_recorder(&self) -> Arc<EdgeRecorder> {
+        self.edge.recorder()
+    }
+
+    /// Shows the counters of the link cache.
+    pub fn register_cache(&self, cache: Arc<LinkCache>) {
+        self.register_collector(CacheCollector::new(move || cache.stats()));
+    }
+
+    /// Shows a value that goes up and down, read when somebody asks.
+    pub fn register_gauge(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
+        self.register_collector(Reading::new(name, help, Kind::Gauge, read));
+    }
+
+    /// Shows a count that only grows, read when somebody asks; `_total` is added to its name.
+    pub fn register_counter(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
+        self.register_collector(Reading::new(name, help, Kind::Counter, read));
+    }
+
+    /// Adds metrics of any shape.
+    pub fn register_collector(&self, collector: impl Collector) {
+        self.registry().register_collector(Box::new(collector));
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // A string takes everything; only a collector of somebody else could fail.
+        if text::encode(&mut text, &self.registry()).is_err() {
+            tracing::error!("a metrics collector failed: the metrics are not complete");
+        }
+        text
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        // A collector that panicked leaves the registry as it was.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{Method, StatusCode};
+    use tollgate_links::CacheStats;
+
+    use super::*;
+
+    #[test]
+    fn names_and_types() {
+        let metrics = Metrics::new();
+        metrics.edge_recorder().observe(
+            Outcome::Redirect,
+            Source::Memory,
+            Duration::from_micros(7),
+        );
+        metrics.admin.observe(
+            &Method::GET,
+            "/api/v1/links",
+            StatusCode::OK,
+            Duration::from_millis(3),
+        );
+        metrics.register_collector(CacheCollector::new(CacheStats::default));
+        metrics.register_gauge("tollgate_links", "Links in the store", || 3.0);
+        metrics.register_counter("tollgate_commits", "Commits", || 4.0);
+        let text = metrics.encode();
+        let types: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .collect();
+        insta::assert_snapshot!(types.join("\n"));
+        assert!(text.contains("\ntollgate_links 3.0\n"), "{text}");
+        assert!(text.contains("\ntollgate_commits_total 4.0\n"), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
