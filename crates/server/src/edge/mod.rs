@@ -1,1 +1,91 @@
-//! SKELETON
+//! The public side: short link in, redirect out.
+//!
+//! Each thread has its own listener on the same address (`SO_REUSEPORT`) and its own current-thread
+//! runtime, so that a redirect never leaves its core: a router on a work-stealing runtime costs 20
+//! to 30 % of the rate. A request passes [`route`] (path), [`handler`] (look-up and decision) and
+//! [`respond`] or [`pages`] (bytes).
+
+mod accept;
+mod activity;
+mod bind;
+mod cache_control;
+mod client_ip;
+mod connection;
+mod handler;
+mod pages;
+mod password;
+mod respond;
+mod route;
+mod tls;
+mod visit;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tollgate_links::{LinkService, RedirectKind, TargetUrl};
+
+use crate::metrics::Metrics;
+
+pub use accept::{EdgeHandle, ServeError};
+pub use bind::{BindError, BoundEdge, bind};
+pub use tls::TlsError;
+
+/// How the edge listens and what it allows; fixed at start from the configuration.
+#[derive(Debug, Clone)]
+pub struct EdgeOptions {
+    /// The address; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Threads, each with a listener and a runtime of its own; 0 counts as 1.
+    pub threads: usize,
+    /// The status of links that chose none.
+    pub default_redirect: RedirectKind,
+    /// How long a client may take for the head of a request, for a form's body, or for the TLS
+    /// handshake.
+    pub header_timeout: Duration,
+    /// How long a connection may lie idle, or leave a response unread.
+    pub idle_timeout: Duration,
+    /// How long requests in flight may take after shutdown was asked for.
+    pub drain: Duration,
+    /// The largest head of a request; more is answered 431.
+    pub max_header_bytes: usize,
+    /// The most connections at once, over all threads; more are closed at once.
+    pub max_connections: usize,
+    /// Serve TLS with these files instead of plain text.
+    pub tls: Option<TlsFiles>,
+    /// What `/` shows.
+    pub root: RootPage,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Where the server's certificate is; both files are PEM.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The certificate, followed by the intermediate ones.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// What `/` shows.
+#[derive(Debug, Clone)]
+pub enum RootPage {
+    /// A page that says what this is.
+    Landing,
+    /// A redirect.
+    Redirect(TargetUrl),
+}
+
+/// What the edge works with.
+#[derive(Clone)]
+pub struct EdgeState {
+    /// Links, with their cache, store, domains, passwords and clock.
+    pub service: LinkService,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// Keys the hash that makes percentage splits sticky; the same on all instances.
+    pub visitor_key: [u8; 16],
+}

@@ -1,0 +1,289 @@
+//! One connection: which protocol it speaks, and when it ends.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::accept::EdgeThread;
+use super::activity::{Activity, Due};
+use super::handler::EdgeService;
+
+/// How every HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method begins with these bytes
+/// and a space.
+const PREFACE: &[u8] = b"PRI ";
+/// How often a connection that has sent only a part of [`PREFACE`] is looked at again.
+const PREFACE_RETRY: Duration = Duration::from_millis(10);
+/// Requests one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 128;
+/// How often an HTTP/2 client is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// hyper does not read with less.
+const MIN_BUFFER_BYTES: usize = 8192;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Serves a connection to its end. Errors of the client, such as leaving early, are its own affair.
+pub(super) async fn serve(stream: TcpStream, peer: IpAddr, thread: Arc<EdgeThread>) {
+    let activity = Arc::new(Activity::new(Instant::now()));
+    // Answers are small and complete: nothing is gained by waiting for more. It only fails on a
+    // connection that is already dead.
+    let _ = stream.set_nodelay(true);
+    let patience = thread.shared.options.header_timeout;
+    let opening = async {
+        match &thread.shared.tls {
+            Some(acceptor) => {
+                let stream = acceptor.accept(stream).await?;
+                let protocol = match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => Protocol::Http2,
+                    _ => Protocol::Http1,
+                };
+                Ok((Opened::Tls(Box::new(stream)), protocol))
+            }
+            None => {
+                let protocol = detect(&stream).await?;
+                Ok::<_, io::Error>((Opened::Plain(stream), protocol))
+            }
+        }
+    };
+    let opened = tokio::select! {
+        opened = timeout(patience, opening) => opened,
+        // Nothing was asked yet.
+        () = thread.drain.token().cancelled() => return,
+    };
+    match opened {
+        Ok(Ok((Opened::Plain(stream), protocol))) => {
+            speak(stream, protocol, peer, &thread, activity).await;
+        }
+        Ok(Ok((Opened::Tls(stream), protocol))) => {
+            speak(stream, protocol, peer, &thread, activity).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a connection failed before its first request"),
+        Err(_) => timed_out(&thread),
+    }
+}
+
+enum Opened {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+}
+
+/// Looks at the first bytes without taking them. Once for each connection; what follows runs on
+/// hyper's HTTP/1 alone, without a buffer in between.
+async fn detect(stream: &TcpStream) -> io::Result<Protocol> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let n = stream.peek(&mut first).await?;
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if first[..n] != PREFACE[..n] {
+            return Ok(Protocol::Http1);
+        }
+        if n == PREFACE.len() {
+            return Ok(Protocol::Http2);
+        }
+        // Peeking again would return the same bytes at once.
+        sleep(PREFACE_RETRY).await;
+    }
+}
+
+async fn speak<S>(
+    stream: S,
+    protocol: Protocol,
+    peer: IpAddr,
+    thread: &Arc<EdgeThread>,
+    activity: Arc<Activity>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = TokioIo::new(Watched {
+        stream,
+        activity: Arc::clone(&activity),
+    });
+    let service = EdgeService {
+        thread: Arc::clone(thread),
+        activity: Arc::clone(&activity),
+        peer,
+    };
+    let max_header_bytes = thread.shared.options.max_header_bytes;
+    match protocol {
+        Protocol::Http1 => {
+            let connection = http1::Builder::new()
+                // See the `activity` module.
+                .header_read_timeout(None)
+                .pipeline_flush(true)
+                .max_header_size(max_header_bytes)
+                .max_buf_size(max_header_bytes.max(MIN_BUFFER_BYTES))
+                .serve_connection(io, service);
+            drive(connection, thread, &activity).await;
+        }
+        Protocol::Http2 => {
+            activity.multiplexed();
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(MAX_STREAMS)
+                .keep_alive_interval(PING_INTERVAL)
+                .max_header_list_size(u32::try_from(max_header_bytes).unwrap_or(u32::MAX))
+                .serve_connection(io, service);
+            drive(connection, thread, &activity).await;
+        }
+    }
+}
+
+/// Runs a connection until it ends by itself, runs out of time, or has drained.
+async fn drive<C: Served>(connection: C, thread: &EdgeThread, activity: &Activity) {
+    let patience = thread.shared.patience();
+    let mut connection = pin!(connection);
+    let mut timer = pin!(sleep_until((Instant::now() + patience.header).into()));
+    let mut drained = pin!(thread.drain.token().cancelled());
+    let mut waits_for_drain = false;
+    let mut told_to_end = false;
+    let mut ending_idle = false;
+    poll_fn(|cx| {
+        loop {
+            // Polled once to be woken; after that the flag is cheaper to ask.
+            if !told_to_end && (!waits_for_drain || thread.drain.begun()) {
+                waits_for_drain = true;
+                if drained.as_mut().poll(cx).is_ready() {
+                    told_to_end = true;
+                    connection.as_mut().end_gracefully();
+                }
+            }
+            if connection.as_mut().poll_served(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            let next = match activity.due(patience) {
+                Due::Busy => now + patience.header,
+                Due::Head(at) | Due::Idle(at) if at > now => at,
+                Due::Head(_) => {
+                    timed_out(thread);
+                    return Poll::Ready(());
+                }
+                Due::Idle(_) if ending_idle => return Poll::Ready(()),
+                // Not dropped at once: HTTP/2 says goodbye, and what arrives now is still answered.
+                Due::Idle(_) => {
+                    timed_out(thread);
+                    ending_idle = true;
+                    connection.as_mut().end_gracefully();
+                    now + patience.header
+                }
+            };
+            timer.as_mut().reset(next.into());
+        }
+    })
+    .await;
+}
+
+fn timed_out(thread: &EdgeThread) {
+    let timed_out = &thread.recorder.connections.timed_out;
+    timed_out.fetch_add(1, Relaxed);
+}
+
+/// What both protocols' connections can do.
+trait Served {
+    fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+    /// Answers what was asked, then ends.
+    fn end_gracefully(self: Pin<&mut Self>);
+}
+
+impl<I> Served for http1::Connection<I, EdgeService>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+{
+    fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll(cx).map(log_end)
+    }
+
+    fn end_gracefully(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I> Served for http2::Connection<I, EdgeService, TokioExecutor>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+{
+    fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll(cx).map(log_end)
+    }
+
+    fn end_gracefully(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+fn log_end(result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// A stream whose reads are noted.
+struct Watched<S> {
+    stream: S,
+    activity: Arc<Activity>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.activity.bytes_read(Instant::now());
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,335 @@
+//! From a request to an answer. What memory knows is answered at once, without waiting or
+//! allocating a future; everything else goes on in [`later`].
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::Either;
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tollgate_clock::UnixMillis;
+use tollgate_links::store::{ClickGrant, StoreError};
+use tollgate_links::{Link, LinkKey, LinkState, Lookup, RedirectKind, ServiceParts};
+
+use super::RootPage;
+use super::accept::EdgeThread;
+use super::activity::Activity;
+use super::cache_control;
+use super::pages;
+use super::password::{self, Verdict};
+use super::respond::{Answer, Reply};
+use super::route::{Route, route};
+use super::visit::{Recognition, RequestHead, destination};
+use crate::metrics::{Outcome, Source};
+
+/// What a path with a code may be asked.
+const LINK_METHODS: &str = "GET, HEAD, POST";
+/// What every other path may be asked, and a link without a password.
+const READ_METHODS: &str = "GET, HEAD";
+
+/// Answers the requests of one connection.
+pub(super) struct EdgeService {
+    pub(super) thread: Arc<EdgeThread>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) peer: IpAddr,
+}
+
+/// What is wanted of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    /// To be led to its target.
+    Follow,
+    /// To be led to its target; the password comes with the request.
+    Unlock,
+    /// To be shown its target.
+    Preview,
+}
+
+/// What happens next.
+enum Step {
+    Answer(Reply),
+    /// The link has to be fetched.
+    Fetch(LinkKey, Intent),
+    /// The link is known, but its password or its clicks have to be seen to.
+    Earn(Arc<Link>, Intent, Source),
+}
+
+impl Service<Request<Incoming>> for EdgeService {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Either<
+        Ready<Result<Answer, Infallible>>,
+        Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>,
+    >;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let started = self.activity.last_read();
+        match first_step(&self.thread, self.peer, &request) {
+            Step::Answer(reply) => {
+                let now = Instant::now();
+                self.activity.answered(now);
+                Either::Left(ready(Ok(self.thread.count(reply, started, now))))
+            }
+            step => {
+                let in_flight = self.activity.begin();
+                let thread = Arc::clone(&self.thread);
+                let peer = self.peer;
+                Either::Right(Box::pin(async move {
+                    let reply = later(&thread, peer, request, step).await;
+                    drop(in_flight);
+                    Ok(thread.count(reply, started, Instant::now()))
+                }))
+            }
+        }
+    }
+}
+
+impl EdgeThread {
+    fn count(&self, reply: Reply, started: Instant, now: Instant) -> Answer {
+        let took = now.saturating_duration_since(started);
+        self.recorder.observe(reply.outcome, reply.source, took);
+        reply.answer
+    }
+}
+
+fn first_step(thread: &EdgeThread, peer: IpAddr, request: &Request<Incoming>) -> Step {
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        // RFC 9112, 3.2
+        return Step::Answer(Reply::refused(
+            StatusCode::BAD_REQUEST,
+            "An HTTP/1.1 request needs a Host header.",
+        ));
+    }
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (text, intent) = match route(request.uri().path()) {
+        Route::TooLong => {
+            return Step::Answer(Reply::refused(
+                StatusCode::URI_TOO_LONG,
+                "No link is as long as this.",
+            ));
+        }
+        Route::Link(text) if reads => (text, Intent::Follow),
+        Route::Link(text) if request.method() == Method::POST => (text, Intent::Unlock),
+        Route::Link(_) => {
+            return Step::Answer(Reply::method_not_allowed(LINK_METHODS, Source::None));
+        }
+        _ if !reads => return Step::Answer(Reply::method_not_allowed(READ_METHODS, Source::None)),
+        Route::Preview(text) => (text, Intent::Preview),
+        Route::Root => return Step::Answer(root(thread)),
+        Route::Robots => return Step::Answer(Reply::robots()),
+        Route::Favicon => return Step::Answer(Reply::no_icon()),
+        Route::Nowhere => {
+            return Step::Answer(Reply::not_found(Outcome::NotFound, Source::None));
+        }
+    };
+    let parts = thread.shared.parts();
+    let Ok(code) = parts.codes.parse(&text) else {
+        return Step::Answer(Reply::not_found(Outcome::NotFound, Source::None));
+    };
+    let domain = parts
+        .domains
+        .of_host(host(request.uri(), request.headers()));
+    match parts.cache.peek(&domain, &code) {
+        Some(lookup) => {
+            let head = RequestHead {
+                headers: request.headers(),
+                query: request.uri().query(),
+            };
+            step(thread, peer, head, lookup, intent)
+        }
+        None => Step::Fetch(LinkKey { domain, code }, intent),
+    }
+}
+
+/// HTTP/2 and requests to proxies name the host in the URI, all others in the header.
+fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    uri.authority()
+        .map(http::uri::Authority::as_str)
+        .or_else(|| headers.get(HOST)?.to_str().ok())
+        .unwrap_or_default()
+}
+
+fn root(thread: &EdgeThread) -> Reply {
+    match &thread.shared.options.root {
+        RootPage::Landing => Reply::landing(),
+        RootPage::Redirect(target) => Reply::redirect(
+            StatusCode::FOUND,
+            target.as_str(),
+            cache_control::no_store(),
+            Source::None,
+        ),
+    }
+}
+
+/// What a link that was looked up means for the request. Never [`Step::Fetch`].
+fn step(
+    thread: &EdgeThread,
+    peer: IpAddr,
+    head: RequestHead<'_>,
+    lookup: Lookup,
+    intent: Intent,
+) -> Step {
+    let source = Source::from(lookup.tier);
+    let Some(link) = lookup.link else {
+        return Step::Answer(Reply::not_found(Outcome::NotFound, source));
+    };
+    let now = thread.shared.parts().clock.now();
+    match link.state(now) {
+        LinkState::Live => {}
+        LinkState::Pending => return Step::Answer(Reply::not_found(Outcome::Pending, source)),
+        LinkState::Expired => return Step::Answer(Reply::gone(Outcome::Expired, source)),
+        LinkState::UsedUp => return Step::Answer(Reply::gone(Outcome::UsedUp, source)),
+    }
+    let protected = link.spec.password.is_some();
+    match intent {
+        Intent::Preview => {
+            let short_url = thread.shared.parts().domains.short_url(&link.key);
+            Step::Answer(Reply::preview(
+                pages::preview(&short_url, &link.spec),
+                source,
+            ))
+        }
+        Intent::Unlock if protected => Step::Earn(link, intent, source),
+        Intent::Unlock => Step::Answer(Reply::method_not_allowed(READ_METHODS, source)),
+        Intent::Follow if protected => Step::Answer(Reply::password(false, source)),
+        // HEAD takes a click as GET does: its answer shows the target as well.
+        Intent::Follow if link.spec.max_clicks.is_some() => Step::Earn(link, intent, source),
+        Intent::Follow => Step::Answer(redirect(thread, peer, head, &link, None, source, now)),
+    }
+}
+
+fn redirect(
+    thread: &EdgeThread,
+    peer: IpAddr,
+    head: RequestHead<'_>,
+    link: &Link,
+    status: Option<StatusCode>,
+    source: Source,
+    now: UnixMillis,
+) -> Reply {
+    let shared = &thread.shared;
+    let recognition = Recognition {
+        peer,
+        trusted_proxies: &shared.options.trusted_proxies,
+        visitor_key: &shared.state.visitor_key,
+    };
+    let location = destination(link, head, &recognition, now);
+    let kind = link
+        .spec
+        .redirect
+        .unwrap_or(shared.options.default_redirect);
+    Reply::redirect(
+        status.unwrap_or_else(|| status_of(kind)),
+        &location,
+        cache_control::of_redirect(&link.spec, kind, now),
+        source,
+    )
+}
+
+fn status_of(kind: RedirectKind) -> StatusCode {
+    match kind {
+        RedirectKind::MovedPermanently => StatusCode::MOVED_PERMANENTLY,
+        RedirectKind::Found => StatusCode::FOUND,
+        RedirectKind::Temporary => StatusCode::TEMPORARY_REDIRECT,
+        RedirectKind::Permanent => StatusCode::PERMANENT_REDIRECT,
+    }
+}
+
+async fn later(
+    thread: &EdgeThread,
+    peer: IpAddr,
+    request: Request<Incoming>,
+    first: Step,
+) -> Reply {
+    let (head, body) = request.into_parts();
+    let next = match first {
+        Step::Fetch(key, intent) => match thread.shared.parts().cache.get(key).await {
+            Ok(lookup) => step(thread, peer, RequestHead::from(&head), lookup, intent),
+            Err(error) => return store_failed(thread, &error),
+        },
+        other => other,
+    };
+    match next {
+        Step::Answer(reply) => reply,
+        Step::Earn(link, Intent::Unlock, source) => {
+            unlock(thread, peer, &head, body, &link, source).await
+        }
+        Step::Earn(link, _, source) => take_click(thread, peer, &head, &link, None, source).await,
+        Step::Fetch(key, _) => Reply::failed(format_args!("{key} was fetched twice"), Source::None),
+    }
+}
+
+async fn unlock(
+    thread: &EdgeThread,
+    peer: IpAddr,
+    head: &Parts,
+    body: Incoming,
+    link: &Link,
+    source: Source,
+) -> Reply {
+    let shared = &thread.shared;
+    let given = match password::read_form(head, body, shared.options.header_timeout).await {
+        Ok(given) => given,
+        Err(refusal) => return Reply::refused(refusal.status(), &refusal.to_string()),
+    };
+    let Some(hash) = link.spec.password.clone() else {
+        return Reply::method_not_allowed(READ_METHODS, source);
+    };
+    match shared.passwords.verify(given, hash).await {
+        Verdict::Right => {}
+        Verdict::Wrong => return Reply::password(true, source),
+        Verdict::Busy => return Reply::unavailable(),
+    }
+    // The form was posted; its reward is fetched (RFC 9110, 15.4.4).
+    let status = Some(StatusCode::SEE_OTHER);
+    if link.spec.max_clicks.is_some() {
+        return take_click(thread, peer, head, link, status, source).await;
+    }
+    let now = shared.parts().clock.now();
+    redirect(thread, peer, head.into(), link, status, source, now)
+}
+
+/// Redirects if the store grants a click: nobody else can know whether one is left.
+async fn take_click(
+    thread: &EdgeThread,
+    peer: IpAddr,
+    head: &Parts,
+    link: &Link,
+    status: Option<StatusCode>,
+    source: Source,
+) -> Reply {
+    let ServiceParts {
+        store,
+        cache,
+        clock,
+        ..
+    } = thread.shared.parts();
+    match store.take_click(&link.key).await {
+        Ok(ClickGrant::Granted { .. } | ClickGrant::Unlimited) => {
+            redirect(thread, peer, head.into(), link, status, source, clock.now())
+        }
+        Ok(ClickGrant::UsedUp) => {
+            // So that the next visitor is turned away without asking the store.
+            cache.invalidate(&link.key);
+            Reply::gone(Outcome::UsedUp, Source::Store)
+        }
+        Ok(ClickGrant::NotFound) => {
+            cache.invalidate(&link.key);
+            Reply::not_found(Outcome::NotFound, Source::Store)
+        }
+        Err(error) => store_failed(thread, &error),
+    }
+}
+
+fn store_failed(thread: &EdgeThread, error: &StoreError) -> Reply {
+    thread.store_failures.log(error);
+    Reply::unavailable()
+}

@@ -1,0 +1,105 @@
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// The longest path that may still be a code: [`tollgate_links::MAX_CODE_CHARS`] characters of four
+/// bytes, percent-encoded, with room for text that is not in its composed form.
+const MAX_PATH_BYTES: usize = 4096;
+
+/// What a path asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    /// `/`
+    Root,
+    /// `/robots.txt`
+    Robots,
+    /// `/favicon.ico`, which every browser asks for.
+    Favicon,
+    /// `/{code}`, or `/{code}/` as people paste it. Not known to be a code yet.
+    Link(Cow<'a, str>),
+    /// `/{code}+`
+    Preview(Cow<'a, str>),
+    /// Nothing that could be here.
+    Nowhere,
+    /// Longer than anything that could be here.
+    TooLong,
+}
+
+/// Reads a request's path. Does not allocate unless something is percent-encoded.
+pub(super) fn route(path: &str) -> Route<'_> {
+    if path.len() > MAX_PATH_BYTES {
+        return Route::TooLong;
+    }
+    let Some(rest) = path.strip_prefix('/') else {
+        // `OPTIONS *`
+        return Route::Nowhere;
+    };
+    match rest {
+        "" => return Route::Root,
+        "robots.txt" => return Route::Robots,
+        "favicon.ico" => return Route::Favicon,
+        _ => {}
+    }
+    let segment = rest.strip_suffix('/').unwrap_or(rest);
+    if segment.is_empty() || segment.contains('/') {
+        return Route::Nowhere;
+    }
+    let Ok(mut text) = percent_decode_str(segment).decode_utf8() else {
+        return Route::Nowhere;
+    };
+    if !text.ends_with('+') {
+        return Route::Link(text);
+    }
+    match &mut text {
+        Cow::Borrowed(text) => *text = &text[..text.len() - 1],
+        Cow::Owned(text) => {
+            text.pop();
+        }
+    }
+    Route::Preview(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(text: &str) -> Route<'_> {
+        Route::Link(text.into())
+    }
+
+    #[test]
+    fn fixed_paths() {
+        assert_eq!(route("/"), Route::Root);
+        assert_eq!(route("/robots.txt"), Route::Robots);
+        assert_eq!(route("/favicon.ico"), Route::Favicon);
+        assert_eq!(route("*"), Route::Nowhere);
+        assert_eq!(route(""), Route::Nowhere);
+    }
+
+    #[test]
+    fn codes_are_decoded_and_a_slash_at_the_end_is_no_difference() {
+        assert_eq!(route("/abc"), link("abc"));
+        assert!(matches!(route("/abc"), Route::Link(Cow::Borrowed(_))));
+        assert_eq!(route("/abc/"), link("abc"));
+        assert_eq!(route("/caf%C3%A9"), link("café"));
+        assert_eq!(route("/a%2Fb"), link("a/b"), "refused later: no code");
+        for nowhere in ["//", "/a/b", "/a//", "//a", "/%ff", "/%C3"] {
+            assert_eq!(route(nowhere), Route::Nowhere, "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn a_plus_at_the_end_asks_for_the_preview() {
+        assert_eq!(route("/abc+"), Route::Preview("abc".into()));
+        assert_eq!(route("/abc%2B"), Route::Preview("abc".into()));
+        assert_eq!(route("/+"), Route::Preview("".into()));
+        assert_eq!(route("/caf%C3%A9+"), Route::Preview("café".into()));
+    }
+
+    #[test]
+    fn the_longest_code_fits_in_the_bound() {
+        let code = "%F0%90%90%80".repeat(tollgate_links::MAX_CODE_CHARS);
+        assert!(matches!(route(&format!("/{code}")), Route::Link(_)));
+        assert_eq!(route(&format!("/{}", "a".repeat(4096))), Route::TooLong);
+    }
+}
