@@ -2,6 +2,8 @@
 
 mod counter;
 mod error;
+#[cfg(test)]
+mod flaky_store;
 mod hash;
 mod permutation;
 mod pool;

@@ -47,9 +47,10 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Stash {
     codes: Vec<PoolCode>,
-    /// On the monotonic clock: until when the codes may be offered or, if there are none, until
-    /// when the pool counts as empty.
-    until: Duration,
+    /// On the monotonic clock: until when the codes may be offered.
+    fresh_until: Duration,
+    /// On the monotonic clock: until when the pool counts as empty.
+    empty_until: Duration,
 }
 
 /// What the stash has to say.
@@ -63,12 +64,15 @@ enum Popped {
 
 impl Stash {
     fn pop(&mut self, now: Duration) -> Popped {
-        if now >= self.until {
+        if now >= self.fresh_until {
             // Forgotten, not given back: what is left is about to return by itself.
             self.codes.clear();
-            return Popped::Ask;
         }
-        self.codes.pop().map_or(Popped::PoolEmpty, Popped::Code)
+        match self.codes.pop() {
+            Some(code) => Popped::Code(code),
+            None if now < self.empty_until => Popped::PoolEmpty,
+            None => Popped::Ask,
+        }
     }
 }
 
@@ -121,7 +125,7 @@ impl Pool {
             .leases
             .pool_take(TAKE, self.clock.now(), TAKEN_FOR)
             .await?;
-        let all_taken = taken.len() == TAKE;
+        let pool_empty = taken.len() < TAKE;
         let (mut fit, unfit): (Vec<_>, Vec<_>) =
             taken.into_iter().partition(|code| self.is_fit(&code.0));
         if !unfit.is_empty() {
@@ -129,16 +133,11 @@ impl Pool {
         }
         let code = fit.pop();
         let mut stash = self.stash.lock();
-        stash.until = asked_at
-            + if code.is_some() {
-                FRESH_FOR
-            } else if all_taken {
-                // Nothing but unfit codes: there may be better ones behind them.
-                Duration::ZERO
-            } else {
-                EMPTY_FOR
-            };
         stash.codes = fit;
+        stash.fresh_until = asked_at + FRESH_FOR;
+        if pool_empty {
+            stash.empty_until = asked_at + EMPTY_FOR;
+        }
         Ok(code.map_or(Popped::PoolEmpty, Popped::Code))
     }
 
@@ -195,3 +194,7 @@ impl Pool {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

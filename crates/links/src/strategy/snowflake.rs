@@ -24,6 +24,7 @@ const EPOCH_MS: i64 = 1_735_689_600_000;
 const TIME_BITS: u32 = 41;
 const WORKER_BITS: u32 = 10;
 const SEQUENCE_BITS: u32 = 12;
+const STAMP_BITS: u32 = TIME_BITS + WORKER_BITS + SEQUENCE_BITS;
 
 /// Worker numbers there are.
 const WORKERS: u16 = 1 << WORKER_BITS;
@@ -40,6 +41,10 @@ const MAX_LEASES: u32 = 4;
 /// The Snowflake strategy of one instance.
 pub(super) struct Snowflake {
     space: CodeSpace,
+    /// How often the range of stamps fits into the space. Each fit writes a stamp in other digits.
+    /// Without them, a word in the leading digits, which stand still for hours, would get every
+    /// code of that time refused.
+    spellings: u128,
     leases: Arc<dyn LeaseStore>,
     clock: Arc<dyn Clock>,
     ttl: Duration,
@@ -136,8 +141,10 @@ impl Snowflake {
             Alphabet::Base62 => 11,
             Alphabet::Base36 => 13,
         };
+        let space = CodeSpace::new(alphabet, length, filter);
         Self {
-            space: CodeSpace::new(alphabet, length, filter),
+            spellings: space.size() >> STAMP_BITS,
+            space,
             leases,
             clock,
             ttl,
@@ -149,7 +156,8 @@ impl Snowflake {
     pub(super) async fn next(&self) -> Result<Code, StrategyError> {
         for _ in 0..MAX_REFUSED {
             let number = self.stamp().await?.number()?;
-            if let Some(code) = self.space.code(number) {
+            let mut spellings = (0..self.spellings).map(|nth| number + (nth << STAMP_BITS));
+            if let Some(code) = spellings.find_map(|number| self.space.code(number)) {
                 return Ok(code);
             }
         }
@@ -228,3 +236,7 @@ impl Snowflake {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "snowflake_tests.rs"]
+mod tests;
