@@ -96,6 +96,46 @@ fn a_burst_runs_ahead_of_the_clock_by_one_second_and_no_more() {
     assert!(state.next(later).is_err());
 }
 
+#[test]
+fn codes_keep_to_the_interval_of_the_lease_whatever_the_clock_shows() {
+    let mut state = State::default();
+    let lease = WorkerLease {
+        worker: 1,
+        fence: 1,
+        expires_at: START.saturating_add(ms(2)),
+    };
+    state.begin(lease, START);
+    for number in 0..2 * 4_096 {
+        let stamp = state.next(START.saturating_sub(ms(500))).unwrap().unwrap();
+        assert_eq!(stamp.at, START.saturating_add(ms(number / 4_096)));
+    }
+    assert_eq!(state.next(START).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_clock_set_back_does_not_shorten_the_lease() {
+    let store = FlakyStore::new();
+    let clock = Arc::new(ManualClock::at(START));
+    let leases = store.clone();
+    let ttl = ms(500);
+    let filter = Arc::new(CodeFilter::default());
+    let short = Snowflake::new(Alphabet::Base62, filter, leases, clock.clone(), ttl);
+    let used = short.stamp().await.unwrap();
+    {
+        let mut state = short.state.lock();
+        state.last = START.saturating_add(ttl - ms(1));
+        state.sequence = 1 << SEQUENCE_BITS;
+    }
+    clock.set_wall(START.saturating_sub(ms(400)));
+    assert!(matches!(
+        short.stamp().await,
+        Err(StrategyError::SequenceExhausted)
+    ));
+    let (other, clock) = instance(&store);
+    clock.set_wall(START.saturating_add(ttl - ms(1)));
+    assert_ne!(other.stamp().await.unwrap().worker, used.worker);
+}
+
 #[tokio::test]
 async fn small_steps_back_are_bridged_and_great_ones_refused() {
     let (snowflake, clock) = instance(&FlakyStore::new());
