@@ -52,6 +52,8 @@ pub struct CreatedLink {
     /// Whether it was there before (`reuse`). A replay of an idempotent request answers what the
     /// first answered.
     pub reused: bool,
+    /// Whether this is the answer to an earlier request with the same idempotency token.
+    pub replayed: bool,
 }
 
 /// What one sweep did.

@@ -1,1 +1,446 @@
-//! SKELETON
+//! Errors as the API answers them: problem details by RFC 9457.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use tollgate_access::{AuthError, KeyError};
+use tollgate_links::store::StoreError;
+use tollgate_links::{FieldError, LinkError};
+use utoipa::ToSchema;
+
+/// The media type of every error.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// How long to wait before asking a store again that was away, in seconds.
+const RETRY_AFTER_SECONDS: u16 = 1;
+
+/// The kinds of problem. Each has an identifier that never changes, one status and one title.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    BadRequest,
+    MalformedJson,
+    InvalidQuery,
+    InvalidHeader,
+    Unauthorized,
+    MissingScope,
+    ForeignDomain,
+    NoRoute,
+    LinkNotFound,
+    KeyNotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    CodeTaken,
+    SecretTaken,
+    VersionMismatch,
+    TooLarge,
+    UriTooLong,
+    UnsupportedMediaType,
+    InvalidFields,
+    IdempotencyMismatch,
+    Internal,
+    StoreUnavailable,
+    StoreReadOnly,
+    StoreFull,
+    NoFreeCode,
+    Slow,
+}
+
+impl Kind {
+    const fn parts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::BadRequest => (
+                "urn:tollgate:problem:bad-request",
+                StatusCode::BAD_REQUEST,
+                "The request cannot be understood",
+            ),
+            Self::MalformedJson => (
+                "urn:tollgate:problem:malformed-json",
+                StatusCode::BAD_REQUEST,
+                "The body is not JSON",
+            ),
+            Self::InvalidQuery => (
+                "urn:tollgate:problem:invalid-query",
+                StatusCode::BAD_REQUEST,
+                "A query parameter is wrong",
+            ),
+            Self::InvalidHeader => (
+                "urn:tollgate:problem:invalid-header",
+                StatusCode::BAD_REQUEST,
+                "A request header is wrong",
+            ),
+            Self::Unauthorized => (
+                "urn:tollgate:problem:unauthorized",
+                StatusCode::UNAUTHORIZED,
+                "A valid API key is needed",
+            ),
+            Self::MissingScope => (
+                "urn:tollgate:problem:missing-scope",
+                StatusCode::FORBIDDEN,
+                "The API key lacks a scope",
+            ),
+            Self::ForeignDomain => (
+                "urn:tollgate:problem:foreign-domain",
+                StatusCode::FORBIDDEN,
+                "The API key is bound to another domain",
+            ),
+            Self::NoRoute => (
+                "urn:tollgate:problem:no-route",
+                StatusCode::NOT_FOUND,
+                "There is nothing at this path",
+            ),
+            Self::LinkNotFound => (
+                "urn:tollgate:problem:link-not-found",
+                StatusCode::NOT_FOUND,
+                "There is no such link",
+            ),
+            Self::KeyNotFound => (
+                "urn:tollgate:problem:key-not-found",
+                StatusCode::NOT_FOUND,
+                "There is no such API key",
+            ),
+            Self::MethodNotAllowed => (
+                "urn:tollgate:problem:method-not-allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This path does not know the method",
+            ),
+            Self::RequestTimeout => (
+                "urn:tollgate:problem:request-timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "The body took too long to arrive",
+            ),
+            Self::CodeTaken => (
+                "urn:tollgate:problem:code-taken",
+                StatusCode::CONFLICT,
+                "The code belongs to another link",
+            ),
+            Self::SecretTaken => (
+                "urn:tollgate:problem:secret-taken",
+                StatusCode::CONFLICT,
+                "The secret belongs to a key already",
+            ),
+            Self::VersionMismatch => (
+                "urn:tollgate:problem:version-mismatch",
+                StatusCode::PRECONDITION_FAILED,
+                "The link is not the one If-Match names",
+            ),
+            Self::TooLarge => (
+                "urn:tollgate:problem:too-large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too large",
+            ),
+            Self::UriTooLong => (
+                "urn:tollgate:problem:uri-too-long",
+                StatusCode::URI_TOO_LONG,
+                "The request's URL is too long",
+            ),
+            Self::UnsupportedMediaType => (
+                "urn:tollgate:problem:unsupported-media-type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body's type is not understood",
+            ),
+            Self::InvalidFields => (
+                "urn:tollgate:problem:invalid-fields",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "A field is wrong",
+            ),
+            Self::IdempotencyMismatch => (
+                "urn:tollgate:problem:idempotency-mismatch",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The Idempotency-Key was used for another request",
+            ),
+            Self::Internal => (
+                "urn:tollgate:problem:internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Something went wrong here",
+            ),
+            Self::StoreUnavailable => (
+                "urn:tollgate:problem:store-unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The store does not answer",
+            ),
+            Self::StoreReadOnly => (
+                "urn:tollgate:problem:store-read-only",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The store only allows reading",
+            ),
+            Self::StoreFull => (
+                "urn:tollgate:problem:store-full",
+                StatusCode::INSUFFICIENT_STORAGE,
+                "The store has no space left",
+            ),
+            Self::NoFreeCode => (
+                "urn:tollgate:problem:no-free-code",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "No code could be made",
+            ),
+            Self::Slow => (
+                "urn:tollgate:problem:slow",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The answer took too long",
+            ),
+        }
+    }
+
+    /// The kind of an error that something other than our handlers answered.
+    fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::NoRoute,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            StatusCode::URI_TOO_LONG => Self::UriTooLong,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            status if status.is_client_error() => Self::BadRequest,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// Why a request failed (RFC 9457).
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Identifies the kind of problem; never changes.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:tollgate:problem:code-taken")]
+    kind: &'static str,
+    /// What the kind means.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 409)]
+    status: u16,
+    /// What happened this time.
+    detail: String,
+    /// The fields, parameters or headers that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Wrong>,
+    /// Where in the body the JSON breaks: the line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    /// Where in that line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    /// The request's `X-Request-Id`, to be found in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    #[serde(skip)]
+    headers: HeaderMap,
+}
+
+/// One thing that is wrong in a request.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Wrong {
+    /// Its name.
+    #[schema(example = "rules[2].url")]
+    field: String,
+    /// What is wrong, and what to do.
+    reason: String,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (uri, status, title) = kind.parts();
+        Self {
+            kind: uri,
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            line: None,
+            column: None,
+            request_id: None,
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// One wrong field, parameter or header.
+    pub(crate) fn wrong(kind: Kind, field: &str, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        let mut problem = Self::new(kind, format!("{field}: {reason}"));
+        problem.errors.push(Wrong {
+            field: field.to_owned(),
+            reason,
+        });
+        problem
+    }
+
+    /// For everything that is a defect of ours; the cause goes to the log only.
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            Kind::Internal,
+            "The request failed through no fault of yours. The log has more under the request id.",
+        )
+    }
+
+    pub(crate) fn no_such_link(detail: impl Into<String>) -> Self {
+        Self::new(Kind::LinkNotFound, detail)
+    }
+
+    pub(crate) fn at(mut self, line: usize, column: usize) -> Self {
+        self.line = Some(line);
+        self.column = Some(column);
+        self
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    fn retry_later(self) -> Self {
+        self.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
+    }
+
+    pub(crate) fn slow() -> Self {
+        Self::new(Kind::Slow, "The store may be overloaded. Try again later.").retry_later()
+    }
+
+    /// No key, or one that is not accepted.
+    pub(crate) fn unauthorized(detail: &str, challenge: &'static str) -> Self {
+        Self::new(Kind::Unauthorized, detail)
+            .header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    pub(crate) fn with_request_id(mut self, id: &str) -> Self {
+        self.request_id = Some(id.to_owned());
+        self
+    }
+
+    fn render(&self) -> Response {
+        // Strings and numbers only: this cannot fail, and if it did the status would still tell.
+        let body = serde_json::to_vec(self).unwrap_or_default();
+        let mut response = (self.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.extend(self.headers.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.render();
+        // Kept beside the body, so that `finish` can add the request id.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Gives every error its final form: a problem with the request's id, whoever answered it.
+pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
+    let status = response.status();
+    let failed = status.is_client_error() || status.is_server_error();
+    // A handler that fails in JSON of its own, as health does, means it.
+    let own = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|media| media == "application/json");
+    if !failed || own {
+        return response;
+    }
+    let problem = response.extensions_mut().remove::<Problem>();
+    let problem = problem.unwrap_or_else(|| {
+        let kind = Kind::of_status(status);
+        let mut problem = Problem::new(kind, kind.parts().2);
+        problem.status = status.as_u16();
+        if let Some(allow) = response.headers_mut().remove(ALLOW) {
+            let methods = allow.to_str().unwrap_or_default().to_owned();
+            problem.detail = format!("Use one of these methods: {methods}");
+            problem.headers.insert(ALLOW, allow);
+        }
+        problem
+    });
+    problem.with_request_id(request_id).render()
+}
+
+impl From<Vec<FieldError>> for Problem {
+    fn from(errors: Vec<FieldError>) -> Self {
+        let detail: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let mut problem = Self::new(Kind::InvalidFields, detail.join("; "));
+        problem.errors = errors
+            .into_iter()
+            .map(|FieldError { field, reason }| Wrong { field, reason })
+            .collect();
+        problem
+    }
+}
+
+impl From<LinkError> for Problem {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Invalid(errors) => errors.into(),
+            LinkError::NotFound(_) => Self::no_such_link(error.to_string()),
+            LinkError::CodeTaken(_) => Self::new(Kind::CodeTaken, error.to_string()),
+            LinkError::VersionMismatch(_) => Self::new(Kind::VersionMismatch, error.to_string()),
+            LinkError::IdempotencyMismatch => Self::new(
+                Kind::IdempotencyMismatch,
+                "Use a new Idempotency-Key for a new request, and the same body for a repeated one.",
+            ),
+            LinkError::NoFreeCode(_) => {
+                tracing::error!(%error, "no free code");
+                Self::new(Kind::NoFreeCode, error.to_string())
+            }
+            LinkError::Strategy(_) => {
+                tracing::error!(%error, "the strategy failed");
+                let detail = "The strategy makes no codes now: try again later, or another one.";
+                Self::new(Kind::NoFreeCode, detail).retry_later()
+            }
+            LinkError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::BadCursor) {
+            return Self::wrong(Kind::InvalidQuery, "cursor", error.to_string());
+        }
+        tracing::error!(%error, "the store failed");
+        match error {
+            StoreError::Unavailable(_) => {
+                Self::new(Kind::StoreUnavailable, "Try again in a moment.").retry_later()
+            }
+            StoreError::ReadOnly(_) => Self::new(
+                Kind::StoreReadOnly,
+                "Links can be read but not written until the operator makes it writable.",
+            ),
+            StoreError::Full(_) => Self::new(
+                Kind::StoreFull,
+                "Links can be read but not written until the operator makes space.",
+            ),
+            _ => Self::internal(),
+        }
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Invalid { field, reason } => Self::wrong(Kind::InvalidFields, field, reason),
+            KeyError::NotFound(_) => Self::new(Kind::KeyNotFound, error.to_string()),
+            KeyError::SecretTaken => Self::new(Kind::SecretTaken, error.to_string()),
+            KeyError::Secret(error) => {
+                tracing::error!(%error, "no secret could be made");
+                Self::internal()
+            }
+            KeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        const INVALID: &str = r#"Bearer realm="tollgate", error="invalid_token""#;
+        match error {
+            AuthError::Store(error) => error.into(),
+            // Only who holds the secret learns that it was one.
+            AuthError::Unknown | AuthError::Revoked(_) | AuthError::Expired(_) => {
+                Self::unauthorized(&error.to_string(), INVALID)
+            }
+        }
+    }
+}

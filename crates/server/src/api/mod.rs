@@ -1,1 +1,49 @@
-//! SKELETON
+//! The REST API under `/api/v1`.
+
+mod body;
+mod bulk;
+mod caller;
+mod describe;
+mod entity_tag;
+mod history;
+mod idempotency;
+mod keys;
+mod links;
+mod list;
+mod query;
+mod rows;
+mod spool;
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::admin::{AdminOptions, AdminState};
+use crate::problem::Problem;
+
+/// Every route of the API, with its description.
+pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
+    // The body has its own time; this is that and as long again for the answer.
+    let longest = options.request_timeout.saturating_mul(2);
+    let timeout = move |request: Request, next: Next| async move {
+        match tokio::time::timeout(longest, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Problem::slow().into_response(),
+        }
+    };
+    let bounded = OpenApiRouter::with_openapi(describe::Description::openapi())
+        .routes(routes!(links::create, list::list))
+        .routes(routes!(links::get, links::update, links::delete))
+        .routes(routes!(history::history))
+        .routes(routes!(keys::create, keys::list))
+        .routes(routes!(keys::get, keys::revoke))
+        .layer(from_fn(timeout));
+    // A bulk request may take as long as its rows keep coming.
+    bounded.routes(routes!(bulk::create_many))
+}
+
+/// The answer of a handler: what it says, or why not.
+type Answer = Result<Response, Problem>;

@@ -1,0 +1,87 @@
+//! The admin listener: the API, its documentation, health and metrics.
+
+mod docs;
+mod observe;
+mod pages;
+mod serve;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tollgate_access::Keys;
+use tollgate_links::LinkService;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use serve::serve;
+
+use crate::api;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::problem::{Kind, Problem};
+
+/// Bounds of the admin listener; fixed at start from the configuration.
+#[derive(Debug, Clone)]
+pub struct AdminOptions {
+    /// The largest body of a request, in bytes. Bulk requests are bounded by the row instead.
+    pub max_body_bytes: usize,
+    /// How long a body may take to arrive, and then its answer to be made.
+    pub request_timeout: Duration,
+    /// How long a connection may take to send a request's head.
+    pub header_timeout: Duration,
+    /// How long requests in flight may go on after the shutdown began.
+    pub drain: Duration,
+    /// The most connections at once; more wait to be accepted.
+    pub max_connections: usize,
+}
+
+impl Default for AdminOptions {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 1024 * 1024,
+            request_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+            max_connections: 1_024,
+        }
+    }
+}
+
+/// What the admin listener works with.
+#[derive(Clone)]
+pub struct AdminState {
+    /// The links.
+    pub service: LinkService,
+    /// Who may use the API.
+    pub keys: Arc<Keys>,
+    /// What `/metrics` shows, and where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// What `/health` answers.
+    pub health: Health,
+    /// Bounds.
+    pub options: AdminOptions,
+}
+
+/// The description of the API, made from its handlers.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    api::router(&AdminOptions::default()).into_openapi()
+}
+
+/// Everything the admin listener answers.
+pub(crate) fn router(state: AdminState) -> Router {
+    let (api, description) = api::router(&state.options).split_for_parts();
+    api.route("/", get(pages::index))
+        .route("/metrics", get(pages::metrics))
+        .route("/health/live", get(pages::live))
+        .route("/health/ready", get(pages::ready))
+        .merge(docs::router(&description))
+        .fallback(|| async { Problem::new(Kind::NoRoute, "See /api/docs for what there is.") })
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(axum::middleware::from_fn_with_state(
+            state.clone(),
+            observe::observe,
+        ))
+        .with_state(state)
+}

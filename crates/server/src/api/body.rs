@@ -1,0 +1,166 @@
+//! JSON bodies: bounded in size and time, and read so that mistakes are named.
+
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::admin::AdminState;
+use crate::problem::{Kind, Problem};
+
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// A body of type `application/json`.
+pub(super) struct JsonBody<T>(pub(super) T);
+
+/// A merge patch (RFC 7396), of its own type or `application/json`.
+pub(super) struct MergePatch<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<AdminState> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AdminState) -> Result<Self, Problem> {
+        if !is_media(request.headers(), &[JSON]) {
+            return Err(unsupported(&[JSON], ACCEPT_POST));
+        }
+        let bytes = read(request, state).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<AdminState> for MergePatch<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AdminState) -> Result<Self, Problem> {
+        if !is_media(request.headers(), &[MERGE_PATCH, JSON]) {
+            return Err(unsupported(&[MERGE_PATCH, JSON], ACCEPT_PATCH));
+        }
+        let bytes = read(request, state).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// Whether the body's type, parameters aside, is one of `allowed`.
+pub(super) fn is_media(headers: &HeaderMap, allowed: &[&str]) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<mime::Mime>().ok())
+        .is_some_and(|media| allowed.contains(&media.essence_str()))
+}
+
+/// The body's type is none of those `allowed`.
+pub(super) fn unsupported(allowed: &[&str], advertised_by: HeaderName) -> Problem {
+    let list = allowed.join(", ");
+    let problem = Problem::new(
+        Kind::UnsupportedMediaType,
+        format!("Send the header Content-Type with one of: {list}"),
+    );
+    match HeaderValue::from_str(&list) {
+        Ok(value) => problem.header(advertised_by, value),
+        Err(_) => problem,
+    }
+}
+
+async fn read(request: Request, state: &AdminState) -> Result<Bytes, Problem> {
+    let most = state.options.max_body_bytes;
+    let too_large = || Problem::new(Kind::TooLarge, format!("It has at most {most} bytes."));
+    let declared = request.headers().get(http::header::CONTENT_LENGTH);
+    let declared: Option<usize> = declared.and_then(|text| text.to_str().ok()?.parse().ok());
+    if declared.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    let body = Limited::new(request.into_body(), most).collect();
+    match tokio::time::timeout(state.options.request_timeout, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new(Kind::BadRequest, "The body broke off.")),
+        Err(_) => Err(Problem::new(
+            Kind::RequestTimeout,
+            "Send the body faster, or in smaller requests.",
+        )),
+    }
+}
+
+/// Reads JSON; a mistake is named by field, line and column.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        explain(&path, error.inner())
+    })?;
+    json.end().map_err(|error| explain(".", &error))?;
+    Ok(value)
+}
+
+fn explain(path: &str, error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    let text = error.to_string();
+    let reason = text
+        .strip_suffix(&format!(" at line {line} column {column}"))
+        .unwrap_or(&text);
+    let problem = if !error.is_data() {
+        Problem::new(Kind::MalformedJson, reason)
+    } else if let Some(name) = missing_field(path, reason) {
+        Problem::wrong(Kind::InvalidFields, &name, "this field is needed")
+    } else {
+        Problem::wrong(Kind::InvalidFields, path, reason)
+    };
+    problem.at(line, column)
+}
+
+/// serde names the object that lacks a field; people look for the field.
+fn missing_field(path: &str, reason: &str) -> Option<String> {
+    let name = reason.strip_prefix("missing field `")?.strip_suffix('`')?;
+    Some(match path {
+        "." => name.to_owned(),
+        path => format!("{path}.{name}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_links::LinkDraft;
+
+    use super::*;
+
+    fn problem(text: &str) -> serde_json::Value {
+        serde_json::to_value(parse::<LinkDraft>(text.as_bytes()).unwrap_err()).unwrap()
+    }
+
+    #[test]
+    fn broken_json_is_placed() {
+        let problem = problem("{\"url\":\n  oops}");
+        assert_eq!(problem["type"], "urn:tollgate:problem:malformed-json");
+        assert_eq!(
+            (&problem["line"], &problem["column"]),
+            (&2.into(), &3.into())
+        );
+        assert_eq!(problem["detail"], "expected value");
+    }
+
+    #[test]
+    fn wrong_fields_are_named() {
+        for (text, field) in [
+            ("{}", "url"),
+            ("{\"url\":1}", "url"),
+            ("{\"url\":\"x\",\"utl\":\"x\"}", "utl"),
+            ("{\"url\":\"x\",\"rules\":[{\"if\":[]}]}", "rules[0].url"),
+            ("{\"url\":\"x\",\"expires_at\":\"soon\"}", "expires_at"),
+        ] {
+            let problem = problem(text);
+            assert_eq!(problem["status"], 422, "{text}");
+            assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_value_is_refused() {
+        assert_eq!(problem("{\"url\":\"x\"} {}")["status"], 400);
+    }
+}

@@ -1,0 +1,122 @@
+//! Who sent a request, and what they may do.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use http::request::Parts;
+use tollgate_access::{ApiKey, Scope};
+use tollgate_links::{Domain, LinkError, LinkKey, LinkService};
+
+use crate::admin::AdminState;
+use crate::problem::{Kind, Problem};
+
+/// The key a request came with.
+pub(super) struct Caller {
+    key: Arc<ApiKey>,
+}
+
+impl FromRequestParts<AdminState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &AdminState,
+    ) -> Result<Self, Self::Rejection> {
+        const MISSING: &str = r#"Bearer realm="tollgate""#;
+        let header = parts.headers.get(AUTHORIZATION);
+        let secret = header.and_then(bearer).ok_or_else(|| {
+            Problem::unauthorized("Send the header Authorization: Bearer tg_…", MISSING)
+        })?;
+        let key = state.keys.authenticate(secret).await?;
+        tracing::Span::current().record("key", key.id.as_str());
+        Ok(Self { key })
+    }
+}
+
+/// The token of a bearer header (RFC 6750); the scheme's case does not matter.
+fn bearer(header: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim_matches(' '))
+}
+
+impl Caller {
+    /// The name under which this caller's work is recorded.
+    pub(super) fn id(&self) -> &str {
+        self.key.id.as_str()
+    }
+
+    /// Refuses a caller whose key lacks `scope`.
+    pub(super) fn require(&self, scope: Scope) -> Result<(), Problem> {
+        if self.key.scopes.allow(scope) {
+            return Ok(());
+        }
+        let challenge =
+            format!(r#"Bearer realm="tollgate", error="insufficient_scope", scope="{scope}""#);
+        let problem = Problem::wrong(
+            Kind::MissingScope,
+            "scope",
+            format!("this needs the scope {scope}, which the key does not have"),
+        );
+        // Names of scopes are plain ASCII, so the header is always there.
+        Err(match HeaderValue::from_str(&challenge) {
+            Ok(value) => problem.header(WWW_AUTHENTICATE, value),
+            Err(_) => problem,
+        })
+    }
+
+    /// Refuses a caller whose key is bound to another domain.
+    pub(super) fn enter(&self, domain: &Domain) -> Result<(), Problem> {
+        if self.key.may_use(domain) {
+            return Ok(());
+        }
+        let own = match &self.key.domain {
+            Some(own) if !own.is_default() => format!("links of {own}"),
+            _ => "links of the default domain".to_owned(),
+        };
+        let reason = format!("the key may touch {own} only");
+        Err(Problem::wrong(Kind::ForeignDomain, "domain", reason))
+    }
+
+    /// The only domain this caller may touch.
+    pub(super) fn own_domain(&self) -> Option<&Domain> {
+        self.key.domain.as_ref()
+    }
+
+    /// The domain this caller means by naming none.
+    pub(super) fn home(&self) -> Option<&str> {
+        self.own_domain()
+            .filter(|own| !own.is_default())
+            .map(Domain::as_str)
+    }
+
+    /// The link a path and a `domain` parameter name.
+    pub(super) fn link(
+        &self,
+        service: &LinkService,
+        domain: Option<&str>,
+        code: &str,
+    ) -> Result<LinkKey, Problem> {
+        let key = service
+            .key(domain.or(self.home()), code)
+            .map_err(|error| match error {
+                LinkError::Invalid(errors) => unnamed(&errors),
+                other => other.into(),
+            })?;
+        self.enter(&key.domain)?;
+        Ok(key)
+    }
+}
+
+/// What cannot be a code names no link; what is no domain of ours is a mistake in the query.
+fn unnamed(errors: &[tollgate_links::FieldError]) -> Problem {
+    match errors.iter().find(|error| error.field == "domain") {
+        Some(error) => Problem::wrong(Kind::InvalidQuery, "domain", &error.reason),
+        None => {
+            let reasons: Vec<&str> = errors.iter().map(|error| &*error.reason).collect();
+            Problem::no_such_link(reasons.join("; "))
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! API keys.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use http::StatusCode;
+use http::header::{HeaderValue, LOCATION};
+use serde::{Deserialize, Serialize};
+use tollgate_access::{ApiKey, KeyId, NewKey, Scope, Scopes};
+use tollgate_clock::UnixMillis;
+use tollgate_links::Domain;
+use utoipa::ToSchema;
+
+use super::Answer;
+use super::body::JsonBody;
+use super::caller::Caller;
+use super::describe::{Reading, Writing};
+use super::query::Params;
+use crate::admin::AdminState;
+use crate::problem::{Kind, Problem};
+
+/// The most keys on a page.
+const MAX_PAGE_KEYS: usize = 1_000;
+/// Keys on a page if the caller names no number.
+const DEFAULT_PAGE_KEYS: usize = 100;
+
+/// A key somebody wants.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyDraft {
+    /// For people, 1 to 100 characters.
+    #[schema(example = "newsletter")]
+    name: String,
+    /// What it shall allow: `links:read`, `links:write`, `stats:read`, `limits:check`, `admin`.
+    #[schema(example = json!(["links:read", "links:write"]))]
+    scopes: Vec<String>,
+    /// The only domain whose links it shall touch; every one if absent.
+    domain: Option<String>,
+    /// From when on it shall be refused (RFC 3339); never if absent.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<UnixMillis>,
+}
+
+/// A key, without its secret.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KeyView {
+    /// Its public name; links and their history name it as their author.
+    #[schema(example = "key_01k2v8tq4e7g3mdn")]
+    id: String,
+    /// For people.
+    name: String,
+    /// What it allows.
+    scopes: Vec<&'static str>,
+    /// The only domain whose links it may touch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: UnixMillis,
+    /// From when on it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<UnixMillis>,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    revoked_at: Option<UnixMillis>,
+}
+
+/// A key that was just made.
+#[derive(Serialize, ToSchema)]
+pub(super) struct NewKeyView {
+    #[serde(flatten)]
+    key: KeyView,
+    /// The secret to authenticate with. It is shown this once and cannot be shown again.
+    secret: String,
+}
+
+/// One page of keys.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KeyPage {
+    /// Oldest first, revoked ones included.
+    keys: Vec<KeyView>,
+    /// Ask with this as `cursor` for the next page; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+impl KeyView {
+    fn of(key: ApiKey, state: &AdminState) -> Self {
+        let domain = key.domain.map(|domain| name(&domain, state));
+        Self {
+            id: key.id.to_string(),
+            name: key.name,
+            scopes: key.scopes.iter().map(Scope::as_str).collect(),
+            domain,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            revoked_at: key.revoked_at,
+        }
+    }
+}
+
+/// A domain's name; that of the default one is the first host we serve.
+fn name(domain: &Domain, state: &AdminState) -> String {
+    if !domain.is_default() {
+        return domain.to_string();
+    }
+    let hosts = state.service.parts().domains.own_hosts();
+    hosts
+        .into_iter()
+        .next()
+        .map_or_else(String::new, |(host, _)| host.to_string())
+}
+
+/// Make a key
+///
+/// The answer holds the secret, which cannot be shown again; so repeating this request makes
+/// another key.
+#[utoipa::path(
+    post,
+    path = "/api/v1/keys",
+    tag = "keys",
+    operation_id = "createKey",
+    request_body = KeyDraft,
+    responses(
+        (status = 201, description = "The key and its secret", body = NewKeyView, headers(("Location" = String, description = "The key in this API"))),
+        Writing,
+    ),
+)]
+pub(super) async fn create(
+    State(state): State<AdminState>,
+    caller: Caller,
+    params: Params,
+    JsonBody(draft): JsonBody<KeyDraft>,
+) -> Answer {
+    caller.require(Scope::Admin)?;
+    params.finish()?;
+    let created = state.keys.create(new_key(draft, &state)?).await?;
+    tracing::info!(made = %created.key.id, "an API key was made");
+    let location = format!("/api/v1/keys/{}", created.key.id);
+    let body = Json(NewKeyView {
+        secret: created.secret.expose().to_owned(),
+        key: KeyView::of(created.key, &state),
+    });
+    let mut response = (StatusCode::CREATED, body).into_response();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+fn new_key(draft: KeyDraft, state: &AdminState) -> Result<NewKey, Problem> {
+    let mut scopes = Vec::with_capacity(draft.scopes.len());
+    for (at, name) in draft.scopes.iter().enumerate() {
+        let scope: Scope = name.parse().map_err(|error: tollgate_access::ScopeError| {
+            Problem::wrong(
+                Kind::InvalidFields,
+                &format!("scopes[{at}]"),
+                error.to_string(),
+            )
+        })?;
+        scopes.push(scope);
+    }
+    let domain = draft
+        .domain
+        .map(|name| {
+            let domains = &state.service.parts().domains;
+            domains
+                .named(Some(&name))
+                .map_err(|error| Problem::wrong(Kind::InvalidFields, "domain", error.to_string()))
+        })
+        .transpose()?;
+    Ok(NewKey {
+        name: draft.name,
+        scopes: scopes.into_iter().collect::<Scopes>(),
+        domain,
+        expires_at: draft.expires_at,
+    })
+}
+
+/// List keys
+#[utoipa::path(
+    get,
+    path = "/api/v1/keys",
+    tag = "keys",
+    operation_id = "listKeys",
+    params(
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("limit" = Option<u16>, Query, description = "Keys on a page, 1 to 1000; 100 if absent", minimum = 1, maximum = 1000),
+    ),
+    responses(
+        (status = 200, description = "A page", body = KeyPage),
+        Reading,
+    ),
+)]
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    caller: Caller,
+    mut params: Params,
+) -> Answer {
+    caller.require(Scope::Admin)?;
+    let limit = params
+        .take_limit(MAX_PAGE_KEYS)?
+        .unwrap_or(DEFAULT_PAGE_KEYS);
+    let after = params
+        .take("cursor")?
+        .map(|text| text.parse::<KeyId>())
+        .transpose()
+        .map_err(|_| Params::wrong("cursor", "it does not belong to this listing"))?;
+    params.finish()?;
+    // One more than is shown tells whether there is another page.
+    let mut keys = state.keys.list(after.as_ref(), limit + 1).await?;
+    let more = keys.len() > limit;
+    keys.truncate(limit);
+    let last = keys.last().map(|key| key.id.to_string());
+    Ok(Json(KeyPage {
+        next_cursor: last.filter(|_| more),
+        keys: keys
+            .into_iter()
+            .map(|key| KeyView::of(key, &state))
+            .collect(),
+    })
+    .into_response())
+}
+
+/// Show a key
+#[utoipa::path(
+    get,
+    path = "/api/v1/keys/{id}",
+    tag = "keys",
+    operation_id = "getKey",
+    params(("id" = String, Path, description = "The key's identifier")),
+    responses(
+        (status = 200, description = "The key", body = KeyView),
+        (status = 404, description = "There is no such key", body = Problem, content_type = "application/problem+json"),
+        Reading,
+    ),
+)]
+pub(super) async fn get(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer {
+    caller.require(Scope::Admin)?;
+    params.finish()?;
+    let key = state.keys.get(&identifier(&id)?).await?;
+    Ok(Json(KeyView::of(key, &state)).into_response())
+}
+
+/// Revoke a key
+///
+/// It is refused at once here, and within two seconds by other processes on the same store. It
+/// stays listed, because links name it as their author.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/keys/{id}",
+    tag = "keys",
+    operation_id = "revokeKey",
+    params(("id" = String, Path, description = "The key's identifier")),
+    responses(
+        (status = 204, description = "It is revoked"),
+        (status = 404, description = "There is no such key", body = Problem, content_type = "application/problem+json"),
+        Reading,
+    ),
+)]
+pub(super) async fn revoke(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer {
+    caller.require(Scope::Admin)?;
+    params.finish()?;
+    let key = state.keys.revoke(&identifier(&id)?).await?;
+    tracing::info!(revoked = %key.id, "an API key was revoked");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// What cannot be an identifier names no key.
+fn identifier(text: &str) -> Result<KeyId, Problem> {
+    text.parse().map_err(|error: tollgate_access::KeyIdError| {
+        Problem::new(Kind::KeyNotFound, error.to_string())
+    })
+}

@@ -1,0 +1,113 @@
+//! Pages of links.
+
+use std::num::NonZeroUsize;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use serde::Serialize;
+use tollgate_access::Scope;
+use tollgate_links::store::{Cursor, ListOrder, ListQuery, MAX_PAGE_LINKS};
+use tollgate_links::{LinkView, Tag};
+use utoipa::ToSchema;
+
+use super::Answer;
+use super::caller::Caller;
+use super::describe::Reading;
+use super::links::view;
+use super::query::Params;
+use crate::admin::AdminState;
+use crate::problem::Problem;
+
+/// One page of links.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LinkPage {
+    /// The links, in the order asked for.
+    links: Vec<LinkView>,
+    /// Ask with this as `cursor` for the next page; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// List links
+///
+/// Pages stay stable while links are made: following cursors never shows a link twice and never
+/// skips one that was there from the start.
+#[utoipa::path(
+    get,
+    path = "/api/v1/links",
+    tag = "links",
+    operation_id = "listLinks",
+    params(
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("limit" = Option<u16>, Query, description = "Links on a page, 1 to 1000; 100 if absent", minimum = 1, maximum = 1000),
+        ("q" = Option<String>, Query, description = "Only links whose code, title or target (without scheme and `www.`) begins with this, whatever the case"),
+        ("tag" = Option<String>, Query, description = "Only links with this tag"),
+        ("domain" = Option<String>, Query, description = "Only links of this domain; all the key may see if absent"),
+        ("order" = Option<String>, Query, description = "`-created` (newest first, the default), `created`, `code` or `-code`"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = LinkPage),
+        Reading,
+    ),
+)]
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    caller: Caller,
+    mut params: Params,
+) -> Answer {
+    caller.require(Scope::LinksRead)?;
+    let query = ListQuery {
+        cursor: params.take("cursor")?.map(Cursor),
+        limit: params
+            .take_limit(MAX_PAGE_LINKS)?
+            .and_then(NonZeroUsize::new),
+        prefix: params.take("q")?.filter(|text| !text.is_empty()),
+        tag: tag(params.take("tag")?)?,
+        domain: domain(&state, &caller, params.take("domain")?)?,
+        order: order(params.take("order")?)?,
+    };
+    params.finish()?;
+    let page = state.service.list(&query).await?;
+    Ok(Json(LinkPage {
+        links: page.links.iter().map(|link| view(&state, link)).collect(),
+        next_cursor: page.next.map(|Cursor(text)| text),
+    })
+    .into_response())
+}
+
+fn tag(text: Option<String>) -> Result<Option<Tag>, Problem> {
+    text.map(|text| Tag::parse(&text).map_err(|error| Params::wrong("tag", error.to_string())))
+        .transpose()
+}
+
+fn domain(
+    state: &AdminState,
+    caller: &Caller,
+    name: Option<String>,
+) -> Result<Option<tollgate_links::Domain>, Problem> {
+    let Some(name) = name else {
+        return Ok(caller.own_domain().cloned());
+    };
+    let domain = state
+        .service
+        .parts()
+        .domains
+        .named(Some(&name))
+        .map_err(|error| Params::wrong("domain", error.to_string()))?;
+    caller.enter(&domain)?;
+    Ok(Some(domain))
+}
+
+fn order(text: Option<String>) -> Result<ListOrder, Problem> {
+    match text.as_deref() {
+        None | Some("-created") => Ok(ListOrder::CreatedDescending),
+        Some("created") => Ok(ListOrder::CreatedAscending),
+        Some("code") => Ok(ListOrder::CodeAscending),
+        Some("-code") => Ok(ListOrder::CodeDescending),
+        Some(_) => Err(Params::wrong(
+            "order",
+            "use created, -created, code or -code",
+        )),
+    }
+}
