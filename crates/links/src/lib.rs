@@ -35,7 +35,7 @@ pub use filter::{CodeFilter, Refusal};
 pub use link::{Link, LinkKey, LinkSpec, LinkState, Origin, PasswordHash, RedirectKind};
 pub use password::{PasswordError, PasswordHasher};
 pub use rule::{Condition, Device, MAX_RULES, Os, Rule};
-pub use service::{CreatedLink, LinkService, NewLink, ServiceParts, SweepReport};
+pub use service::{CreatedLink, Follower, LinkService, NewLink, ServiceParts, SweepReport};
 pub use spec::SpecRules;
 pub use strategy::{Strategies, StrategyError, StrategyKind, StrategyOptions};
 pub use tag::{Tag, TagError};

@@ -24,7 +24,7 @@ pub use memory::MemoryStore;
 pub use search::{DEFAULT_PAGE_LINKS, MAX_PAGE_LINKS};
 
 /// What can go wrong in any store. The text is for the log and the operator.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Worth trying again later: the engine is away, busy or overloaded.
     #[error("the store is unavailable: {0}")]

@@ -1,0 +1,70 @@
+//! Keeps the cache true when links are edited by another process on the same store.
+
+use std::time::Duration;
+
+use crate::LinkService;
+use crate::store::{ChangeSeq, StoreError};
+
+/// Reads the store's feed of changes and tells the cache.
+pub struct Follower {
+    service: LinkService,
+    position: Option<ChangeSeq>,
+}
+
+impl Follower {
+    /// A follower that begins at the feed's present end: what was cached before its first poll is
+    /// not looked at again.
+    #[must_use]
+    pub fn new(service: LinkService) -> Self {
+        Self {
+            service,
+            position: None,
+        }
+    }
+
+    /// Invalidates all that changed since the last poll; returns how many links that were.
+    ///
+    /// # Errors
+    /// When the store fails; the next poll goes on from the same position.
+    pub async fn poll(&mut self) -> Result<usize, StoreError> {
+        let parts = self.service.parts();
+        let mut seen = 0;
+        loop {
+            let changes = parts.feed.changes(self.position).await?;
+            if changes.lost {
+                // Too much happened, or the store was replaced: nothing cached can be trusted.
+                parts.cache.clear();
+            }
+            for key in &changes.keys {
+                parts.cache.invalidate(key);
+            }
+            seen += changes.keys.len();
+            let advanced = self.position != Some(changes.upto);
+            self.position = Some(changes.upto);
+            if changes.keys.is_empty() || !advanced {
+                return Ok(seen);
+            }
+        }
+    }
+
+    /// Polls for ever. A change elsewhere is seen here after at most `interval` and the time a
+    /// poll takes. Failures are logged when they begin and end.
+    pub async fn run(mut self, interval: Duration) {
+        let mut failing = false;
+        loop {
+            match self.poll().await {
+                Ok(_) if failing => {
+                    failing = false;
+                    tracing::info!("changes of links can be followed again");
+                }
+                Ok(_) => {}
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::warn!(%error, "changes of links cannot be followed");
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(interval).await;
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The link service: drafts in, links out, with caches told and codes found.
+
+mod create;
+mod follow;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate_clock::Clock;
+
+pub use self::follow::Follower;
+use crate::store::{
+    ChangeFeed, Delete, Deleted, Edit, IdempotencyToken, LinkStore, ListQuery, Page, StoreError,
+    Update, Updated,
+};
+use crate::{
+    Code, CodeFilter, CodeRules, Domains, FieldError, Link, LinkCache, LinkDraft, LinkError,
+    LinkKey, LinkPatch, LinkSpec, Origin, SpecRules, Strategies, StrategyKind,
+};
+
+/// How often an edit without a version is tried on the newest one before it is given up.
+const MAX_EDIT_ATTEMPTS: u32 = 16;
+
+/// What the service is made of.
+pub struct ServiceParts {
+    /// Where links live.
+    pub store: Arc<dyn LinkStore>,
+    /// Who edits links elsewhere.
+    pub feed: Arc<dyn ChangeFeed>,
+    /// The cache the edge reads through.
+    pub cache: Arc<LinkCache>,
+    /// How codes are made.
+    pub strategies: Arc<Strategies>,
+    /// Which strategy, if the draft names none.
+    pub default_strategy: StrategyKind,
+    /// How codes are read.
+    pub codes: CodeRules,
+    /// Which codes nobody gets.
+    pub filter: Arc<CodeFilter>,
+    /// What the other fields have to keep.
+    pub specs: SpecRules,
+    /// The hosts served.
+    pub domains: Domains,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One link to create.
+#[derive(Debug, Clone)]
+pub struct NewLink {
+    /// What is wanted.
+    pub draft: LinkDraft,
+    /// So that a repeated request creates nothing twice.
+    pub idempotency: Option<IdempotencyToken>,
+}
+
+/// A link that was created, or found instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatedLink {
+    /// The link.
+    pub link: Link,
+    /// Whether it was there before (`reuse`). A replay of an idempotent request answers what the
+    /// first answered.
+    pub reused: bool,
+    /// Whether this is the answer to an earlier request with the same idempotency token.
+    pub replayed: bool,
+}
+
+/// What one sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Deleted links.
+    pub links: u64,
+    /// Whether the batch was full, so that there may be more.
+    pub more: bool,
+}
+
+/// Creates, edits, finds and deletes links. Cheap to clone.
+#[derive(Clone)]
+pub struct LinkService {
+    parts: Arc<ServiceParts>,
+}
+
+impl LinkService {
+    /// A service of these parts.
+    #[must_use]
+    pub fn new(parts: ServiceParts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+        }
+    }
+
+    /// What the service is made of, for those who share a part.
+    #[must_use]
+    pub fn parts(&self) -> &ServiceParts {
+        &self.parts
+    }
+
+    /// Names a link from text.
+    ///
+    /// # Errors
+    /// [`LinkError::Invalid`] for a text that is no code or an unknown domain.
+    pub fn key(&self, domain: Option<&str>, code: &str) -> Result<LinkKey, LinkError> {
+        let mut wrong = Vec::new();
+        let domain = self.parts.domains.named(domain);
+        let code = self.parts.codes.parse(code);
+        match (domain, code) {
+            (Ok(domain), Ok(code)) => return Ok(LinkKey { domain, code }),
+            (domain, code) => {
+                wrong.extend(code.err().map(|error| field("code", &error)));
+                wrong.extend(domain.err().map(|error| field("domain", &error)));
+            }
+        }
+        Err(LinkError::Invalid(wrong))
+    }
+
+    /// One link, fresh from the store.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn get(&self, key: &LinkKey) -> Result<Link, LinkError> {
+        match self.parts.store.get(key).await? {
+            Some(link) => Ok(link),
+            None => Err(LinkError::NotFound(key.clone())),
+        }
+    }
+
+    /// Edits a link; `expected_version` is the caller's `If-Match`. Without it, the edit is retried
+    /// on the newest version if another one comes between.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn update(
+        &self,
+        key: &LinkKey,
+        patch: LinkPatch,
+        expected_version: Option<u64>,
+        actor: &str,
+        idempotency: Option<IdempotencyToken>,
+    ) -> Result<Link, LinkError> {
+        let parts = &self.parts;
+        let mut newest = 0;
+        for _ in 0..MAX_EDIT_ATTEMPTS {
+            let link = self.get(key).await?;
+            let spec = self.patched(&link.spec, &patch).await?;
+            let update = Update {
+                key: key.clone(),
+                // A repeated request is recognised by the store before it compares versions.
+                expected_version: expected_version.unwrap_or(link.version),
+                spec,
+                actor: actor.to_owned(),
+                at: parts.clock.now(),
+                idempotency,
+            };
+            match parts.store.update(update).await? {
+                Updated::Updated(link) | Updated::Replayed(link) => {
+                    parts.cache.invalidate(key);
+                    return Ok(link);
+                }
+                Updated::VersionMismatch(now) if expected_version.is_some() => {
+                    return Err(LinkError::VersionMismatch(now));
+                }
+                Updated::VersionMismatch(now) => newest = now,
+                Updated::NotFound => return Err(LinkError::NotFound(key.clone())),
+                Updated::TokenMismatch => return Err(LinkError::IdempotencyMismatch),
+            }
+        }
+        Err(LinkError::VersionMismatch(newest))
+    }
+
+    async fn patched(&self, spec: &LinkSpec, patch: &LinkPatch) -> Result<LinkSpec, LinkError> {
+        let now = self.parts.clock.now();
+        let result = if matches!(patch.password, Some(Some(_))) {
+            let (specs, spec, patch) = (self.parts.specs.clone(), spec.clone(), patch.clone());
+            off_the_runtime(move || specs.patched(&spec, &patch, now)).await?
+        } else {
+            self.parts.specs.patched(spec, patch, now)
+        };
+        result.map_err(LinkError::Invalid)
+    }
+
+    /// Deletes a link. The code of a pool link returns to the pool after its quarantine.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn delete(
+        &self,
+        key: &LinkKey,
+        expected_version: Option<u64>,
+        actor: &str,
+        idempotency: Option<IdempotencyToken>,
+    ) -> Result<(), LinkError> {
+        let delete = Delete {
+            key: key.clone(),
+            expected_version,
+            actor: actor.to_owned(),
+            at: self.parts.clock.now(),
+            idempotency,
+        };
+        match self.parts.store.delete(delete).await? {
+            Deleted::Deleted(link) => {
+                self.parts.cache.invalidate(key);
+                if link.origin == Origin::Pool {
+                    self.reclaim(&[link.key.code]).await;
+                }
+                Ok(())
+            }
+            Deleted::Replayed => Ok(()),
+            Deleted::VersionMismatch(now) => Err(LinkError::VersionMismatch(now)),
+            Deleted::NotFound => Err(LinkError::NotFound(key.clone())),
+            Deleted::TokenMismatch => Err(LinkError::IdempotencyMismatch),
+        }
+    }
+
+    /// One page of links.
+    ///
+    /// # Errors
+    /// [`LinkError::Invalid`] for a cursor from elsewhere, else see [`LinkError`].
+    pub async fn list(&self, query: &ListQuery) -> Result<Page, LinkError> {
+        match self.parts.store.list(query).await {
+            Err(error @ StoreError::BadCursor) => {
+                Err(LinkError::invalid("cursor", error.to_string()))
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// What was done to a link, newest first.
+    ///
+    /// # Errors
+    /// See [`LinkError`]; `NotFound` if there never was such a link, or it was swept.
+    pub async fn history(&self, key: &LinkKey, limit: usize) -> Result<Vec<Edit>, LinkError> {
+        let edits = self.parts.store.history(key, limit).await?;
+        if edits.is_empty() {
+            // Every link has the entry of its creation.
+            return Err(LinkError::NotFound(key.clone()));
+        }
+        Ok(edits)
+    }
+
+    /// Deletes one bounded batch of links expired for longer than `grace`, tells the cache, and
+    /// returns pool codes to quarantine. Idempotency tokens older than `keep_tokens` are forgotten.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn sweep(
+        &self,
+        grace: Duration,
+        keep_tokens: Duration,
+        batch: usize,
+    ) -> Result<SweepReport, LinkError> {
+        let now = self.parts.clock.now();
+        let swept = self
+            .parts
+            .store
+            .sweep(
+                now.saturating_sub(grace),
+                now.saturating_sub(keep_tokens),
+                batch,
+            )
+            .await?;
+        for key in &swept.links {
+            self.parts.cache.invalidate(key);
+        }
+        self.reclaim(&swept.pool_codes).await;
+        Ok(SweepReport {
+            links: swept.links.len() as u64,
+            more: swept.links.len() >= batch,
+        })
+    }
+
+    /// A code that cannot be put into quarantine is lost to the pool, which makes another: no
+    /// reason to fail a deletion that has already happened.
+    async fn reclaim(&self, codes: &[Code]) {
+        if codes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.parts.strategies.reclaim(codes).await {
+            tracing::warn!(%error, codes = codes.len(), "codes cannot return to the pool");
+        }
+    }
+}
+
+fn field(name: &str, error: &dyn std::error::Error) -> FieldError {
+    FieldError {
+        field: name.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+/// Runs what takes tens of milliseconds of CPU where that holds nobody up.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, LinkError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        // It panicked, or the runtime is ending.
+        LinkError::Store(StoreError::Unavailable(error.to_string()))
+    })
+}
