@@ -50,6 +50,8 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn seen(peer: &str, lines: &[&str]) -> String {
@@ -95,5 +97,19 @@ mod tests {
             "10.2.2.2"
         );
         assert_eq!(seen("10.0.0.1", &[""]), "10.0.0.1");
+    }
+
+    proptest! {
+        /// Whatever a client sends, the proxy appends the address it saw.
+        #[test]
+        fn no_header_hides_what_the_proxy_saw(forged in "[ -~\u{80}-\u{ff}]*") {
+            let line = format!("{forged}, 198.51.100.1");
+            let mut headers = HeaderMap::new();
+            let bytes: Vec<u8> = line.chars().map(|c| c as u8).collect();
+            headers.append(FORWARDED_FOR, http::HeaderValue::from_bytes(&bytes).unwrap());
+            let trusted = ["10.0.0.0/8".parse().unwrap()];
+            let seen = client_ip([10, 0, 0, 1].into(), &headers, &trusted);
+            prop_assert_eq!(seen, IpAddr::from([198, 51, 100, 1]));
+        }
     }
 }

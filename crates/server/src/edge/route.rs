@@ -61,6 +61,9 @@ pub(super) fn route(path: &str) -> Route<'_> {
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
     use super::*;
 
     fn link(text: &str) -> Route<'_> {
@@ -101,5 +104,30 @@ mod tests {
         let code = "%F0%90%90%80".repeat(tollgate_links::MAX_CODE_CHARS);
         assert!(matches!(route(&format!("/{code}")), Route::Link(_)));
         assert_eq!(route(&format!("/{}", "a".repeat(4096))), Route::TooLong);
+    }
+
+    proptest! {
+        #[test]
+        fn a_code_survives_its_encoding(
+            code in r"[\p{L}\p{Nd}_.-]{1,128}",
+            preview in any::<bool>(),
+            slash in any::<bool>(),
+        ) {
+            prop_assume!(code != "robots.txt" && code != "favicon.ico");
+            let encoded = utf8_percent_encode(&code, NON_ALPHANUMERIC);
+            let plus = if preview { "+" } else { "" };
+            let slash = if slash { "/" } else { "" };
+            let path = format!("/{encoded}{plus}{slash}");
+            let expected = match preview {
+                true => Route::Preview(code.as_str().into()),
+                false => Route::Link(code.as_str().into()),
+            };
+            prop_assert_eq!(route(&path), expected);
+        }
+
+        #[test]
+        fn any_path_is_read(path in ".*") {
+            let _ = route(&path);
+        }
     }
 }

@@ -22,9 +22,6 @@ use edge::EdgeMetrics;
 use process::ProcessCollector;
 use reading::{Kind, Reading};
 
-/// The media type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// The registry, and the metrics that are always there.
 #[derive(Debug)]
 pub struct Metrics {
