@@ -3,6 +3,10 @@ use tollgate_clock::UnixMillis;
 
 /// The most rules one link may have: they are tried in order on every redirect.
 pub const MAX_RULES: usize = 64;
+/// The most conditions one rule may have.
+pub const MAX_CONDITIONS: usize = 16;
+/// The longest name, value or language tag in a condition, in characters.
+pub const MAX_CONDITION_CHARS: usize = 256;
 
 /// Another target for the visitors that meet every condition. The first rule that fits wins; no
 /// conditions fit everybody.
@@ -33,7 +37,8 @@ pub enum Condition {
         /// Wanted system.
         is: Os,
     },
-    /// The visitor prefers this language (RFC 4647 basic filtering: `pt` fits `pt-BR`).
+    /// The language the visitor prefers above all others is this one (RFC 4647 basic filtering:
+    /// `pt` fits `pt-BR`). Visitors without a preference fit no language.
     Language {
         /// A BCP 47 range such as `pt` or `pt-BR`.
         is: String,
@@ -58,7 +63,9 @@ pub enum Condition {
         until: Option<UnixMillis>,
     },
     /// A share of the visitors, sticky: a visitor's hash decides, so the same visitor always gets
-    /// the same answer. Shares of consecutive rules are taken from what the earlier ones left.
+    /// the same answer. Shares of consecutive rules are taken from what the earlier ones left:
+    /// 33 % and then 50 % send a third to the first rule, a third to the second, and leave a third
+    /// to the link's own target.
     Percent {
         /// 1 to 100.
         share: u8,
