@@ -5,6 +5,8 @@ use unicode_normalization::UnicodeNormalization;
 
 /// The longest tag, in characters.
 pub const MAX_TAG_CHARS: usize = 64;
+/// The most tags one link may have.
+pub const MAX_TAGS: usize = 32;
 
 /// A label on links: trimmed, NFC, lower case, so that `News` and `news ` are one tag.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -75,7 +75,11 @@ pub struct LinkCache {}
 impl LinkCache {
     /// SKELETON
     #[must_use]
-    pub fn new(options: CacheOptions, store: Arc<dyn LinkStore>, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub fn new(
+        options: CacheOptions,
+        store: Arc<dyn LinkStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         todo!()
     }
 

@@ -169,12 +169,11 @@ impl LinkService {
     }
 
     async fn patched(&self, spec: &LinkSpec, patch: &LinkPatch) -> Result<LinkSpec, LinkError> {
-        let now = self.parts.clock.now();
         let result = if matches!(patch.password, Some(Some(_))) {
             let (specs, spec, patch) = (self.parts.specs.clone(), spec.clone(), patch.clone());
-            off_the_runtime(move || specs.patched(&spec, &patch, now)).await?
+            off_the_runtime(move || specs.patched(&spec, &patch)).await?
         } else {
-            self.parts.specs.patched(spec, patch, now)
+            self.parts.specs.patched(spec, patch)
         };
         result.map_err(LinkError::Invalid)
     }
