@@ -11,6 +11,8 @@ mod memory;
 #[cfg(feature = "testing")]
 mod memory_lease;
 mod search;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 pub use history::changes;
 pub use lease::{Block, LeaseStore, PoolCode, WorkerLease};
@@ -22,6 +24,8 @@ pub use links::{
 #[cfg(feature = "testing")]
 pub use memory::MemoryStore;
 pub use search::{DEFAULT_PAGE_LINKS, MAX_PAGE_LINKS};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteLinkStore, SqliteOptions};
 
 /// What can go wrong in any store. The text is for the log and the operator.
 #[derive(Debug, Clone, thiserror::Error)]
