@@ -1,0 +1,144 @@
+"""What the benchmarks share: building and starting the server, loading links, driving wrk."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+KEY = "tg_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
+# Links in one bulk request.
+BULK_LINKS = 50_000
+
+
+def need(*commands):
+    """Installs what is missing by apt; the packages are named as their commands."""
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # nginx lives where only root looks
+    missing = [command for command in commands if not shutil.which(command)]
+    if not missing:
+        return
+    as_root = [] if os.geteuid() == 0 else ["sudo"]
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    for command in (["apt-get", "update", "-qq"], install):
+        subprocess.run([*as_root, *command], check=True, stdout=subprocess.DEVNULL)
+
+
+def build(profile):
+    """Builds the binary and answers its path."""
+    command = ["cargo", "build", "--quiet", "--package", "tollgate", "--profile", profile]
+    subprocess.run(command, check=True, cwd=ROOT)
+    command = ["cargo", "metadata", "--format-version=1", "--no-deps"]
+    metadata = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout
+    return os.path.join(json.loads(metadata)["target_directory"], profile, "tollgate")
+
+
+class Tollgate:
+    """A running server in a directory of its own."""
+
+    def __init__(self, binary, config, before=()):
+        self.home = tempfile.TemporaryDirectory(prefix="tollgate-bench-")
+        file = os.path.join(self.home.name, "tollgate.toml")
+        with open(file, "w", encoding="utf-8") as out:
+            out.write(config)
+        self.process = subprocess.Popen(
+            [*before, binary, "serve", "--config", file]
+            + ["--data-dir", os.path.join(self.home.name, "data")]
+            + ["--edge-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+            env={**os.environ, "TOLLGATE_ADMIN_KEY": KEY},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        found = {}
+        while len(found) < 2:
+            line = self.process.stdout.readline()
+            if not line:
+                sys.exit("the server did not start")
+            address = re.search(r"http://127\.0\.0\.1:\d+", line)
+            for name in ("edge", "admin"):
+                if address and name in line.lower():
+                    found.setdefault(name, address.group())
+        self.edge, self.admin = found["edge"], found["admin"]
+        # What it says later must not fill the pipe.
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        wait_for(self.admin + "/health/ready")
+
+    def load(self, links):
+        """Creates links by bulk requests; each is a dictionary of the API's fields."""
+        batch = []
+        for link in links:
+            batch.append(json.dumps(link))
+            if len(batch) == BULK_LINKS:
+                self._bulk(batch)
+                batch = []
+        if batch:
+            self._bulk(batch)
+
+    def _bulk(self, lines):
+        request = urllib.request.Request(
+            self.admin + "/api/v1/links/bulk",
+            data="\n".join(lines).encode(),
+            headers={"Content-Type": "application/x-ndjson", "Authorization": "Bearer " + KEY},
+        )
+        with urllib.request.urlopen(request) as answer:
+            made = sum(1 for line in answer if json.loads(line).get("status") == 201)
+        if made != len(lines):
+            sys.exit(f"only {made} of {len(lines)} links were made")
+
+    def memory(self, line):
+        """A line of /proc/PID/status, in bytes."""
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:
+            for text in status:
+                if text.startswith(line + ":"):
+                    return int(text.split()[1]) * 1024
+        return sys.exit(f"there is no {line}")
+
+    def stop(self):
+        """Ends the server and deletes its files."""
+        self.process.terminate()
+        self.process.wait()
+        self.home.cleanup()
+
+
+def cpu_seconds(pid):
+    """The processor time a process has used."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wrk(url, arguments, seconds, connections, before=()):
+    """Runs one thread of wrk with requests.lua, and answers what that printed."""
+    command = [*before, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
+    command += ["-s", os.path.join(HERE, "requests.lua"), url, "--", *map(str, arguments)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    result = re.search(r"^WRK (.*)$", output, re.MULTILINE)
+    if not result:
+        sys.exit(output)
+    return {name: float(value) for name, value in (p.split("=") for p in result[1].split())}
+
+
+def wait_for(url):
+    """Waits until somebody answers, with whatever status."""
+    for _ in range(1_000):
+        try:
+            urllib.request.urlopen(url).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.01)
+    sys.exit(f"{url} does not answer")
+
+
+def summary(name, **values):
+    """One line for machines."""
+    print("RESULT", name, *(f"{key}={value}" for key, value in values.items()), flush=True)
