@@ -149,8 +149,8 @@ pub(crate) const THREADS: Form<usize> = Form {
 
 pub(crate) const CODE_LENGTH: Form<usize> = Form {
     kind: Kind::Integer,
-    expects: "a whole number from 4 to 10",
-    read: |value| between(value, 4, 10).map(|n| usize::try_from(n).unwrap_or_default()),
+    expects: "a whole number from 4 to 21",
+    read: |value| between(value, 4, 21).map(|n| usize::try_from(n).unwrap_or_default()),
 };
 
 pub(crate) const BATCH: Form<usize> = Form {

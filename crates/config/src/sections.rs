@@ -229,11 +229,16 @@ section! {
     Admin in "admin" {
         /// Where it listens. Port 0 takes any free one.
         listen: SocketAddr = r#""127.0.0.1:8081""#, ADDRESS;
-        /// The most bytes in the body of a request. Bulk requests in NDJSON have no bound as a
-        /// whole: this bounds each line.
+        /// The most bytes in the body of a request. Bulk requests have no bound as a whole: each of
+        /// their rows has at most 64 KiB.
         max_body: u64 = r#""1MiB""#, SIZE;
-        /// How long a request may take, bulk requests excepted.
+        /// How long the body of a request may take to arrive, and then its answer to be made. In a
+        /// bulk request, how long the next rows may take.
         request_timeout: Duration = r#""30s""#, PERIOD;
+        /// How long a client may take to send the head of its request.
+        header_timeout: Duration = r#""10s""#, PERIOD;
+        /// The most connections at once; more wait.
+        max_connections: u64 = "1024", POSITIVE;
         /// How long requests in flight may take to finish at shutdown.
         drain: Duration = r#""10s""#, DURATION;
     }

@@ -1,6 +1,10 @@
 //! Configurations as people write them, right and wrong.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed step fails the test"
+)]
 use std::path::Path;
 use std::time::Duration;
 
