@@ -7,8 +7,7 @@ use serde::Serialize;
 use tollgate_access::{AuthError, KeyError};
 use tollgate_links::store::StoreError;
 use tollgate_links::{FieldError, LinkError};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 /// The media type of every error.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -198,14 +197,9 @@ impl Kind {
     }
 }
 
-/// Why a request failed (RFC 9457). A box, because it is the rare side of many results.
-#[derive(Debug, Clone, Serialize)]
-#[serde(transparent)]
-pub(crate) struct Problem(Box<Details>);
-
 /// Why a request failed (RFC 9457).
 #[derive(Debug, Clone, Serialize, ToSchema)]
-struct Details {
+pub(crate) struct Problem {
     /// Identifies the kind of problem; never changes.
     #[serde(rename = "type")]
     #[schema(example = "urn:tollgate:problem:code-taken")]
@@ -233,18 +227,6 @@ struct Details {
     headers: HeaderMap,
 }
 
-impl PartialSchema for Problem {
-    fn schema() -> RefOr<Schema> {
-        Details::schema()
-    }
-}
-
-impl ToSchema for Problem {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        Details::schemas(schemas);
-    }
-}
-
 /// One thing that is wrong in a request.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Wrong {
@@ -258,7 +240,7 @@ pub(crate) struct Wrong {
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (uri, status, title) = kind.parts();
-        Self(Box::new(Details {
+        Self {
             kind: uri,
             title,
             status: status.as_u16(),
@@ -268,14 +250,14 @@ impl Problem {
             column: None,
             request_id: None,
             headers: HeaderMap::new(),
-        }))
+        }
     }
 
     /// One wrong field, parameter or header.
     pub(crate) fn wrong(kind: Kind, field: &str, reason: impl Into<String>) -> Self {
         let reason = reason.into();
         let mut problem = Self::new(kind, format!("{field}: {reason}"));
-        problem.0.errors.push(Wrong {
+        problem.errors.push(Wrong {
             field: field.to_owned(),
             reason,
         });
@@ -295,13 +277,13 @@ impl Problem {
     }
 
     pub(crate) fn at(mut self, line: usize, column: usize) -> Self {
-        self.0.line = Some(line);
-        self.0.column = Some(column);
+        self.line = Some(line);
+        self.column = Some(column);
         self
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.0.headers.insert(name, value);
+        self.headers.insert(name, value);
         self
     }
 
@@ -320,11 +302,11 @@ impl Problem {
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     pub(crate) fn with_request_id(mut self, id: &str) -> Self {
-        self.0.request_id = Some(id.to_owned());
+        self.request_id = Some(id.to_owned());
         self
     }
 
@@ -333,7 +315,7 @@ impl Problem {
         let body = serde_json::to_vec(self).unwrap_or_default();
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
-        headers.extend(self.0.headers.clone());
+        headers.extend(self.headers.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         response
     }
@@ -364,11 +346,11 @@ pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     let problem = problem.unwrap_or_else(|| {
         let kind = Kind::of_status(status);
         let mut problem = Problem::new(kind, kind.parts().2);
-        problem.0.status = status.as_u16();
+        problem.status = status.as_u16();
         if let Some(allow) = response.headers_mut().remove(ALLOW) {
             let methods = allow.to_str().unwrap_or_default().to_owned();
-            problem.0.detail = format!("Use one of these methods: {methods}");
-            problem.0.headers.insert(ALLOW, allow);
+            problem.detail = format!("Use one of these methods: {methods}");
+            problem.headers.insert(ALLOW, allow);
         }
         problem
     });
@@ -379,7 +361,7 @@ impl From<Vec<FieldError>> for Problem {
     fn from(errors: Vec<FieldError>) -> Self {
         let detail: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let mut problem = Self::new(Kind::InvalidFields, detail.join("; "));
-        problem.0.errors = errors
+        problem.errors = errors
             .into_iter()
             .map(|FieldError { field, reason }| Wrong { field, reason })
             .collect();

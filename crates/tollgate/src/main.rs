@@ -1,1 +1,69 @@
-fn main() {}
+//! The `tollgate` binary: the command line, and the wiring of everything that runs.
+
+mod args;
+mod client;
+mod completions;
+mod config;
+mod export;
+mod import;
+mod keys;
+mod link;
+mod migrate;
+mod open;
+mod serve;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+/// Faster than the system's allocator for many small objects made and freed on many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Ended well but not everything was done, and what failed was told already.
+const FAILED: u8 = 1;
+/// The command line asks for something that makes no sense.
+const BAD_USAGE: u8 = 2;
+
+/// A mistake in the command line that the parser cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadUsage(String);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            show::error(&error);
+            let bad_usage = error.chain().any(|cause| cause.is::<BadUsage>());
+            ExitCode::from(if bad_usage { BAD_USAGE } else { FAILED })
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => serve::run(&args)?,
+        Command::Link(args) => return link::run(args),
+        Command::Key(args) => keys::run(args)?,
+        Command::Config(args) => config::run(args)?,
+        Command::Migrate(args) => migrate::run(&args)?,
+        Command::Completions { shell } => completions::completions(shell)?,
+        Command::Man { directory } => completions::man(directory.as_deref())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever read our output has enough (`tollgate link list | head`): no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

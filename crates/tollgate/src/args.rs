@@ -1,0 +1,424 @@
+//! What the command line looks like.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use tollgate_clock::UnixMillis;
+use tollgate_links::StrategyKind;
+
+/// URL shortener and rate limiter in one binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tollgate",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything: the edge that redirects, and the admin side with the API
+    Serve(ServeArgs),
+    /// Create, find, edit, delete, import and export links, through the API
+    Link(LinkArgs),
+    /// Create, list and revoke API keys
+    Key(KeyArgs),
+    /// Check a configuration, or print the defaults
+    Config(ConfigArgs),
+    /// Create or upgrade the schema of the stores; `serve` does it by itself
+    Migrate(StoreArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands
+    Man {
+        /// Write one page for each command into this directory
+        #[arg(long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+}
+
+/// Where the configuration and the files are.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// The configuration file; without one the defaults hold
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where files go whose place the configuration does not say
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "TOLLGATE_DATA_DIR",
+        default_value = "tollgate-data"
+    )]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Where the edge listens
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) edge_listen: Option<SocketAddr>,
+    /// Where the admin side listens
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// What short links begin with
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// How log lines look: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// The least level that is logged, such as info or info,tollgate_links=debug
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+}
+
+/// Which server, and who asks.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// The admin address of the server
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TOLLGATE_SERVER",
+        default_value = "http://127.0.0.1:8081"
+    )]
+    pub(crate) server: String,
+    /// The API key
+    #[arg(long, value_name = "KEY", env = "TOLLGATE_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// Print JSON instead of text for people
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LinkArgs {
+    #[command(subcommand)]
+    pub(crate) command: LinkCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LinkCommand {
+    /// Create a link and print its address
+    Create(CreateArgs),
+    /// Show a link
+    Get(OneLinkArgs),
+    /// List links, newest first
+    List(ListArgs),
+    /// Edit a link; what is not named stays
+    Update(UpdateArgs),
+    /// Delete links
+    Delete(DeleteArgs),
+    /// Import links from CSV or NDJSON
+    Import(ImportArgs),
+    /// Export all links as CSV or NDJSON
+    Export(ExportArgs),
+    /// Show what was done to a link, newest first
+    History(HistoryArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Where the link leads
+    pub(crate) url: String,
+    /// The wanted code; without one a strategy makes it
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+    /// The host the link lives on
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+    #[command(flatten)]
+    pub(crate) fields: FieldArgs,
+    /// Print an equal link if there is one, instead of making another
+    #[arg(long)]
+    pub(crate) reuse: bool,
+    /// How the code is made: counter, hash, snowflake, pool or random
+    #[arg(long, conflicts_with = "code")]
+    pub(crate) strategy: Option<StrategyKind>,
+}
+
+/// What can be chosen for a link, and edited later.
+#[derive(Debug, Args)]
+pub(crate) struct FieldArgs {
+    /// From when on it can be used, such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) starts_at: Option<UnixMillis>,
+    /// From when on it is gone, such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires_at: Option<UnixMillis>,
+    /// After how many clicks it is gone
+    #[arg(long, value_name = "N")]
+    pub(crate) max_clicks: Option<u64>,
+    /// The redirect's status: 301, 302, 307 or 308
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) redirect: Option<u16>,
+    /// Asked for before the redirect
+    #[arg(long)]
+    pub(crate) password: Option<String>,
+    /// A label; can be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// For people; shown on the preview page
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// Merge the request's query into the target's
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) forward_query: Option<bool>,
+    /// Other targets for some visitors: a JSON array, or @ and the name of a file that holds it
+    #[arg(long, value_name = "JSON")]
+    pub(crate) rules: Option<String>,
+}
+
+/// Names one link.
+#[derive(Debug, Args)]
+pub(crate) struct OneLinkArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The link's code
+    pub(crate) code: String,
+    /// The host the link lives on
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Only links whose code, title or target begins with this
+    #[arg(short, long, value_name = "PREFIX")]
+    pub(crate) query: Option<String>,
+    /// Only links with this tag
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// Only links on this host
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+    /// The order
+    #[arg(long, value_enum)]
+    pub(crate) order: Option<OrderArg>,
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OrderArg {
+    /// Newest first
+    Newest,
+    /// Oldest first
+    Oldest,
+    /// By code
+    Code,
+    /// By code backwards
+    CodeDesc,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    #[command(flatten)]
+    pub(crate) link: OneLinkArgs,
+    /// Where the link leads
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    #[command(flatten)]
+    pub(crate) fields: FieldArgs,
+    /// A field to empty; can be given several times
+    #[arg(long, value_enum, value_name = "FIELD")]
+    pub(crate) clear: Vec<ClearArg>,
+    /// Edit only if the link is still at this version
+    #[arg(long, value_name = "N")]
+    pub(crate) if_version: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClearArg {
+    StartsAt,
+    ExpiresAt,
+    MaxClicks,
+    Redirect,
+    Password,
+    Tags,
+    Title,
+    Rules,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The links' codes
+    #[arg(required = true)]
+    pub(crate) codes: Vec<String>,
+    /// The host the links live on
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) link: OneLinkArgs,
+    /// At most so many entries
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A CSV needs a column for the target (url, long url, target …); it may have columns for the code, \
+domain, title, tags, times and the other fields, under the names of our own export or of others. \
+NDJSON has a link on each line, with the fields of the API.\n\n\
+Each bad line is told with its number, and the import goes on. A code that is taken by a link with \
+the same target counts as imported already. An import that was interrupted goes on where it \
+stopped when it is started again; what was imported before is not imported twice.")]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The file; - reads standard input
+    pub(crate) file: PathBuf,
+    /// The file's format; by default its name tells
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FormatArg>,
+    /// Stop at the first bad line
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Where the progress is kept until all is done; by default beside the file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Import links that had a password without one, instead of refusing them
+    #[arg(long)]
+    pub(crate) without_passwords: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The file; without one, or as -, standard output
+    pub(crate) file: Option<PathBuf>,
+    /// The format; by default the file's name tells, and NDJSON without one
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FormatArg>,
+    /// Only links with this tag
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// Only links on this host
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// Comma-separated, with a header
+    Csv,
+    /// One JSON object a line
+    Ndjson,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --server or --key the keys of that server are meant, and --key must be one with the scope \
+admin. Without both, the store that --config and --data-dir name is used.")]
+pub(crate) struct KeyArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Create a key and print its secret, which is shown only once
+    Create(KeyCreateArgs),
+    /// List keys, oldest first
+    List(KeyListArgs),
+    /// Revoke a key for good
+    Revoke(KeyRevokeArgs),
+}
+
+/// Which keys: those of a server, or those in a store.
+#[derive(Debug, Args)]
+pub(crate) struct KeyPlaceArgs {
+    /// The admin address of the server
+    #[arg(long, value_name = "URL", env = "TOLLGATE_SERVER")]
+    pub(crate) server: Option<String>,
+    /// The API key
+    #[arg(long, value_name = "KEY", env = "TOLLGATE_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Print JSON instead of text for people
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyCreateArgs {
+    #[command(flatten)]
+    pub(crate) place: KeyPlaceArgs,
+    /// A name for people
+    pub(crate) name: String,
+    /// What it allows, with commas between: links:read, links:write, stats:read, limits:check,
+    /// admin
+    #[arg(
+        long = "scopes",
+        visible_alias = "scope",
+        value_name = "SCOPES",
+        value_delimiter = ',',
+        default_value = "links:read,links:write"
+    )]
+    pub(crate) scopes: Vec<String>,
+    /// The only host whose links it may touch
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+    /// From when on it is refused, such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires_at: Option<UnixMillis>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyListArgs {
+    #[command(flatten)]
+    pub(crate) place: KeyPlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyRevokeArgs {
+    #[command(flatten)]
+    pub(crate) place: KeyPlaceArgs,
+    /// The key's identifier, as `key list` shows it
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Tell what is wrong with a configuration, environment included
+    Check {
+        /// The file
+        #[arg(value_name = "FILE", env = "TOLLGATE_CONFIG")]
+        file: Option<PathBuf>,
+    },
+    /// Print a file that says every default
+    Default,
+    /// Print the reference of all keys, in Markdown
+    Reference,
+}

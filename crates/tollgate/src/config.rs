@@ -1,0 +1,54 @@
+//! `tollgate config`, and how every command gets its configuration.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use tollgate_config::{Config, Sources};
+
+use crate::args::{ConfigArgs, ConfigCommand, StoreArgs};
+
+/// Runs `tollgate config …`.
+pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
+    match args.command {
+        ConfigCommand::Check { file } => {
+            load(&Sources {
+                file: file.as_deref(),
+                environment: environment(),
+                flags: Vec::new(),
+            })?;
+            let place = file.map_or_else(
+                || "the configuration".to_owned(),
+                |file| file.display().to_string(),
+            );
+            writeln!(std::io::stdout(), "{place} is valid")?;
+        }
+        ConfigCommand::Default => {
+            std::io::stdout().write_all(tollgate_config::default_file().as_bytes())?;
+        }
+        ConfigCommand::Reference => {
+            std::io::stdout().write_all(tollgate_config::reference().as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// The configuration of a command that has no flags for single keys.
+pub(crate) fn of_store(args: &StoreArgs) -> anyhow::Result<Config> {
+    load(&Sources {
+        file: args.config.as_deref(),
+        environment: environment(),
+        flags: Vec::new(),
+    })
+}
+
+/// A configuration from these sources.
+pub(crate) fn load(sources: &Sources<'_>) -> anyhow::Result<Config> {
+    Config::load(sources).context("the configuration is not valid")
+}
+
+/// Our environment variables. Those that are no Unicode cannot be ours.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}

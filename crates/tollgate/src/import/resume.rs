@@ -1,0 +1,172 @@
+//! How far an import is, kept in a file so that it can go on.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::Row;
+use crate::args::ImportArgs;
+
+/// What an import has done so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    /// Names this run; part of every idempotency key.
+    pub(super) run: String,
+    /// Rows that are done, whether they became links or not.
+    pub(super) rows: u64,
+    /// A chain of SHA-256 over those rows, in hex, to notice that the file begins otherwise now.
+    /// What comes after them may be mended meanwhile.
+    pub(super) digest: String,
+    /// What became of them.
+    pub(super) counts: Counts,
+}
+
+/// What became of rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Counts {
+    /// Links made.
+    pub(super) created: u64,
+    /// Links that were there, with the same target.
+    pub(super) present: u64,
+    /// Bad lines.
+    pub(super) failed: u64,
+}
+
+impl State {
+    /// A new run, with nothing done.
+    pub(super) fn fresh() -> Self {
+        Self {
+            run: uuid::Uuid::now_v7().to_string(),
+            rows: 0,
+            digest: String::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes a row as done.
+    pub(super) fn done(&mut self, row: &Row) -> anyhow::Result<()> {
+        self.digest = chained(&self.digest, row)?;
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Reads the rows that are done; whether they are the same as then.
+    pub(super) fn skip_done(
+        &self,
+        rows: &mut impl Iterator<Item = anyhow::Result<Row>>,
+    ) -> anyhow::Result<bool> {
+        let mut digest = String::new();
+        for _ in 0..self.rows {
+            match rows.next() {
+                Some(row) => digest = chained(&digest, &row?)?,
+                None => return Ok(false),
+            }
+        }
+        Ok(digest == self.digest)
+    }
+}
+
+fn chained(before: &str, row: &Row) -> anyhow::Result<String> {
+    let mut hasher = Sha256::new();
+    hasher.update(before);
+    hasher.update(serde_json::to_vec(&row.draft)?);
+    let hex = hasher
+        .finalize()
+        .into_iter()
+        .map(|byte| format!("{byte:02x}"));
+    Ok(hex.collect())
+}
+
+/// The state and the file it is kept in.
+pub(super) struct Progress {
+    pub(super) state: State,
+    file: Option<PathBuf>,
+}
+
+impl Progress {
+    /// Goes on with an import that was interrupted, or begins a new one.
+    pub(super) fn open(args: &ImportArgs) -> anyhow::Result<Self> {
+        let from_stdin = args.file == Path::new("-");
+        let file = match &args.resume {
+            Some(file) => Some(file.clone()),
+            None if from_stdin => None,
+            None => Some(beside(&args.file)),
+        };
+        let state = match &file {
+            Some(file) => load(file)?,
+            None => None,
+        };
+        let progress = Self {
+            state: state.unwrap_or_else(State::fresh),
+            file,
+        };
+        // Tried before the first link is made: without it, a killed import could not go on.
+        progress.save()?;
+        Ok(progress)
+    }
+
+    /// Keeps the state. The rename makes it all or nothing.
+    pub(super) fn save(&self) -> anyhow::Result<()> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let mut new = file.clone().into_os_string();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        std::fs::write(&new, serde_json::to_vec(&self.state)?)
+            .and_then(|()| std::fs::rename(&new, file))
+            .with_context(|| {
+                format!(
+                    "the progress cannot be kept in {}: name another place with --resume",
+                    file.display()
+                )
+            })
+    }
+
+    /// All is done: the file is of no use any more.
+    pub(super) fn finish(&self) -> anyhow::Result<()> {
+        match &self.file {
+            Some(file) => std::fs::remove_file(file)
+                .with_context(|| format!("{} cannot be removed", file.display())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn load(file: &Path) -> anyhow::Result<Option<State>> {
+    match std::fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).with_context(|| {
+            format!(
+                "{} is no progress of an import: delete it to begin anew, or name another place \
+                 with --resume",
+                file.display()
+            )
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
+    }
+}
+
+/// Beside the input: its name and `.import`.
+fn beside(input: &Path) -> PathBuf {
+    let mut name = input.as_os_str().to_owned();
+    name.push(".import");
+    name.into()
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts {
+            created,
+            present,
+            failed,
+        } = self.counts;
+        write!(
+            f,
+            "{created} created, {present} there before, {failed} failed"
+        )
+    }
+}

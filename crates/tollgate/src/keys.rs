@@ -1,0 +1,245 @@
+//! `tollgate key …`: through the API, or straight on the store.
+
+use serde::{Deserialize, Serialize};
+use tollgate_access::{ApiKey, CreatedKey, Keys, NewKey, Scopes};
+use tollgate_clock::UnixMillis;
+use tollgate_links::Domains;
+use ureq::http::Method;
+
+use crate::args::{KeyArgs, KeyCommand, KeyCreateArgs, KeyPlaceArgs, KeyRevokeArgs, ServerArgs};
+use crate::client::{Client, NOTHING, segment};
+use crate::{BadUsage, config, open, show};
+
+/// The server whose keys are meant when only `--key` is given.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8081";
+const PAGE_KEYS: usize = 1_000;
+
+/// A key as the API shows it.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeyView {
+    id: String,
+    name: String,
+    scopes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
+    created_at: UnixMillis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<UnixMillis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<UnixMillis>,
+}
+
+/// A key that was just made.
+#[derive(Debug, Serialize, Deserialize)]
+struct NewKeyView {
+    secret: String,
+    #[serde(flatten)]
+    key: KeyView,
+}
+
+/// A key somebody wants.
+#[derive(Debug, Serialize)]
+struct KeyDraft {
+    name: String,
+    scopes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<UnixMillis>,
+}
+
+/// Where the keys are.
+enum Place {
+    Server(Client),
+    Store {
+        keys: Keys,
+        domains: Domains,
+        runtime: tokio::runtime::Runtime,
+    },
+}
+
+/// Runs `tollgate key …`.
+pub(crate) fn run(args: KeyArgs) -> anyhow::Result<()> {
+    match args.command {
+        KeyCommand::Create(args) => create(args),
+        KeyCommand::List(args) => list(&args.place),
+        KeyCommand::Revoke(args) => revoke(&args),
+    }
+}
+
+impl Place {
+    fn of(args: &KeyPlaceArgs) -> anyhow::Result<Self> {
+        if args.server.is_some() || args.key.is_some() {
+            return Ok(Self::Server(Client::new(&ServerArgs {
+                server: args
+                    .server
+                    .clone()
+                    .unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
+                key: args.key.clone(),
+                json: args.json,
+            })?));
+        }
+        let config = config::of_store(&args.store)?;
+        let file = config.keys_file(&args.store.data_dir);
+        Ok(Self::Store {
+            keys: open::keys(&file)?,
+            domains: open::domains(&config, None)?,
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?,
+        })
+    }
+}
+
+fn create(args: KeyCreateArgs) -> anyhow::Result<()> {
+    let scopes: Scopes = args
+        .scopes
+        .join(",")
+        .parse()
+        .map_err(|error| BadUsage(format!("--scopes: {error}")))?;
+    let created = match Place::of(&args.place)? {
+        Place::Server(client) => {
+            let draft = KeyDraft {
+                name: args.name,
+                scopes: args.scopes,
+                domain: args.domain,
+                expires_at: args.expires_at,
+            };
+            client.call(Method::POST, "/api/v1/keys", &[], &[], Some(&draft))?
+        }
+        Place::Store {
+            keys,
+            domains,
+            runtime,
+        } => {
+            let domain = args.domain.as_deref();
+            let new = NewKey {
+                name: args.name,
+                scopes,
+                domain: domain.map(|name| domains.named(Some(name))).transpose()?,
+                expires_at: args.expires_at,
+            };
+            let CreatedKey { key, secret } = runtime.block_on(keys.create(new))?;
+            NewKeyView {
+                secret: secret.expose().to_owned(),
+                key: view(&key, &domains),
+            }
+        }
+    };
+    if args.place.json {
+        return show::json(&created);
+    }
+    eprintln!(
+        "key {} is made; its secret is shown only once:",
+        created.key.id
+    );
+    show::line(created.secret)
+}
+
+fn list(args: &KeyPlaceArgs) -> anyhow::Result<()> {
+    let all = match Place::of(args)? {
+        Place::Server(client) => list_server(&client)?,
+        Place::Store {
+            keys,
+            domains,
+            runtime,
+        } => runtime.block_on(async {
+            let mut all: Vec<ApiKey> = Vec::new();
+            loop {
+                let page = keys.list(all.last().map(|key| &key.id), PAGE_KEYS).await?;
+                if page.is_empty() {
+                    break;
+                }
+                all.extend(page);
+            }
+            anyhow::Ok(all.iter().map(|key| view(key, &domains)).collect())
+        })?,
+    };
+    if args.json {
+        return show::json(&all);
+    }
+    let rows = all.into_iter().map(|key| {
+        let end = match (key.revoked_at, key.expires_at) {
+            (Some(at), _) => format!("revoked {at}"),
+            (None, Some(at)) => format!("expires {at}"),
+            (None, None) => String::new(),
+        };
+        vec![
+            key.id,
+            key.name,
+            key.scopes.join(" "),
+            key.domain.unwrap_or_default(),
+            key.created_at.to_string(),
+            end,
+        ]
+    });
+    show::table(&["ID", "NAME", "SCOPES", "DOMAIN", "CREATED", "END"], rows)
+}
+
+fn list_server(client: &Client) -> anyhow::Result<Vec<KeyView>> {
+    #[derive(Deserialize)]
+    struct Page {
+        keys: Vec<KeyView>,
+        next_cursor: Option<String>,
+    }
+    let limit = PAGE_KEYS.to_string();
+    let mut all = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let query = [
+            ("limit", Some(limit.as_str())),
+            ("cursor", cursor.as_deref()),
+        ];
+        let page: Page = client.call(Method::GET, "/api/v1/keys", &query, &[], NOTHING)?;
+        all.extend(page.keys);
+        match page.next_cursor {
+            Some(next) => cursor = Some(next),
+            None => return Ok(all),
+        }
+    }
+}
+
+fn revoke(args: &KeyRevokeArgs) -> anyhow::Result<()> {
+    match Place::of(&args.place)? {
+        Place::Server(client) => {
+            let path = format!("/api/v1/keys/{}", segment(&args.id));
+            client.send(Method::DELETE, &path, &[], &[], NOTHING)?;
+        }
+        Place::Store { keys, runtime, .. } => {
+            let id = args
+                .id
+                .parse()
+                .map_err(|error| BadUsage(format!("{error}")))?;
+            runtime.block_on(keys.revoke(&id))?;
+        }
+    }
+    if args.place.json {
+        return show::json(&serde_json::json!({ "revoked": args.id }));
+    }
+    show::line(format_args!("revoked {}", args.id))
+}
+
+fn view(key: &ApiKey, domains: &Domains) -> KeyView {
+    let name = |domain: &tollgate_links::Domain| {
+        let default_host = || {
+            domains
+                .own_hosts()
+                .first()
+                .map(|(host, _)| host.to_string())
+        };
+        if domain.is_default() {
+            default_host().unwrap_or_default()
+        } else {
+            domain.to_string()
+        }
+    };
+    KeyView {
+        id: key.id.to_string(),
+        name: key.name.clone(),
+        scopes: key.scopes.iter().map(|scope| scope.to_string()).collect(),
+        domain: key.domain.as_ref().map(name),
+        created_at: key.created_at,
+        expires_at: key.expires_at,
+        revoked_at: key.revoked_at,
+    }
+}

@@ -1,0 +1,53 @@
+//! Opens the stores a configuration names. Their errors name the file and say what to do.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tollgate_access::{Keys, SqliteKeyStore};
+use tollgate_clock::SystemClock;
+use tollgate_config::Config;
+use tollgate_links::Domains;
+use tollgate_links::store::{SqliteLinkStore, SqliteOptions};
+
+/// The store of the links; made if it is not there.
+pub(crate) fn links(file: &Path) -> anyhow::Result<Arc<SqliteLinkStore>> {
+    directory_of(file)?;
+    let clock = Arc::new(SystemClock::new());
+    let store = SqliteLinkStore::open(file, clock, &SqliteOptions::default())?;
+    Ok(Arc::new(store))
+}
+
+/// The API keys; their store is made if it is not there.
+pub(crate) fn keys(file: &Path) -> anyhow::Result<Keys> {
+    directory_of(file)?;
+    let store = SqliteKeyStore::open(file)?;
+    Ok(Keys::new(Arc::new(store), Arc::new(SystemClock::new())))
+}
+
+/// The hosts that are served. Without a base URL, short links begin with the edge's address.
+pub(crate) fn domains(config: &Config, edge: Option<SocketAddr>) -> anyhow::Result<Domains> {
+    let base = config.links.base_url.clone().unwrap_or_else(|| {
+        let mut address = edge.unwrap_or(config.edge.listen);
+        // "All addresses" is none to visit.
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let scheme = if config.edge.tls_cert.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{address}")
+    });
+    Domains::new(&base, &config.links.domains).context("links.base_url or links.domains")
+}
+
+fn directory_of(file: &Path) -> anyhow::Result<()> {
+    match file.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => std::fs::create_dir_all(directory)
+            .with_context(|| format!("the directory {} cannot be made", directory.display())),
+        _ => Ok(()),
+    }
+}

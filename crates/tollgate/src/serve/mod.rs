@@ -1,0 +1,68 @@
+//! `tollgate serve`: puts everything together, runs it, and takes it down in order.
+
+mod background;
+mod first_key;
+mod log;
+mod options;
+mod signals;
+mod start;
+
+use tollgate_config::{Config, Sources};
+
+use crate::args::ServeArgs;
+use crate::config;
+
+/// Runs until a signal ends it.
+pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let config = config::load(&Sources {
+        file: args.store.config.as_deref(),
+        environment: config::environment(),
+        flags: flags(args),
+    })?;
+    log::init(&config.log)?;
+    raise_file_limit(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("admin")
+        .build()?;
+    let served = runtime.block_on(start::serve(&config, &args.store.data_dir));
+    // What still runs is waiting for the network or a disk that does not answer: it would never
+    // end, and nothing is left to save.
+    runtime.shutdown_background();
+    served
+}
+
+fn flags(args: &ServeArgs) -> Vec<(&'static str, &'static str, String)> {
+    let text = |address: std::net::SocketAddr| address.to_string();
+    [
+        ("edge.listen", "--edge-listen", args.edge_listen.map(text)),
+        (
+            "admin.listen",
+            "--admin-listen",
+            args.admin_listen.map(text),
+        ),
+        ("links.base_url", "--base-url", args.base_url.clone()),
+        ("log.format", "--log-format", args.log_format.clone()),
+        ("log.level", "--log-level", args.log_level.clone()),
+    ]
+    .into_iter()
+    .filter_map(|(key, flag, value)| Some((key, flag, value?)))
+    .collect()
+}
+
+/// Every connection is an open file, and the usual limit of 1,024 is a fraction of what one core
+/// serves.
+fn raise_file_limit(config: &Config) {
+    let wanted = config.edge.max_connections + config.admin.max_connections + 256;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => {
+            tracing::warn!(
+                limit,
+                wanted,
+                "the limit of open files bounds the connections"
+            );
+        }
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
+}

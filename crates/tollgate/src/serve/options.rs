@@ -1,0 +1,118 @@
+//! From the configuration to the options of each part.
+
+use std::num::NonZeroUsize;
+
+use tollgate_config::{Config, Hash, Redirect, Root, Strategy};
+use tollgate_links::{
+    CacheOptions, Domains, PasswordHasher, RedirectKind, SpecRules, StrategyKind, StrategyOptions,
+    TargetRules, TargetUrl,
+};
+use tollgate_server::admin::AdminOptions;
+use tollgate_server::edge::{EdgeOptions, RootPage, TlsFiles};
+
+/// The edge's.
+pub(super) fn edge(config: &Config) -> EdgeOptions {
+    let edge = &config.edge;
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    EdgeOptions {
+        listen: edge.listen,
+        threads: if edge.threads == 0 {
+            cores()
+        } else {
+            edge.threads
+        },
+        default_redirect: redirect(config.links.redirect),
+        header_timeout: edge.header_timeout,
+        idle_timeout: edge.idle_timeout,
+        drain: edge.drain,
+        max_header_bytes: size(edge.max_header_bytes),
+        max_connections: size(edge.max_connections),
+        // Both or none: the configuration has been checked for that.
+        tls: edge
+            .tls_cert
+            .clone()
+            .zip(edge.tls_key.clone())
+            .map(|(cert, key)| TlsFiles { cert, key }),
+        root: match &edge.root {
+            Root::Landing => RootPage::Landing,
+            Root::Redirect(url) => RootPage::Redirect(TargetUrl::from_stored(url.as_str())),
+        },
+        trusted_proxies: edge.trusted_proxies.clone(),
+    }
+}
+
+/// The admin side's.
+pub(super) fn admin(config: &Config) -> AdminOptions {
+    let admin = &config.admin;
+    AdminOptions {
+        max_body_bytes: size(admin.max_body),
+        request_timeout: admin.request_timeout,
+        header_timeout: admin.header_timeout,
+        drain: admin.drain,
+        max_connections: size(admin.max_connections),
+    }
+}
+
+/// The cache's.
+pub(super) fn cache(config: &Config, seed: u64) -> CacheOptions {
+    let cache = &config.memory_cache;
+    CacheOptions {
+        max_bytes: cache.max_bytes,
+        ttl: cache.ttl,
+        negative_ttl: cache.negative_ttl,
+        stale_if_error: cache.stale_if_error,
+        early_refresh: cache.early_refresh,
+        seed,
+    }
+}
+
+/// The code strategies'.
+pub(super) fn strategies(config: &Config) -> StrategyOptions {
+    let links = &config.links;
+    StrategyOptions {
+        length: links.code_length,
+        case_insensitive: links.case_insensitive,
+        block_size: links.counter_block,
+        sha256: links.hash == Hash::Sha256,
+        worker_ttl: links.worker_lease,
+        pool_target: links.pool_target,
+        quarantine: links.quarantine,
+    }
+}
+
+/// The strategy of drafts that name none.
+pub(super) fn strategy(config: &Config) -> StrategyKind {
+    match config.links.strategy {
+        Strategy::Counter => StrategyKind::Counter,
+        Strategy::Hash => StrategyKind::Hash,
+        Strategy::Snowflake => StrategyKind::Snowflake,
+        Strategy::Pool => StrategyKind::Pool,
+        Strategy::Random => StrategyKind::Random,
+    }
+}
+
+/// What a link's fields have to keep.
+pub(super) fn specs(config: &Config, domains: &Domains) -> SpecRules {
+    SpecRules {
+        targets: TargetRules {
+            schemes: config.links.schemes.clone(),
+            allow_credentials: config.links.allow_credentials,
+            own_hosts: domains.own_hosts(),
+        },
+        passwords: PasswordHasher::default(),
+    }
+}
+
+fn redirect(redirect: Redirect) -> RedirectKind {
+    match redirect {
+        Redirect::MovedPermanently => RedirectKind::MovedPermanently,
+        Redirect::Found => RedirectKind::Found,
+        Redirect::Temporary => RedirectKind::Temporary,
+        Redirect::Permanent => RedirectKind::Permanent,
+    }
+}
+
+/// A bound that is beyond this machine's address space is none.
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

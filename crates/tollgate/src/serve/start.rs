@@ -1,0 +1,254 @@
+//! Start and end: in which order the parts come up, and go down.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tollgate_clock::{Clock, SystemClock};
+use tollgate_config::Config;
+use tollgate_links::store::{
+    ChangeFeed as _, ChangeSeq, LeaseStore as _, LinkStore, SqliteLinkStore,
+};
+use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts, Strategies};
+use tollgate_server::admin::{self, AdminState};
+use tollgate_server::edge::{self, BoundEdge, EdgeState};
+use tollgate_server::health::Health;
+use tollgate_server::metrics::Metrics;
+
+use super::signals::Signals;
+use super::{background, first_key, options};
+use crate::{open, show};
+
+/// Runs everything until a signal.
+pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    // The addresses first: nothing is made on disk by a second start by mistake, and short links
+    // may be named after the edge's port, which the system may choose.
+    let edge = edge::bind(options::edge(config)).map_err(address_help)?;
+    let edge_address = edge.local_addr();
+    let admin = TcpListener::bind(config.admin.listen)
+        .await
+        .with_context(|| format!("the admin side cannot listen on {}", config.admin.listen))
+        .map_err(address_help)?;
+    let admin_address = admin.local_addr()?;
+
+    let store = open::links(&config.links_file(data_dir))?;
+    let keys = open::keys(&config.keys_file(data_dir))?;
+    let first_key = first_key::ensure(&keys).await?;
+
+    let running = Running::start(config, edge, admin, store, Arc::new(keys)).await?;
+    let scheme = if config.edge.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    show::line(format_args!("edge       {scheme}://{edge_address}"))?;
+    show::line(format_args!("admin      http://{admin_address}"))?;
+    if let Some(secret) = first_key {
+        show::line(format_args!(
+            "admin key  {secret}\n           shown only this once: keep it, and give it as --key or TOLLGATE_KEY"
+        ))?;
+    }
+    tracing::info!(%edge_address, %admin_address, "serving");
+    running.until_signal(&mut signals).await
+}
+
+/// What runs, with what is needed to end it.
+struct Running {
+    service: LinkService,
+    health: Health,
+    listeners: CancellationToken,
+    tasks: CancellationToken,
+    background: TaskTracker,
+    edge: edge::EdgeHandle,
+    admin: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    async fn start(
+        config: &Config,
+        edge: BoundEdge,
+        admin: TcpListener,
+        store: Arc<SqliteLinkStore>,
+        keys: Arc<tollgate_access::Keys>,
+    ) -> anyhow::Result<Self> {
+        let visitor_key = visitor_key(&store).await?;
+        // Before anything is cached, so that no edit is missed.
+        let changes_from = store.changes(None).await?.upto;
+        let service = service(config, &edge, store)?;
+        let clock = Arc::clone(&service.parts().clock);
+        let health = Health::new(Arc::clone(&service.parts().store), clock);
+        let metrics = Arc::new(Metrics::new());
+        metrics.register_cache(Arc::clone(&service.parts().cache));
+
+        let listeners = CancellationToken::new();
+        let edge = edge.serve(
+            EdgeState {
+                service: service.clone(),
+                metrics: Arc::clone(&metrics),
+                visitor_key,
+            },
+            listeners.clone(),
+        )?;
+        let state = AdminState {
+            service: service.clone(),
+            keys,
+            metrics: Arc::clone(&metrics),
+            health: health.clone(),
+            options: options::admin(config),
+        };
+        let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));
+        let tasks = CancellationToken::new();
+        let background = background(config, &service, &metrics, changes_from, &tasks);
+        Ok(Self {
+            service,
+            health,
+            listeners,
+            tasks,
+            background,
+            edge,
+            admin,
+        })
+    }
+
+    /// Waits for a signal, then ends everything in the order that loses nothing: first nobody new
+    /// is sent here, then requests in flight finish, then what is leased is given back.
+    async fn until_signal(mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        tokio::select! {
+            signal = signals.next() => tracing::info!(signal, "shutting down"),
+            ended = &mut self.admin => {
+                let error = match ended {
+                    Ok(Err(error)) => anyhow::Error::from(error),
+                    Ok(Ok(())) => anyhow!("it ended by itself"),
+                    Err(error) => error.into(),
+                };
+                return Err(error.context("the admin side stopped"));
+            }
+        }
+        tokio::select! {
+            ended = self.end() => ended,
+            signal = signals.next() => Err(anyhow!("{signal} once more: not waiting any longer")),
+        }
+    }
+
+    async fn end(self) -> anyhow::Result<()> {
+        self.health.drain();
+        self.listeners.cancel();
+        let edge = self.edge;
+        let edge = tokio::task::spawn_blocking(move || edge.join());
+        let (edge, admin) = tokio::join!(edge, self.admin);
+        self.tasks.cancel();
+        self.background.wait().await;
+        let returned = self.service.parts().strategies.shutdown().await;
+        if let Err(error) = returned {
+            tracing::warn!(%error, "leases are not given back: they end by themselves");
+        }
+        edge.context("an edge thread failed")?;
+        admin?.context("the admin side failed")?;
+        tracing::info!("shut down");
+        Ok(())
+    }
+}
+
+fn service(
+    config: &Config,
+    edge: &BoundEdge,
+    store: Arc<SqliteLinkStore>,
+) -> anyhow::Result<LinkService> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let domains = open::domains(config, Some(edge.local_addr()))?;
+    let links = &config.links;
+    let filter = Arc::new(CodeFilter::new(&links.reserved_words, &links.blocked_words));
+    let strategies = Strategies::new(
+        options::strategies(config),
+        store.clone(),
+        Arc::clone(&filter),
+        Arc::clone(&clock),
+    );
+    let links_store: Arc<dyn LinkStore> = store.clone();
+    let seed = getrandom::u64().context("the system gives no randomness")?;
+    let cache = LinkCache::new(
+        options::cache(config, seed),
+        Arc::clone(&links_store),
+        Arc::clone(&clock),
+    );
+    Ok(LinkService::new(ServiceParts {
+        store: links_store,
+        feed: store,
+        cache,
+        strategies: Arc::new(strategies),
+        default_strategy: options::strategy(config),
+        codes: CodeRules {
+            case_insensitive: links.case_insensitive,
+        },
+        filter,
+        specs: options::specs(config, &domains),
+        domains,
+        clock,
+    }))
+}
+
+/// The key of the visitors' hash, the same for all instances on this store.
+async fn visitor_key(store: &SqliteLinkStore) -> anyhow::Result<[u8; 16]> {
+    let mut candidate = [0; 32];
+    getrandom::fill(&mut candidate).context("the system gives no randomness")?;
+    let secret = store.secret("visitor", candidate).await?;
+    let mut key = [0; 16];
+    key.copy_from_slice(&secret[..16]);
+    Ok(key)
+}
+
+fn background(
+    config: &Config,
+    service: &LinkService,
+    metrics: &Metrics,
+    changes_from: ChangeSeq,
+    end: &CancellationToken,
+) -> TaskTracker {
+    let swept = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&swept);
+    metrics.register_counter(
+        "tollgate_links_swept",
+        "Expired links that were deleted",
+        // Exact up to 2^53, which no process reaches.
+        move || counted.load(Relaxed) as f64,
+    );
+    let tracker = TaskTracker::new();
+    tracker.spawn(background::follow(
+        service.clone(),
+        config.memory_cache.clone(),
+        changes_from,
+        end.clone(),
+    ));
+    tracker.spawn(background::sweep(
+        service.clone(),
+        config.sweep.clone(),
+        swept,
+        end.clone(),
+    ));
+    tracker.spawn(background::tend(service.clone(), end.clone()));
+    tracker.close();
+    tracker
+}
+
+/// Adds what to do about an address that cannot be had.
+fn address_help(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    let error = error.into();
+    let in_use = error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+    });
+    if in_use || format!("{error:#}").contains("in use") {
+        error.context(
+            "another process listens there, perhaps another `tollgate serve`: end it, or choose \
+             other addresses by --edge-listen and --admin-listen",
+        )
+    } else {
+        error
+    }
+}
