@@ -1,5 +1,7 @@
 //! What every store of keys has to do, run against each of them.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use tollgate_access::store::{KeyStore, MemoryKeyStore, StoredKey};

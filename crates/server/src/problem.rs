@@ -7,7 +7,8 @@ use serde::Serialize;
 use tollgate_access::{AuthError, KeyError};
 use tollgate_links::store::StoreError;
 use tollgate_links::{FieldError, LinkError};
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The media type of every error.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -197,9 +198,14 @@ impl Kind {
     }
 }
 
+/// Why a request failed (RFC 9457). A box, because it is the rare side of many results.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Problem(Box<Details>);
+
 /// Why a request failed (RFC 9457).
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct Problem {
+struct Details {
     /// Identifies the kind of problem; never changes.
     #[serde(rename = "type")]
     #[schema(example = "urn:tollgate:problem:code-taken")]
@@ -227,6 +233,18 @@ pub(crate) struct Problem {
     headers: HeaderMap,
 }
 
+impl PartialSchema for Problem {
+    fn schema() -> RefOr<Schema> {
+        Details::schema()
+    }
+}
+
+impl ToSchema for Problem {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Details::schemas(schemas);
+    }
+}
+
 /// One thing that is wrong in a request.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Wrong {
@@ -240,7 +258,7 @@ pub(crate) struct Wrong {
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (uri, status, title) = kind.parts();
-        Self {
+        Self(Box::new(Details {
             kind: uri,
             title,
             status: status.as_u16(),
@@ -250,14 +268,14 @@ impl Problem {
             column: None,
             request_id: None,
             headers: HeaderMap::new(),
-        }
+        }))
     }
 
     /// One wrong field, parameter or header.
     pub(crate) fn wrong(kind: Kind, field: &str, reason: impl Into<String>) -> Self {
         let reason = reason.into();
         let mut problem = Self::new(kind, format!("{field}: {reason}"));
-        problem.errors.push(Wrong {
+        problem.0.errors.push(Wrong {
             field: field.to_owned(),
             reason,
         });
@@ -277,13 +295,13 @@ impl Problem {
     }
 
     pub(crate) fn at(mut self, line: usize, column: usize) -> Self {
-        self.line = Some(line);
-        self.column = Some(column);
+        self.0.line = Some(line);
+        self.0.column = Some(column);
         self
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
@@ -302,11 +320,11 @@ impl Problem {
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     pub(crate) fn with_request_id(mut self, id: &str) -> Self {
-        self.request_id = Some(id.to_owned());
+        self.0.request_id = Some(id.to_owned());
         self
     }
 
@@ -315,7 +333,7 @@ impl Problem {
         let body = serde_json::to_vec(self).unwrap_or_default();
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
-        headers.extend(self.headers.clone());
+        headers.extend(self.0.headers.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         response
     }
@@ -346,11 +364,11 @@ pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     let problem = problem.unwrap_or_else(|| {
         let kind = Kind::of_status(status);
         let mut problem = Problem::new(kind, kind.parts().2);
-        problem.status = status.as_u16();
+        problem.0.status = status.as_u16();
         if let Some(allow) = response.headers_mut().remove(ALLOW) {
             let methods = allow.to_str().unwrap_or_default().to_owned();
-            problem.detail = format!("Use one of these methods: {methods}");
-            problem.headers.insert(ALLOW, allow);
+            problem.0.detail = format!("Use one of these methods: {methods}");
+            problem.0.headers.insert(ALLOW, allow);
         }
         problem
     });
@@ -361,7 +379,7 @@ impl From<Vec<FieldError>> for Problem {
     fn from(errors: Vec<FieldError>) -> Self {
         let detail: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let mut problem = Self::new(Kind::InvalidFields, detail.join("; "));
-        problem.errors = errors
+        problem.0.errors = errors
             .into_iter()
             .map(|FieldError { field, reason }| Wrong { field, reason })
             .collect();

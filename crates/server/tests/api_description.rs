@@ -1,5 +1,7 @@
 //! The description of the API is part of the contract: a change of it shows in the diff.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use serde_json::Value;

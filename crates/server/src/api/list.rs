@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use tollgate_access::Scope;
 use tollgate_links::store::{Cursor, ListOrder, ListQuery, MAX_PAGE_LINKS};
-use tollgate_links::{LinkView, Tag};
+use tollgate_links::{Domain, LinkError, LinkView, Tag};
 use utoipa::ToSchema;
 
 use super::Answer;
@@ -68,12 +68,23 @@ pub(super) async fn list(
         order: order(params.take("order")?)?,
     };
     params.finish()?;
-    let page = state.service.list(&query).await?;
+    let page = state.service.list(&query).await.map_err(in_query)?;
     Ok(Json(LinkPage {
         links: page.links.iter().map(|link| view(&state, link)).collect(),
         next_cursor: page.next.map(|Cursor(text)| text),
     })
     .into_response())
+}
+
+/// What the service calls a field is a parameter here.
+fn in_query(error: LinkError) -> Problem {
+    match error {
+        LinkError::Invalid(errors) => match errors.first() {
+            Some(error) => Params::wrong(&error.field, &error.reason),
+            None => Problem::internal(),
+        },
+        other => other.into(),
+    }
 }
 
 fn tag(text: Option<String>) -> Result<Option<Tag>, Problem> {
@@ -85,7 +96,7 @@ fn domain(
     state: &AdminState,
     caller: &Caller,
     name: Option<String>,
-) -> Result<Option<tollgate_links::Domain>, Problem> {
+) -> Result<Option<Domain>, Problem> {
     let Some(name) = name else {
         return Ok(caller.own_domain().cloned());
     };
