@@ -1,12 +1,47 @@
 //! The first cache tier: in this process, in front of the store.
+//!
+//! - *Bounded in bytes* with W-TinyLFU admission (Einziger, Friedman, Manes 2017), so that a scan
+//!   through codes nobody follows does not push out those everybody does.
+//! - *Single flight*: whoever misses joins the store read under way for that link. The read is a
+//!   task of its own, so a caller who gives up stops nobody, and when the runtime it runs on ends,
+//!   the others begin again on theirs.
+//! - *Early refresh* (XFetch; Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache
+//!   Stampede Prevention, 2015): the nearer the end of its freshness and the dearer its read, the
+//!   likelier a hit renews an entry in the background, so that a hot link never misses.
+//! - *Stale if error*: while the store fails, links past their freshness are served for a while.
+//! - *Invalidation* removes the entry and disowns the read under way, whose answer may be older:
+//!   neither can bring the old state back.
 
+mod counters;
+mod dice;
+mod entry;
+mod flight;
+#[cfg(test)]
+mod probe_store;
+mod weight;
+
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use moka::Equivalent;
+use tokio::runtime::Handle;
 use tollgate_clock::Clock;
 
+use self::counters::Counters;
+use self::dice::Dice;
+use self::entry::{Entry, Freshness};
+use self::flight::{Flights, Joined, Outcome, Ticket};
 use crate::store::{LinkStore, StoreError};
 use crate::{Code, Domain, Link, LinkKey};
+
+/// How long a link is served stale before the store is tried again for it, so that an outage costs
+/// one failing read a second and link instead of one a request.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a lookup begins again because the read it waited for ended without an answer.
+const MAX_JOINS: usize = 8;
 
 /// Bounds and times of the cache; fixed at start from the configuration.
 #[derive(Debug, Clone)]
@@ -70,47 +105,257 @@ pub struct CacheStats {
 
 /// Cache-aside with W-TinyLFU admission, single flight, negative entries, probabilistic early
 /// refresh and stale-if-error.
-pub struct LinkCache {}
+pub struct LinkCache {
+    options: CacheOptions,
+    store: Arc<dyn LinkStore>,
+    clock: Arc<dyn Clock>,
+    entries: moka::sync::Cache<LinkKey, Arc<Entry>>,
+    flights: Arc<Flights>,
+    /// Counts the calls of [`LinkCache::clear`]; entries of earlier generations count as absent.
+    generation: AtomicU64,
+    dice: Dice,
+    counters: Counters,
+}
+
+/// A [`LinkKey`] by reference: looking up takes no allocation.
+struct KeyRef<'a> {
+    domain: &'a Domain,
+    code: &'a Code,
+}
+
+impl Hash for KeyRef<'_> {
+    // As `LinkKey` derives it: moka finds a key only by an equal hash.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.domain.hash(state);
+        self.code.hash(state);
+    }
+}
+
+impl Equivalent<LinkKey> for KeyRef<'_> {
+    fn equivalent(&self, key: &LinkKey) -> bool {
+        *self.code == key.code && *self.domain == key.domain
+    }
+}
 
 impl LinkCache {
-    /// SKELETON
+    /// An empty cache in front of `store`.
     #[must_use]
     pub fn new(
         options: CacheOptions,
         store: Arc<dyn LinkStore>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
-        todo!()
+        Arc::new(Self {
+            entries: moka::sync::Cache::builder()
+                .max_capacity(options.max_bytes)
+                .weigher(|key, entry: &Arc<Entry>| weight::of(key, entry.link()))
+                .build(),
+            dice: Dice::new(options.seed),
+            options,
+            store,
+            clock,
+            flights: Arc::new(Flights::new()),
+            generation: AtomicU64::new(0),
+            counters: Counters::default(),
+        })
     }
 
-    /// The answer if it is fresh in memory; never waits. May start a refresh in the background, so
-    /// it must be called inside a Tokio runtime.
+    /// The answer if it is in memory: fresh, or stale while the store is known to be away. Never
+    /// waits. May start a refresh in the background if it is called inside a Tokio runtime.
     #[must_use]
     pub fn peek(self: &Arc<Self>, domain: &Domain, code: &Code) -> Option<Lookup> {
-        todo!()
+        let entry = self.entry(&KeyRef { domain, code })?;
+        let now = self.now();
+        match entry.freshness(now) {
+            Freshness::Fresh => {
+                if entry.wants_refresh(now, self.options.early_refresh, &self.dice) {
+                    self.refresh(LinkKey {
+                        domain: domain.clone(),
+                        code: code.clone(),
+                    });
+                }
+                self.counters.hits.add();
+                Some(entry.lookup(Tier::Memory))
+            }
+            Freshness::HeldStale => {
+                self.counters.stale.add();
+                Some(entry.lookup(Tier::Stale))
+            }
+            Freshness::Stale | Freshness::Over => None,
+        }
     }
 
-    /// The answer from memory or the store.
+    /// The answer from memory or the store. Must be called inside a Tokio runtime. A caller who
+    /// stops waiting stops nobody else.
     ///
     /// # Errors
     /// When the store fails and nothing servable is cached.
     pub async fn get(self: &Arc<Self>, key: LinkKey) -> Result<Lookup, StoreError> {
-        todo!()
+        if let Some(lookup) = self.peek(&key.domain, &key.code) {
+            return Ok(lookup);
+        }
+        self.counters.misses.add();
+        for _ in 0..MAX_JOINS {
+            let mut waiting = match self.flights.join(&key, || self.fresh(&key)) {
+                Joined::Landed(lookup) => return Ok(lookup),
+                Joined::Follow(waiting) => {
+                    self.counters.coalesced.add();
+                    waiting
+                }
+                Joined::Lead(ticket, waiting) => {
+                    self.launch(ticket);
+                    waiting
+                }
+            };
+            // An error means that the task was dropped, with its runtime: somebody has to begin
+            // again.
+            let outcome = match waiting.wait_for(Option::is_some).await {
+                Ok(outcome) => outcome.clone(),
+                Err(_) => None,
+            };
+            match outcome {
+                Some(Ok(link)) => {
+                    return Ok(Lookup {
+                        link,
+                        tier: Tier::Store,
+                    });
+                }
+                Some(Err(error)) => return self.stale(&key).ok_or(error),
+                None => {}
+            }
+        }
+        Err(StoreError::Unavailable(format!(
+            "{MAX_JOINS} store reads ended without an answer"
+        )))
     }
 
     /// Forgets a link, or its absence; a store read under way will not bring the old state back.
     pub fn invalidate(&self, key: &LinkKey) {
-        todo!()
+        self.flights.disown(key, || self.entries.invalidate(key));
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        todo!()
+        self.flights.disown_all(|| {
+            // moka invalidates by time stamp, and two moments may share one; generations do not.
+            self.generation.fetch_add(1, Ordering::AcqRel);
+            self.entries.invalidate_all();
+        });
     }
 
     /// Counters for metrics.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        todo!()
+        // moka counts sizes when it does its housekeeping.
+        self.entries.run_pending_tasks();
+        CacheStats {
+            entries: self.entries.entry_count(),
+            bytes: self.entries.weighted_size(),
+            ..self.counters.read()
+        }
+    }
+
+    /// Nanoseconds on the monotonic clock.
+    fn now(&self) -> u64 {
+        nanos(self.clock.monotonic())
+    }
+
+    fn entry(&self, key: &KeyRef<'_>) -> Option<Arc<Entry>> {
+        self.entries
+            .get(key)
+            .filter(|entry| entry.generation() == self.generation.load(Ordering::Acquire))
+    }
+
+    /// What a flight that has just landed left here.
+    fn fresh(&self, key: &LinkKey) -> Option<Lookup> {
+        let entry = self.entry(&KeyRef::from(key))?;
+        (entry.freshness(self.now()) == Freshness::Fresh).then(|| entry.lookup(Tier::Memory))
+    }
+
+    /// What may be served although the store failed.
+    fn stale(&self, key: &LinkKey) -> Option<Lookup> {
+        let entry = self.entry(&KeyRef::from(key))?;
+        match entry.freshness(self.now()) {
+            Freshness::Fresh => Some(entry.lookup(Tier::Memory)),
+            Freshness::HeldStale | Freshness::Stale => {
+                self.counters.stale.add();
+                Some(entry.lookup(Tier::Stale))
+            }
+            Freshness::Over => None,
+        }
+    }
+
+    /// Reads an entry anew while it is still served.
+    fn refresh(self: &Arc<Self>, key: LinkKey) {
+        // Nothing counts as landed: the entry is fresh, and shall be renewed all the same.
+        if let Joined::Lead(ticket, _) = self.flights.join(&key, || None) {
+            self.counters.early_refreshes.add();
+            self.launch(ticket);
+        }
+    }
+
+    /// Reads from the store, in a task of its own. Without a runtime the ticket is dropped, which
+    /// tells those who wait.
+    fn launch(self: &Arc<Self>, ticket: Ticket) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let cache = Arc::clone(self);
+        runtime.spawn(async move {
+            cache.counters.loads.add();
+            let begun = cache.now();
+            let outcome = cache.store.get(ticket.key()).await;
+            let took = cache.now().saturating_sub(begun);
+            if let Err(error) = &outcome {
+                cache.counters.load_errors.add();
+                tracing::debug!(key = %ticket.key(), %error, "a link could not be read");
+            }
+            let outcome = outcome.map(|link| link.map(Arc::new));
+            ticket.land(outcome, |key, outcome| cache.keep(key, outcome, took));
+        });
+    }
+
+    /// Keeps what a read brought that nobody disowned; runs under the lock of its flight.
+    fn keep(&self, key: &LinkKey, outcome: &Outcome, took: u64) {
+        let now = self.now();
+        match outcome {
+            Ok(link) => {
+                let ttl = match link {
+                    Some(_) => self.options.ttl,
+                    None => self.options.negative_ttl,
+                };
+                let fresh_until = now.saturating_add(nanos(self.dice.jitter(ttl)));
+                let stale_until = match link {
+                    Some(_) => fresh_until.saturating_add(nanos(self.options.stale_if_error)),
+                    // It may have been made meanwhile: better no answer than "not found".
+                    None => fresh_until,
+                };
+                let generation = self.generation.load(Ordering::Acquire);
+                let entry = Entry::new(link.clone(), generation, fresh_until, stale_until, took);
+                self.entries.insert(key.clone(), Arc::new(entry));
+            }
+            Err(_) => {
+                if let Some(entry) = self.entry(&KeyRef::from(key)) {
+                    entry.hold(now.saturating_add(nanos(RETRY_AFTER)));
+                }
+            }
+        }
     }
 }
+
+impl<'a> From<&'a LinkKey> for KeyRef<'a> {
+    fn from(key: &'a LinkKey) -> Self {
+        Self {
+            domain: &key.domain,
+            code: &key.code,
+        }
+    }
+}
+
+/// 584 years of nanoseconds fit.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
