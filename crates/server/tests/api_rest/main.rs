@@ -1,0 +1,11 @@
+//! The admin listener, driven over real connections.
+
+#![allow(clippy::unwrap_used)]
+
+mod bulk;
+mod keys;
+mod links;
+mod places;
+mod problems;
+mod server;
+mod switch;

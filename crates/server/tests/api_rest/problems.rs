@@ -1,0 +1,106 @@
+use std::sync::atomic::Ordering;
+
+use serde_json::json;
+
+use crate::server::{Server, empty, full};
+
+const LINKS: &str = "/api/v1/links";
+
+#[tokio::test]
+async fn every_refusal_is_a_problem() {
+    let server = Server::start().await;
+    server.get("/nothing").await.problem(404, "no-route");
+    server.get("/api/v1/nothing").await.problem(404, "no-route");
+
+    let put = server.request("PUT", LINKS).body(empty()).unwrap();
+    let answer = server.send(put).await;
+    answer.problem(405, "method-not-allowed");
+    for method in ["GET", "POST"] {
+        assert!(answer.header("allow").contains(method));
+    }
+
+    let plain = server.request("POST", LINKS).body(full("{}")).unwrap();
+    let answer = server.send(plain).await;
+    answer.problem(415, "unsupported-media-type");
+    assert_eq!(answer.header("accept-post"), "application/json");
+
+    let long = format!("{LINKS}?q={}", "x".repeat(9_000));
+    server.get(&long).await.problem(414, "uri-too-long");
+
+    let large = json!({"url": "x".repeat(2 << 20)});
+    server.post(LINKS, &large).await.problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_bounded_too() {
+    let server = Server::start().await;
+    let piece = || Ok::<_, std::io::Error>(http_body::Frame::data(vec![b' '; 1 << 18].into()));
+    let pieces = futures_util::stream::iter((0..8).map(move |_| piece()));
+    let body = http_body_util::BodyExt::boxed(http_body_util::StreamBody::new(pieces));
+    let request = server
+        .request("POST", LINKS)
+        .header("content-type", "application/json");
+    let answer = server.send(request.body(body).unwrap()).await;
+    answer.problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn broken_json_and_wrong_fields_are_placed() {
+    let server = Server::start().await;
+    let post = |text: &'static str| {
+        let request = server
+            .request("POST", LINKS)
+            .header("content-type", "application/json; charset=utf-8")
+            .body(full(text))
+            .unwrap();
+        server.send(request)
+    };
+    let problem = post("{\"url\":").await;
+    let problem = problem.problem(400, "malformed-json");
+    assert_eq!(problem["line"], 1);
+    let problem = post("{\"url\":\"https://a.example\",\"tittle\":1}").await;
+    let problem = problem.problem(422, "invalid-fields");
+    assert_eq!(problem["errors"][0]["field"], "tittle");
+    let problem = post("{\"url\":\"ftp://a.example\",\"max_clicks\":0}").await;
+    let problem = problem.problem(422, "invalid-fields");
+    let fields: Vec<_> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["field"].as_str().unwrap())
+        .collect();
+    assert_eq!(fields, ["url", "max_clicks"]);
+}
+
+#[tokio::test]
+async fn a_taken_code_is_a_conflict() {
+    let server = Server::start().await;
+    let draft = json!({"url": "https://a.example", "code": "a"});
+    server.post(LINKS, &draft).await;
+    server.post(LINKS, &draft).await.problem(409, "code-taken");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_asks_to_come_back_and_tells_nothing_else() {
+    let server = Server::start().await;
+    server.store.failing.store(true, Ordering::SeqCst);
+    let answer = server.get("/api/v1/links/x").await;
+    answer.problem(503, "store-unavailable");
+    assert_eq!(answer.header("retry-after"), "1");
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert!(!text.contains("/var/db"), "{text}");
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_kept_and_another_one_replaced() {
+    let server = Server::start().await;
+    for (given, kept) in [("abc-1", true), ("a b", false), (&*"x".repeat(129), false)] {
+        let request = server
+            .request("GET", "/nothing")
+            .header("x-request-id", given);
+        let answer = server.send(request.body(empty()).unwrap()).await;
+        answer.problem(404, "no-route");
+        assert_eq!(answer.header("x-request-id") == given, kept, "{given}");
+        assert!(!answer.header("x-request-id").is_empty());
+    }
+}
