@@ -1,5 +1,7 @@
 //! What only the embedded store has: a file, and what can be wrong with it.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

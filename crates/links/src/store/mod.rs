@@ -2,6 +2,8 @@
 //! [`ChangeFeed`] so that caches elsewhere learn of edits, [`LeaseStore`] for what the code
 //! strategies share between instances. One conformance suite runs against every store.
 
+#[cfg(feature = "testing")]
+pub mod conformance;
 mod cursor;
 mod history;
 mod lease;

@@ -22,7 +22,7 @@ pub(super) fn update(connection: &Connection, update: Update) -> rusqlite::Resul
     let token = idempotency.as_ref();
     match token::seen(connection, token, Action::Update)? {
         Seen::New => {}
-        Seen::Before(Some(link)) => return Ok(Updated::Replayed(link)),
+        Seen::Before(Some(link)) => return Ok(Updated::Replayed(*link)),
         Seen::Before(None) | Seen::Mismatch => return Ok(Updated::TokenMismatch),
     }
     let Some(before) = row::find(connection, &key)? else {

@@ -41,7 +41,7 @@ fn insert_one(
     let token = idempotency.as_ref();
     match token::seen(connection, token, Action::Insert)? {
         Seen::New => {}
-        Seen::Before(Some(link)) => return Ok(Inserted::Replayed(link)),
+        Seen::Before(Some(link)) => return Ok(Inserted::Replayed(*link)),
         Seen::Before(None) | Seen::Mismatch => return Ok(Inserted::TokenMismatch),
     }
     let fingerprint = fingerprint(&link.key.domain, &link.spec)?;

@@ -22,7 +22,7 @@ pub(super) enum Action {
 pub(super) enum Seen {
     New,
     /// Used for the same; the link as it was answered then, unless that was a deletion.
-    Before(Option<Link>),
+    Before(Option<Box<Link>>),
     Mismatch,
 }
 
@@ -49,7 +49,9 @@ pub(super) fn seen(
                     Some(serde_json::from_str::<Answer>(json).map_err(|error| damaged(2, error))?)
                 }
             };
-            Ok(Seen::Before(answer.map(Link::from)))
+            Ok(Seen::Before(
+                answer.map(|answer| Box::new(Link::from(answer))),
+            ))
         })
         .optional()?;
     Ok(known.unwrap_or(Seen::New))
