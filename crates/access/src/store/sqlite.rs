@@ -6,9 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tollgate_clock::UnixMillis;
 use tollgate_links::Domain;
 use tollgate_links::store::StoreError;
-use tollgate_sqlite::{
-    Error, OpenOptions, Readers, ReadersOptions, Writer, WriterOptions, migrate, open,
-};
+use tollgate_sqlite::{OpenOptions, Readers, ReadersOptions, Writer, WriterOptions, migrate, open};
 
 use super::{KeyStore, StoredKey};
 use crate::{ApiKey, KeyId, Scopes, SecretHash};
@@ -43,15 +41,15 @@ impl SqliteKeyStore {
     /// # Errors
     /// When the file cannot be opened, is no database, or was written by a newer version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut connection = open(path, &OpenOptions::default()).map_err(sorted)?;
-        migrate(&mut connection, path, COMPONENT, &STEPS).map_err(sorted)?;
+        let mut connection = open(path, &OpenOptions::default())?;
+        migrate(&mut connection, path, COMPONENT, &STEPS)?;
         let readers = ReadersOptions {
             threads: READER_THREADS,
             ..ReadersOptions::default()
         };
         Ok(Self {
-            writer: Writer::start(connection, path, &WriterOptions::default()).map_err(sorted)?,
-            readers: Readers::start(path, &readers).map_err(sorted)?,
+            writer: Writer::start(connection, path, &WriterOptions::default())?,
+            readers: Readers::start(path, &readers)?,
         })
     }
 }
@@ -66,7 +64,7 @@ impl KeyStore for SqliteKeyStore {
         self.writer
             .run(move |db| write(db, &insert, &key))
             .await
-            .map_err(sorted)
+            .map_err(StoreError::from)
     }
 
     async fn insert_first(&self, key: StoredKey) -> Result<bool, StoreError> {
@@ -78,7 +76,7 @@ impl KeyStore for SqliteKeyStore {
         self.writer
             .run(move |db| write(db, &insert, &key))
             .await
-            .map_err(sorted)
+            .map_err(StoreError::from)
     }
 
     async fn by_secret(&self, secret: &SecretHash) -> Result<Option<StoredKey>, StoreError> {
@@ -88,7 +86,7 @@ impl KeyStore for SqliteKeyStore {
             let mut statement = db.prepare_cached(&select)?;
             statement.query_row([secret], stored).optional()
         });
-        found.await.map_err(sorted)
+        found.await.map_err(StoreError::from)
     }
 
     async fn get(&self, id: &KeyId) -> Result<Option<ApiKey>, StoreError> {
@@ -96,7 +94,7 @@ impl KeyStore for SqliteKeyStore {
         self.readers
             .run(move |db| one(db, &id))
             .await
-            .map_err(sorted)
+            .map_err(StoreError::from)
     }
 
     async fn list(&self, after: Option<&KeyId>, limit: usize) -> Result<Vec<ApiKey>, StoreError> {
@@ -110,7 +108,7 @@ impl KeyStore for SqliteKeyStore {
             let rows = statement.query_map(params![after, limit], key)?;
             rows.collect()
         });
-        page.await.map_err(sorted)
+        page.await.map_err(StoreError::from)
     }
 
     async fn revoke(&self, id: &KeyId, at: UnixMillis) -> Result<Option<ApiKey>, StoreError> {
@@ -121,28 +119,7 @@ impl KeyStore for SqliteKeyStore {
                 .execute(params![id.as_str(), at.as_millis()])?;
             one(db, &id)
         });
-        revoked.await.map_err(sorted)
-    }
-}
-
-/// The kinds of error all stores share; the text keeps the details.
-fn sorted(error: Error) -> StoreError {
-    let text = error.to_string();
-    match error {
-        Error::Busy { .. } | Error::CannotOpen { .. } => StoreError::Unavailable(text),
-        Error::ReadOnly { .. } => StoreError::ReadOnly(text),
-        Error::Full { .. } => StoreError::Full(text),
-        Error::Corrupt { .. } => StoreError::Corrupt(text),
-        Error::NewerSchema {
-            place,
-            found,
-            known,
-        } => StoreError::NewerSchema {
-            place,
-            found,
-            known,
-        },
-        Error::Other { .. } => StoreError::Unexpected(text),
+        revoked.await.map_err(StoreError::from)
     }
 }
 
