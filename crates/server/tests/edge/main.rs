@@ -1,0 +1,14 @@
+//! The edge from outside: a real listener, real connections, a store in memory.
+
+// Clippy only knows test functions as tests, not what they share.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod edge;
+mod kept_store;
+mod limits;
+mod passwords;
+mod protocols;
+mod redirects;
+mod shutdown;
+mod store_away;
