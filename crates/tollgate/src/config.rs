@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use tollgate_config::{Config, Sources};
 
 use crate::args::{ConfigArgs, ConfigCommand, StoreArgs};
@@ -43,7 +43,8 @@ pub(crate) fn of_store(args: &StoreArgs) -> anyhow::Result<Config> {
 
 /// A configuration from these sources.
 pub(crate) fn load(sources: &Sources<'_>) -> anyhow::Result<Config> {
-    Config::load(sources).context("the configuration is not valid")
+    // Each problem has a line of its own, which editors and terminals turn into a link.
+    Config::load(sources).map_err(|error| anyhow!("the configuration is not valid:\n{error}"))
 }
 
 /// Our environment variables. Those that are no Unicode cannot be ours.

@@ -170,3 +170,60 @@ impl fmt::Display for State {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tollgate_links::LinkDraft;
+
+    use super::*;
+
+    fn rows(urls: &[&str]) -> Vec<anyhow::Result<Row>> {
+        let row = |(at, url): (usize, &&str)| {
+            let draft = LinkDraft {
+                url: (*url).to_owned(),
+                ..LinkDraft::default()
+            };
+            Ok(Row {
+                line: at as u64 + 1,
+                draft: Ok(draft),
+            })
+        };
+        urls.iter().enumerate().map(row).collect()
+    }
+
+    #[test]
+    fn a_file_may_change_only_after_what_is_done() {
+        let mut state = State::fresh();
+        for row in rows(&["a", "b"]) {
+            state.done(&row.unwrap()).unwrap();
+        }
+        let goes_on = |urls: &[&str]| {
+            let mut rows = rows(urls).into_iter();
+            let same = state.skip_done(&mut rows).unwrap();
+            (same, rows.count())
+        };
+        assert_eq!(goes_on(&["a", "b", "mended"]), (true, 1));
+        assert_eq!(goes_on(&["a", "b"]), (true, 0));
+        assert!(!goes_on(&["b", "a", "c"]).0);
+        assert!(!goes_on(&["a"]).0);
+    }
+
+    #[test]
+    fn the_state_survives_in_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut progress = Progress {
+            state: State::fresh(),
+            file: Some(beside(&directory.path().join("links.csv"))),
+        };
+        for row in rows(&["a"]) {
+            progress.state.done(&row.unwrap()).unwrap();
+        }
+        progress.save().unwrap();
+        let file = directory.path().join("links.csv.import");
+        assert_eq!(load(&file).unwrap(), Some(progress.state.clone()));
+        progress.finish().unwrap();
+        assert_eq!(load(&file).unwrap(), None);
+        std::fs::write(&file, "{").unwrap();
+        assert!(load(&file).is_err());
+    }
+}

@@ -56,7 +56,7 @@ fn raise_file_limit(config: &Config) {
     let wanted = config.edge.max_connections + config.admin.max_connections + 256;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < wanted => {
-            tracing::warn!(
+            tracing::info!(
                 limit,
                 wanted,
                 "the limit of open files bounds the connections"

@@ -15,7 +15,7 @@ use tollgate_links::store::{
 };
 use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts, Strategies};
 use tollgate_server::admin::{self, AdminState};
-use tollgate_server::edge::{self, BoundEdge, EdgeState};
+use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
 use tollgate_server::metrics::Metrics;
 
@@ -238,15 +238,15 @@ fn background(
 /// Adds what to do about an address that cannot be had.
 fn address_help(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let error = error.into();
-    let in_use = error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-    });
-    if in_use || format!("{error:#}").contains("in use") {
-        error.context(
-            "another process listens there, perhaps another `tollgate serve`: end it, or choose \
-             other addresses by --edge-listen and --admin-listen",
+    let of_edge = match error.downcast_ref() {
+        Some(BindError::Listen { error, .. }) => Some(error),
+        _ => None,
+    };
+    let of_admin = error.downcast_ref::<std::io::Error>();
+    if of_edge.or(of_admin).map(std::io::Error::kind) == Some(std::io::ErrorKind::AddrInUse) {
+        anyhow!(
+            "{error:#}. Another process listens there, perhaps another `tollgate serve`: end it, \
+             or choose other addresses by --edge-listen and --admin-listen"
         )
     } else {
         error
