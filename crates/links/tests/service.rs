@@ -314,6 +314,80 @@ async fn an_edit_without_a_version_wins_against_others() {
 }
 
 #[tokio::test]
+async fn the_hash_strategy_makes_any_number_of_links_to_one_target() {
+    let world = world();
+    let hashed = || LinkDraft {
+        strategy: Some(StrategyKind::Hash),
+        ..to("https://example.com/popular")
+    };
+    let drafts = (0..50).map(|_| new(hashed())).collect();
+    let mut codes: Vec<_> = world
+        .service
+        .create_many(drafts, "tester")
+        .await
+        .into_iter()
+        .map(|result| result.unwrap().link.key.code)
+        .collect();
+    let first = codes[0].clone();
+    codes.sort();
+    codes.dedup();
+    assert_eq!(codes.len(), 50);
+    let elsewhere = world_with_codes_of(7).create(hashed()).await.unwrap();
+    assert_eq!(
+        elsewhere.link.key.code, first,
+        "the first follows from the target"
+    );
+    let reusing = LinkDraft {
+        reuse: true,
+        ..hashed()
+    };
+    let reused = world.create(reusing).await.unwrap();
+    assert!(reused.reused && reused.link.key.code == first);
+}
+
+#[tokio::test]
+async fn a_passwords_hash_is_kept_and_an_edit_can_replace_it() {
+    let world = world();
+    let draft = LinkDraft {
+        password: Some("first".to_owned()),
+        ..to("https://example.com/")
+    };
+    let drafts = vec![new(draft.clone()), new(draft)];
+    for result in world.service.create_many(drafts, "tester").await {
+        let link = result.unwrap().link;
+        let fits = |link: &tollgate_links::Link, password: &str| {
+            let hash = link.spec.password.as_ref().unwrap();
+            PasswordHasher::default().verify(password, hash)
+        };
+        assert!(fits(&link, "first"));
+        let patch = LinkPatch {
+            password: Some(Some("second".to_owned())),
+            ..LinkPatch::default()
+        };
+        let service = &world.service;
+        let edited = service.update(&link.key, patch, None, "tester", None).await;
+        let edited = edited.unwrap();
+        assert!(fits(&edited, "second") && !fits(&edited, "first"));
+    }
+}
+
+#[tokio::test]
+async fn a_followers_first_poll_forgets_what_nobody_watched() {
+    let world = world();
+    let other = service(&world.clock, &world.store, 7);
+    let made = world
+        .create(to("https://example.com/1"))
+        .await
+        .unwrap()
+        .link;
+    assert!(world.cached(&made.key).await.is_some());
+    other.delete(&made.key, None, "other", None).await.unwrap();
+    let mut follower = Follower::new(world.service.clone());
+    assert_eq!(follower.poll().await.unwrap(), 0);
+    assert_eq!(world.cached(&made.key).await, None);
+}
+
+#[tokio::test]
 async fn a_follower_hears_of_edits_by_others() {
     let world = world();
     let other = service(&world.clock, &world.store, 7);

@@ -2,7 +2,7 @@
 
 use tollgate_clock::UnixMillis;
 
-use super::{CreatedLink, LinkService, NewLink, field, off_the_runtime};
+use super::{CreatedLink, LinkService, NewLink, field};
 use crate::store::{IdempotencyToken, Insert, Inserted, StoreError};
 use crate::strategy::Candidate;
 use crate::{Code, Domain, Link, LinkDraft, LinkError, LinkKey, LinkSpec, Origin, StrategyKind};
@@ -10,6 +10,11 @@ use crate::{Code, Domain, Link, LinkDraft, LinkError, LinkKey, LinkSpec, Origin,
 /// How many codes are tried for one link. With codes of 7 characters even a store of a billion
 /// links takes 16 clashes in a row less than once in 10^56 links; short codes run out visibly.
 const MAX_CODE_ATTEMPTS: u32 = 16;
+
+/// Attempts that take the salts of the hash strategy in order, so that codes follow from targets.
+/// Each link to the same target uses one up; later attempts take random salts, so that any number
+/// of links to one target can be made.
+const ORDERED_SALTS: u32 = 8;
 
 /// A checked draft that waits for its code to be accepted.
 struct Pending {
@@ -84,7 +89,7 @@ impl LinkService {
         let service = self.clone();
         let check = move || new.into_iter().map(|new| service.check(new)).collect();
         if hashes {
-            off_the_runtime(check).await
+            self.off_the_runtime(check).await
         } else {
             Ok(check())
         }
@@ -223,7 +228,7 @@ impl LinkService {
                 let target = &draft.spec.target;
                 let strategies = &self.parts.strategies;
                 Ok(strategies
-                    .propose(*kind, &draft.domain, target, attempt)
+                    .propose(*kind, &draft.domain, target, salt(attempt))
                     .await?)
             }
         }
@@ -264,6 +269,15 @@ impl Pending {
             idempotency: self.idempotency,
         }
     }
+}
+
+/// The salt of an attempt; see [`ORDERED_SALTS`]. The other strategies look at none.
+fn salt(attempt: u32) -> u32 {
+    if attempt < ORDERED_SALTS {
+        return attempt;
+    }
+    // Without randomness the attempt may clash once more, and that is all.
+    getrandom::u32().unwrap_or(attempt)
 }
 
 fn unanswered() -> LinkError {

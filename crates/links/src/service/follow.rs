@@ -12,8 +12,8 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// A follower that begins at the feed's present end: what was cached before its first poll is
-    /// not looked at again.
+    /// A follower that begins at the feed's present end. Its first poll forgets all that was cached
+    /// before, since nobody watched that.
     #[must_use]
     pub fn new(service: LinkService) -> Self {
         Self {
@@ -31,8 +31,9 @@ impl Follower {
         let mut seen = 0;
         loop {
             let changes = parts.feed.changes(self.position).await?;
-            if changes.lost {
-                // Too much happened, or the store was replaced: nothing cached can be trusted.
+            if changes.lost || self.position.is_none() {
+                // Nobody watched, too much happened, or the store was replaced: nothing cached can
+                // be trusted.
                 parts.cache.clear();
             }
             for key in &changes.keys {

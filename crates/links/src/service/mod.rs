@@ -6,6 +6,7 @@ mod follow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tollgate_clock::Clock;
 
 pub use self::follow::Follower;
@@ -20,6 +21,9 @@ use crate::{
 
 /// How often an edit without a version is tried on the newest one before it is given up.
 const MAX_EDIT_ATTEMPTS: u32 = 16;
+
+/// Requests whose passwords are hashed at once: each takes a core and 19 MiB.
+const MAX_HASHING: usize = 2;
 
 /// What the service is made of.
 pub struct ServiceParts {
@@ -79,6 +83,7 @@ pub struct SweepReport {
 #[derive(Clone)]
 pub struct LinkService {
     parts: Arc<ServiceParts>,
+    hashing: Arc<Semaphore>,
 }
 
 impl LinkService {
@@ -87,6 +92,7 @@ impl LinkService {
     pub fn new(parts: ServiceParts) -> Self {
         Self {
             parts: Arc::new(parts),
+            hashing: Arc::new(Semaphore::new(MAX_HASHING)),
         }
     }
 
@@ -171,7 +177,8 @@ impl LinkService {
     async fn patched(&self, spec: &LinkSpec, patch: &LinkPatch) -> Result<LinkSpec, LinkError> {
         let result = if matches!(patch.password, Some(Some(_))) {
             let (specs, spec, patch) = (self.parts.specs.clone(), spec.clone(), patch.clone());
-            off_the_runtime(move || specs.patched(&spec, &patch)).await?
+            self.off_the_runtime(move || specs.patched(&spec, &patch))
+                .await?
         } else {
             self.parts.specs.patched(spec, patch)
         };
@@ -278,6 +285,27 @@ impl LinkService {
             tracing::warn!(%error, codes = codes.len(), "codes cannot return to the pool");
         }
     }
+
+    /// Hashes passwords where that holds nobody up, a few requests at once.
+    async fn off_the_runtime<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LinkError> {
+        let unavailable = |error: &dyn std::error::Error| {
+            LinkError::Store(StoreError::Unavailable(error.to_string()))
+        };
+        // Waits for its turn, and gives it back even if the caller has left by then.
+        let turn = Arc::clone(&self.hashing).acquire_owned().await;
+        let turn = turn.map_err(|error| unavailable(&error))?;
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
+        // It fails if the work panicked or the runtime is ending.
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| unavailable(&error))
+    }
 }
 
 fn field(name: &str, error: &dyn std::error::Error) -> FieldError {
@@ -285,14 +313,4 @@ fn field(name: &str, error: &dyn std::error::Error) -> FieldError {
         field: name.to_owned(),
         reason: error.to_string(),
     }
-}
-
-/// Runs what takes tens of milliseconds of CPU where that holds nobody up.
-async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, LinkError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        // It panicked, or the runtime is ending.
-        LinkError::Store(StoreError::Unavailable(error.to_string()))
-    })
 }
