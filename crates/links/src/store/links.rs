@@ -162,6 +162,10 @@ pub struct Delete {
 }
 
 /// What became of a [`Delete`].
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once a deletion and taken apart at once"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deleted {
     /// It is gone; this is what it was.

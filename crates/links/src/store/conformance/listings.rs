@@ -267,8 +267,14 @@ pub async fn edits_move_links_between_filters<E: Engine>() {
     }
     assert_eq!(codes(&*store, &tagged("one")).await, [""; 0]);
     assert_eq!(codes(&*store, &titled("first")).await, [""; 0]);
-    store.delete(delete(key("a"))).await.unwrap();
+    // Nothing but the tags.
+    spec.tags = vec![Tag::from_stored("three")];
+    let retag = update(key("a"), 3, spec.clone());
+    store.update(retag).await.unwrap();
+    assert_eq!(codes(&*store, &tagged("three")).await, ["/a"]);
     assert_eq!(codes(&*store, &tagged("two")).await, [""; 0]);
+    store.delete(delete(key("a"))).await.unwrap();
+    assert_eq!(codes(&*store, &tagged("three")).await, [""; 0]);
     assert_eq!(codes(&*store, &titled("target.example/")).await, ["/b"]);
 }
 

@@ -74,7 +74,21 @@ fn moments() -> impl Strategy<Value = UnixMillis> {
     (-20..40i64).prop_map(after)
 }
 
+/// Mostly few and alike, so that links are equal, or differ in one field only.
 fn specs() -> impl Strategy<Value = LinkSpec> {
+    let tags = select(&[None, Some("a"), Some("b")][..]);
+    let alike = (
+        select(&["https://ab.example/", "https://zz.example/"][..]),
+        tags,
+    );
+    let alike = alike.prop_map(|(target, tag)| LinkSpec {
+        tags: tag.map(Tag::from_stored).into_iter().collect(),
+        ..to(target)
+    });
+    prop_oneof![2 => alike, 1 => rich_specs()]
+}
+
+fn rich_specs() -> impl Strategy<Value = LinkSpec> {
     let targets = select(
         &[
             "https://www.ab.example/x",
