@@ -1,5 +1,7 @@
-//! What an entry costs in memory, measured against the resident size of a process that held
-//! hundreds of thousands of them.
+//! What an entry costs in memory. Measured against the resident size of a process with hundreds of
+//! thousands of entries (glibc, 64 bits): an entry with a target of 60 bytes took 880 bytes where
+//! this says 960, an absent link 460 where this says 560; and a full cache of 32 MiB that kept
+//! replacing entries took 32 to 36 MiB.
 
 use std::mem::size_of;
 

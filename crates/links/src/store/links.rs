@@ -167,6 +167,7 @@ pub struct Delete {
     reason = "made once a deletion and taken apart at once"
 )]
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and read at once")]
 pub enum Deleted {
     /// It is gone; this is what it was.
     Deleted(Link),
