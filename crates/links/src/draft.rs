@@ -62,13 +62,19 @@ pub struct LinkDraft {
     pub clicks_used: Option<u64>,
 }
 
-/// An edit: fields that are absent stay, `null` clears, a value replaces (RFC 7396).
+/// An edit: fields that are absent stay, `null` clears, a value replaces (RFC 7396). The target
+/// cannot be cleared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LinkPatch {
     /// Where the link leads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "needed",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub url: Option<String>,
     /// From when on it can be used (RFC 3339).
     #[serde(
@@ -111,7 +117,11 @@ pub struct LinkPatch {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub password: Option<Option<String>>,
     /// Labels; replaces them all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "cleared",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub tags: Option<Vec<String>>,
     /// For people; shown on the preview page.
     #[serde(
@@ -122,10 +132,18 @@ pub struct LinkPatch {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub title: Option<Option<String>>,
     /// Merge the request's query into the target's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "cleared",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub forward_query: Option<bool>,
     /// Other targets for some visitors; replaces them all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "cleared",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub rules: Option<Vec<Rule>>,
 }
 
@@ -136,6 +154,20 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
+/// Reads `null` as the value of a field that is not set.
+fn cleared<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(|value| Some(value.unwrap_or_default()))
+}
+
+/// Refuses `null`: nothing could stand in for the value.
+fn needed<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// What is wrong with one field of a draft or patch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
@@ -144,4 +176,27 @@ pub struct FieldError {
     pub field: String,
     /// What is wrong and what to do, for people.
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_clears_what_can_be_cleared() {
+        let patch: LinkPatch =
+            serde_json::from_str(r#"{"tags":null,"rules":null,"forward_query":null,"title":null}"#)
+                .unwrap();
+        let cleared = LinkPatch {
+            tags: Some(Vec::new()),
+            rules: Some(Vec::new()),
+            forward_query: Some(false),
+            title: Some(None),
+            ..LinkPatch::default()
+        };
+        assert_eq!(patch, cleared);
+        assert!(serde_json::from_str::<LinkPatch>(r#"{"url":null}"#).is_err());
+        let nothing: LinkPatch = serde_json::from_str("{}").unwrap();
+        assert_eq!(nothing, LinkPatch::default());
+    }
 }

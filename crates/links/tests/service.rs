@@ -228,6 +228,29 @@ async fn reuse_finds_the_equal_link_of_the_same_domain() {
 }
 
 #[tokio::test]
+async fn reuse_never_answers_another_code_than_the_one_asked_for() {
+    let world = world();
+    let draft = |code: Option<&str>, target: &str| LinkDraft {
+        reuse: true,
+        code: code.map(ToOwned::to_owned),
+        ..to(target)
+    };
+    let generated = world.create(draft(None, "https://a.example")).await;
+    assert!(!generated.unwrap().reused);
+    let named = draft(Some("sale"), "https://a.example");
+    let first = world.create(named.clone()).await.unwrap();
+    assert_eq!(
+        (first.reused, first.link.key.code.as_str()),
+        (false, "sale")
+    );
+    let second = world.create(named).await.unwrap();
+    assert!(second.reused);
+    assert_eq!(second.link, first.link);
+    let other = world.create(draft(Some("sale"), "https://b.example")).await;
+    assert!(matches!(other, Err(LinkError::CodeTaken(_))), "{other:?}");
+}
+
+#[tokio::test]
 async fn a_repeated_request_makes_nothing_twice() {
     let world = world();
     let token = |request| IdempotencyToken {

@@ -5,7 +5,9 @@ use tollgate_clock::UnixMillis;
 use super::{CreatedLink, LinkService, NewLink, field};
 use crate::store::{IdempotencyToken, Insert, Inserted, StoreError};
 use crate::strategy::Candidate;
-use crate::{Code, Domain, Link, LinkDraft, LinkError, LinkKey, LinkSpec, Origin, StrategyKind};
+use crate::{
+    Code, Domain, Link, LinkDraft, LinkError, LinkKey, LinkSpec, LinkState, Origin, StrategyKind,
+};
 
 /// How many codes are tried for one link. With codes of 7 characters even a store of a billion
 /// links takes 16 clashes in a row less than once in 10^56 links; short codes run out visibly.
@@ -210,11 +212,29 @@ impl LinkService {
                     clashed.push(draft);
                     continue;
                 }
-                Inserted::CodeTaken => Err(LinkError::CodeTaken(key)),
+                Inserted::CodeTaken => self
+                    .reusable(&draft, key)
+                    .await
+                    .map(|link| made(link, true, false)),
             });
         }
         self.settle(&decided).await;
         clashed
+    }
+
+    /// The link that has the alias asked for, if it may be reused and is as good.
+    async fn reusable(&self, draft: &Pending, key: LinkKey) -> Result<Link, LinkError> {
+        let found = if draft.reuse {
+            self.parts.store.get(&key).await?
+        } else {
+            None
+        };
+        let now = self.parts.clock.now();
+        let is_good = |link: &Link| {
+            link.spec == draft.spec
+                && !matches!(link.state(now), LinkState::Expired | LinkState::UsedUp)
+        };
+        found.filter(is_good).ok_or(LinkError::CodeTaken(key))
     }
 
     async fn candidate(&self, draft: &Pending, attempt: u32) -> Result<Candidate, LinkError> {
@@ -265,7 +285,8 @@ impl Pending {
                 version: 1,
                 clicks_used: self.clicks_used,
             },
-            reuse: self.reuse,
+            // Of an alias, only the link that has it can be reused: see `reusable`.
+            reuse: self.reuse && matches!(self.code, Wanted::Generated(_)),
             idempotency: self.idempotency,
         }
     }

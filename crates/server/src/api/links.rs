@@ -32,7 +32,7 @@ pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-rep
 /// Make a link
 ///
 /// Without `code` a strategy makes one. With `reuse`, a link that is equal in all that was asked
-/// for is answered instead (200) if there is one.
+/// for, `code` included, is answered instead (200) if there is one.
 #[utoipa::path(
     post,
     path = "/api/v1/links",
@@ -131,7 +131,8 @@ pub(super) async fn get(
 
 /// Edit a link
 ///
-/// A merge patch (RFC 7396): absent fields stay, `null` clears, a value replaces.
+/// A merge patch (RFC 7396): absent fields stay, `null` clears, a value replaces. `url` cannot be
+/// cleared.
 #[utoipa::path(
     patch,
     path = "/api/v1/links/{code}",
