@@ -101,11 +101,13 @@ impl EdgeThread {
 }
 
 fn first_step(thread: &EdgeThread, peer: IpAddr, request: &Request<Incoming>) -> Step {
-    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let has_host = hosts.next().is_some();
+    if (request.version() == Version::HTTP_11 && !has_host) || hosts.next().is_some() {
         // RFC 9112, 3.2
         return Step::Answer(Reply::refused(
             StatusCode::BAD_REQUEST,
-            "An HTTP/1.1 request needs a Host header.",
+            "An HTTP/1.1 request needs one Host header.",
         ));
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);

@@ -52,6 +52,8 @@ fn old_and_broken_clients_get_an_answer() {
 
     let without_host = edge.client().send("GET /abc HTTP/1.1\r\n\r\n").receive();
     assert_eq!(without_host.status, 400);
+    let two_hosts = "GET /abc HTTP/1.1\r\nhost: a.example\r\nhost: b.example\r\n\r\n";
+    assert_eq!(edge.client().send(two_hosts).receive().status, 400);
     assert_eq!(edge.client().send("not HTTP\r\n\r\n").receive().status, 400);
     // Begins as HTTP/2 does, in pieces, and is not.
     let mut client = edge.client();
