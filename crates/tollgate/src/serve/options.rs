@@ -1,11 +1,12 @@
 //! From the configuration to the options of each part.
 
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 
 use tollgate_config::{Config, Hash, Redirect, Root, Strategy};
 use tollgate_links::{
-    CacheOptions, Domains, PasswordHasher, RedirectKind, SpecRules, StrategyKind, StrategyOptions,
-    TargetRules, TargetUrl,
+    CacheOptions, Domain, Domains, PasswordHasher, RedirectKind, SpecRules, StrategyKind,
+    StrategyOptions, TargetRules, TargetUrl,
 };
 use tollgate_server::admin::AdminOptions;
 use tollgate_server::edge::{EdgeOptions, RootPage, TlsFiles};
@@ -91,16 +92,36 @@ pub(super) fn strategy(config: &Config) -> StrategyKind {
     }
 }
 
-/// What a link's fields have to keep.
-pub(super) fn specs(config: &Config, domains: &Domains) -> SpecRules {
+/// What a link's fields have to keep. `edge` is where short links are answered.
+pub(super) fn specs(config: &Config, domains: &Domains, edge: SocketAddr) -> SpecRules {
+    let mut own_hosts = domains.own_hosts();
+    own_hosts.extend(names_of(edge));
     SpecRules {
         targets: TargetRules {
             schemes: config.links.schemes.clone(),
             allow_credentials: config.links.allow_credentials,
-            own_hosts: domains.own_hosts(),
+            own_hosts,
         },
         passwords: PasswordHasher::default(),
     }
+}
+
+/// The hosts by which a browser on this machine finds a listener, whatever the domains are.
+fn names_of(listener: SocketAddr) -> Vec<(Domain, Option<u16>)> {
+    let ip = listener.ip().to_canonical();
+    let mut hosts = vec![match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }];
+    if ip.is_loopback() || ip.is_unspecified() {
+        hosts.extend(["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]"].map(str::to_owned));
+    }
+    let port = Some(listener.port());
+    hosts
+        .iter()
+        .filter_map(|host| Domain::parse(host).ok())
+        .map(|host| (host, port))
+        .collect()
 }
 
 fn redirect(redirect: Redirect) -> RedirectKind {
@@ -115,4 +136,36 @@ fn redirect(redirect: Redirect) -> RedirectKind {
 /// A bound that is beyond this machine's address space is none.
 fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_do_not_lead_back_to_the_listener() {
+        let refused = |listen: &str, target: &str| {
+            let rules = TargetRules {
+                schemes: vec!["http".to_owned()],
+                allow_credentials: false,
+                own_hosts: names_of(listen.parse().unwrap()),
+            };
+            rules.parse(target).is_err()
+        };
+        for listen in [
+            "127.0.0.1:8080",
+            "0.0.0.0:8080",
+            "[::]:8080",
+            "[::1]:8080",
+            "[::ffff:127.0.0.1]:8080",
+        ] {
+            for host in ["localhost", "127.0.0.1", "[::1]", "0.0.0.0"] {
+                let target = format!("http://{host}:8080/x");
+                assert!(refused(listen, &target), "{target} on {listen}");
+            }
+            assert!(!refused(listen, "http://localhost:3000/"));
+        }
+        assert!(refused("192.0.2.7:80", "http://192.0.2.7/x"));
+        assert!(!refused("192.0.2.7:80", "http://localhost/x"));
+    }
 }

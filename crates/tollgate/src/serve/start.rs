@@ -186,7 +186,7 @@ fn service(
             case_insensitive: links.case_insensitive,
         },
         filter,
-        specs: options::specs(config, &domains),
+        specs: options::specs(config, &domains, edge.local_addr()),
         domains,
         clock,
     }))
