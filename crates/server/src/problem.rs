@@ -1,7 +1,7 @@
 //! Errors as the API answers them: problem details by RFC 9457.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use tollgate_access::{AuthError, KeyError};
@@ -363,13 +363,13 @@ pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>();
     let problem = problem.unwrap_or_else(|| {
         let kind = Kind::of_status(status);
-        let mut problem = Problem::new(kind, kind.parts().2);
+        // The router adds the header after this.
+        let detail = match kind {
+            Kind::MethodNotAllowed => "The header Allow names the methods it knows.",
+            kind => kind.parts().2,
+        };
+        let mut problem = Problem::new(kind, detail);
         problem.0.status = status.as_u16();
-        if let Some(allow) = response.headers_mut().remove(ALLOW) {
-            let methods = allow.to_str().unwrap_or_default().to_owned();
-            problem.0.detail = format!("Use one of these methods: {methods}");
-            problem.0.headers.insert(ALLOW, allow);
-        }
         problem
     });
     problem.with_request_id(request_id).render()

@@ -1,10 +1,10 @@
 //! JSON bodies: bounded in size and time, and read so that mistakes are named.
 
 use axum::extract::{FromRequest, Request};
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use crate::admin::AdminState;
@@ -14,6 +14,10 @@ const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// How much of a body that is too large is read and thrown away, in bytes: many clients only look
+/// for an answer when they have sent everything, and never see one that comes with a reset.
+const MAX_DISCARDED_BYTES: usize = 16 * 1024 * 1024;
 
 /// A body of type `application/json`.
 pub(super) struct JsonBody<T>(pub(super) T);
@@ -69,16 +73,36 @@ pub(super) fn unsupported(allowed: &[&str], advertised_by: HeaderName) -> Proble
 
 async fn read(request: Request, state: &AdminState) -> Result<Bytes, Problem> {
     let most = state.options.max_body_bytes;
+    let readable = most.saturating_add(MAX_DISCARDED_BYTES);
     let too_large = || Problem::new(Kind::TooLarge, format!("It has at most {most} bytes."));
-    let declared = request.headers().get(http::header::CONTENT_LENGTH);
+    let declared = request.headers().get(CONTENT_LENGTH);
     let declared: Option<usize> = declared.and_then(|text| text.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|length| length > most) {
+    // Who asks first has sent nothing yet.
+    let asks = request.headers().contains_key(EXPECT);
+    if declared.is_some_and(|length| length > readable || (asks && length > most)) {
         return Err(too_large());
     }
-    let body = Limited::new(request.into_body(), most).collect();
-    match tokio::time::timeout(state.options.request_timeout, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+    let mut body = request.into_body();
+    let arrival = async {
+        let mut bytes = BytesMut::new();
+        let mut length = 0_usize;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else {
+                continue;
+            };
+            length = length.saturating_add(data.len());
+            if length > readable {
+                break;
+            }
+            if length <= most {
+                bytes.extend_from_slice(&data);
+            }
+        }
+        Ok::<_, axum::Error>((length <= most).then(|| bytes.freeze()))
+    };
+    match tokio::time::timeout(state.options.request_timeout, arrival).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => Err(too_large()),
         Ok(Err(_)) => Err(Problem::new(Kind::BadRequest, "The body broke off.")),
         Err(_) => Err(Problem::new(
             Kind::RequestTimeout,
@@ -87,8 +111,12 @@ async fn read(request: Request, state: &AdminState) -> Result<Bytes, Problem> {
     }
 }
 
-/// Reads JSON; a mistake is named by field, line and column.
+/// Reads a JSON object; a mistake is named by field, line and column.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would take an array for the values of the fields in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(no_object());
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -106,17 +134,28 @@ fn explain(path: &str, error: &serde_json::Error) -> Problem {
         .unwrap_or(&text);
     let problem = if !error.is_data() {
         Problem::new(Kind::MalformedJson, reason)
-    } else if let Some(name) = missing_field(path, reason) {
+    } else if let Some(name) = field_in(reason, "missing field `", path) {
         Problem::wrong(Kind::InvalidFields, &name, "this field is needed")
+    } else if let Some(name) = field_in(reason, "duplicate field `", path) {
+        Problem::wrong(Kind::InvalidFields, &name, "give it once")
+    } else if path == "." {
+        no_object()
     } else {
         Problem::wrong(Kind::InvalidFields, path, reason)
     };
     problem.at(line, column)
 }
 
-/// serde names the object that lacks a field; people look for the field.
-fn missing_field(path: &str, reason: &str) -> Option<String> {
-    let name = reason.strip_prefix("missing field `")?.strip_suffix('`')?;
+fn no_object() -> Problem {
+    Problem::new(
+        Kind::InvalidFields,
+        "Send a JSON object: fields with their values between { and }.",
+    )
+}
+
+/// serde names the object whose field is missing or given twice; people look for the field.
+fn field_in(reason: &str, mistake: &str, path: &str) -> Option<String> {
+    let name = reason.strip_prefix(mistake)?.strip_suffix('`')?;
     Some(match path {
         "." => name.to_owned(),
         path => format!("{path}.{name}"),
@@ -149,6 +188,7 @@ mod tests {
         for (text, field) in [
             ("{}", "url"),
             ("{\"url\":1}", "url"),
+            ("{\"url\":\"x\",\"url\":\"y\"}", "url"),
             ("{\"url\":\"x\",\"utl\":\"x\"}", "utl"),
             ("{\"url\":\"x\",\"rules\":[{\"if\":[]}]}", "rules[0].url"),
             ("{\"url\":\"x\",\"expires_at\":\"soon\"}", "expires_at"),
@@ -156,6 +196,16 @@ mod tests {
             let problem = problem(text);
             assert_eq!(problem["status"], 422, "{text}");
             assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+        }
+    }
+
+    #[test]
+    fn only_an_object_is_a_draft() {
+        let by_position = r#" ["https://a.example",null,null,null,null,null,null,null,[],null,false,[],false,null,null,null]"#;
+        for text in [by_position, "[]", "1", "null", "\"x\""] {
+            let problem = problem(text);
+            assert_eq!(problem["status"], 422, "{text}");
+            assert!(problem["detail"].as_str().unwrap().contains("JSON object"));
         }
     }
 

@@ -41,7 +41,7 @@ pub(super) struct LinkPage {
     params(
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
         ("limit" = Option<u16>, Query, description = "Links on a page, 1 to 1000; 100 if absent", minimum = 1, maximum = 1000),
-        ("q" = Option<String>, Query, description = "Only links whose code, title or target (without scheme and `www.`) begins with this, whatever the case"),
+        ("q" = Option<String>, Query, description = "Only links whose code, title or target begins with this, whatever the case; a scheme and `www.` before the target's host make no difference"),
         ("tag" = Option<String>, Query, description = "Only links with this tag"),
         ("domain" = Option<String>, Query, description = "Only links of this domain; all the key may see if absent"),
         ("order" = Option<String>, Query, description = "`-created` (newest first, the default), `created`, `code` or `-code`"),
@@ -62,7 +62,7 @@ pub(super) async fn list(
         limit: params
             .take_limit(MAX_PAGE_LINKS)?
             .and_then(NonZeroUsize::new),
-        prefix: params.take("q")?.filter(|text| !text.is_empty()),
+        prefix: params.take("q")?.and_then(|text| prefix(&text)),
         tag: tag(params.take("tag")?)?,
         domain: domain(&state, &caller, params.take("domain")?)?,
         order: order(params.take("order")?)?,
@@ -74,6 +74,26 @@ pub(super) async fn list(
         next_cursor: page.next.map(|Cursor(text)| text),
     })
     .into_response())
+}
+
+/// What is looked for. Of a whole URL, as people paste it, only what links are found by.
+fn prefix(text: &str) -> Option<String> {
+    let beginning = |word: &str| {
+        let found = text.get(..word.len())?;
+        found.eq_ignore_ascii_case(word).then_some(word.len())
+    };
+    let scheme = beginning("https://").or_else(|| beginning("http://"));
+    let bare = match scheme {
+        Some(length) => {
+            let rest = &text[length..];
+            match rest.get(..4) {
+                Some(www) if www.eq_ignore_ascii_case("www.") => &rest[4..],
+                _ => rest,
+            }
+        }
+        None => text,
+    };
+    (!bare.is_empty()).then(|| bare.to_owned())
 }
 
 /// What the service calls a field is a parameter here.

@@ -136,6 +136,25 @@ async fn reuse_answers_an_equal_link() {
 }
 
 #[tokio::test]
+async fn a_link_is_found_by_its_target_however_it_is_pasted() {
+    let server = Server::start().await;
+    let draft = json!({"url": "https://www.example.com/long/path"});
+    let code = server.post(LINKS, &draft).await.json()["code"].clone();
+    for (q, found) in [
+        ("example.com/long", true),
+        ("https://www.example.com/long/path", true),
+        ("HTTP://example.com/", true),
+        ("https://other.example", false),
+        ("https://\u{fc}", false),
+    ] {
+        let q = percent_encoding::utf8_percent_encode(q, percent_encoding::NON_ALPHANUMERIC);
+        let page = server.get(&format!("{LINKS}?q={q}")).await.json();
+        let first = page["links"].get(0).map(|link| &link["code"]);
+        assert_eq!(first == Some(&code), found, "{q}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn pages_hold_every_link_once() {
     let server = Server::start().await;
     for number in 0..25 {

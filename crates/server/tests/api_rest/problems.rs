@@ -14,7 +14,8 @@ async fn every_refusal_is_a_problem() {
 
     let put = server.request("PUT", LINKS).body(empty()).unwrap();
     let answer = server.send(put).await;
-    answer.problem(405, "method-not-allowed");
+    let problem = answer.problem(405, "method-not-allowed");
+    assert!(problem["detail"].as_str().unwrap().contains("Allow"));
     for method in ["GET", "POST"] {
         assert!(answer.header("allow").contains(method));
     }
@@ -42,6 +43,31 @@ async fn a_body_of_unknown_length_is_bounded_too() {
         .header("content-type", "application/json");
     let answer = server.send(request.body(body).unwrap()).await;
     answer.problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_everything_first_still_learns_that_it_was_too_much() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Server::start().await;
+    let body = vec![b' '; 12 << 20];
+    for expects in ["", "expect: 100-continue\r\n"] {
+        let mut stream = tokio::net::TcpStream::connect(server.address)
+            .await
+            .unwrap();
+        let head = format!(
+            "POST {LINKS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n{expects}\r\n",
+            server.admin,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        if expects.is_empty() {
+            stream.write_all(&body).await.unwrap();
+        }
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413");
+    }
 }
 
 #[tokio::test]
