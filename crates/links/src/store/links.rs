@@ -162,10 +162,6 @@ pub struct Delete {
 }
 
 /// What became of a [`Delete`].
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once a deletion and taken apart at once"
-)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "one at a time, and read at once")]
 pub enum Deleted {
