@@ -443,6 +443,26 @@ async fn a_follower_hears_of_edits_by_others() {
 }
 
 #[tokio::test]
+async fn a_sweep_with_tokens_left_over_asks_for_another() {
+    let world = world();
+    for number in 0..4 {
+        let new = NewLink {
+            draft: to("https://example.com/"),
+            idempotency: Some(IdempotencyToken {
+                id: [number; 16],
+                request: [0; 16],
+                at: world.clock.now(),
+            }),
+        };
+        world.service.create(new, "tester").await.unwrap();
+    }
+    world.clock.advance(DAY + Duration::from_secs(1));
+    let sweep = || world.service.sweep(DAY, DAY, 3);
+    assert!(sweep().await.unwrap().more, "one of the four is left");
+    assert!(!sweep().await.unwrap().more);
+}
+
+#[tokio::test]
 async fn the_sweeper_deletes_in_batches_and_pool_codes_come_back_after_quarantine() {
     let world = world();
     let strategies = &world.service.parts().strategies;

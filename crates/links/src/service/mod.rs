@@ -75,7 +75,7 @@ pub struct CreatedLink {
 pub struct SweepReport {
     /// Deleted links.
     pub links: u64,
-    /// Whether the batch was full, so that there may be more.
+    /// Whether the batch of links or that of tokens was full, so that there may be more.
     pub more: bool,
 }
 
@@ -271,7 +271,7 @@ impl LinkService {
         self.reclaim(&swept.pool_codes).await;
         Ok(SweepReport {
             links: swept.links.len() as u64,
-            more: swept.links.len() >= batch,
+            more: swept.links.len().max(swept.tokens) >= batch,
         })
     }
 

@@ -163,7 +163,6 @@ pub struct Delete {
 
 /// What became of a [`Delete`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, and read at once")]
 pub enum Deleted {
     /// It is gone; this is what it was.
     Deleted(Link),
@@ -273,4 +272,6 @@ pub struct Swept {
     pub links: Vec<LinkKey>,
     /// Among them, codes that came from the pool.
     pub pool_codes: Vec<Code>,
+    /// How many idempotency tokens were forgotten.
+    pub tokens: usize,
 }

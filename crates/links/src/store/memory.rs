@@ -441,7 +441,9 @@ impl State {
             .map(|(id, token)| (token.at, *id))
             .collect();
         old.sort_unstable();
-        for (_, id) in old.into_iter().take(limit) {
+        old.truncate(limit);
+        swept.tokens = old.len();
+        for (_, id) in old {
             self.tokens.remove(&id);
         }
         swept

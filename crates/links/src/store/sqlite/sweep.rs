@@ -36,7 +36,7 @@ pub(super) fn sweep(
         }
         swept.links.push(key);
     }
-    connection
+    swept.tokens = connection
         .prepare_cached(
             "DELETE FROM tokens WHERE rowid IN (
                 SELECT rowid FROM tokens WHERE at < ?1 ORDER BY at, id LIMIT ?2)",
