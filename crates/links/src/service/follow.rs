@@ -1,7 +1,5 @@
 //! Keeps the cache true when links are edited by another process on the same store.
 
-use std::time::Duration;
-
 use crate::LinkService;
 use crate::store::{ChangeSeq, StoreError};
 
@@ -45,27 +43,6 @@ impl Follower {
             if changes.keys.is_empty() || !advanced {
                 return Ok(seen);
             }
-        }
-    }
-
-    /// Polls for ever. A change elsewhere is seen here after at most `interval` and the time a
-    /// poll takes. Failures are logged when they begin and end.
-    pub async fn run(mut self, interval: Duration) {
-        let mut failing = false;
-        loop {
-            match self.poll().await {
-                Ok(_) if failing => {
-                    failing = false;
-                    tracing::info!("changes of links can be followed again");
-                }
-                Ok(_) => {}
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::warn!(%error, "changes of links cannot be followed");
-                }
-                Err(_) => {}
-            }
-            tokio::time::sleep(interval).await;
         }
     }
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tollgate_config::{MemoryCache, Sweep};
-use tollgate_links::store::{ChangeSeq, FEED_BATCH, StoreError};
-use tollgate_links::{LinkError, LinkService};
+use tollgate_links::{Follower, LinkError, LinkService};
 
 /// How often the pool is filled and the worker lease looked at: well below the shortest lease.
 const TEND_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,34 +58,13 @@ impl Pace {
     }
 }
 
-/// Tells the cache what other processes edit. `after` is a position before the first cached link.
-pub(super) async fn follow(
-    service: LinkService,
-    cache: MemoryCache,
-    mut after: ChangeSeq,
-    end: CancellationToken,
-) {
+/// Tells the cache what other processes edit.
+pub(super) async fn follow(service: LinkService, cache: MemoryCache, end: CancellationToken) {
     let mut pace = Pace::new("following edits of other processes", cache.follow, end);
+    let mut follower = Follower::new(service);
     while pace.next().await {
-        let round = catch_up(&service, &mut after).await;
-        pace.note(round);
-    }
-}
-
-async fn catch_up(service: &LinkService, after: &mut ChangeSeq) -> Result<(), StoreError> {
-    let parts = service.parts();
-    loop {
-        let changes = parts.feed.changes(Some(*after)).await?;
-        if changes.lost {
-            parts.cache.clear();
-        }
-        for key in &changes.keys {
-            parts.cache.invalidate(key);
-        }
-        *after = changes.upto;
-        if changes.keys.len() < FEED_BATCH {
-            return Ok(());
-        }
+        let round = follower.poll().await;
+        pace.note(round.map(drop));
     }
 }
 

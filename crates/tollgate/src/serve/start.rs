@@ -10,9 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_clock::{Clock, SystemClock};
 use tollgate_config::Config;
-use tollgate_links::store::{
-    ChangeFeed as _, ChangeSeq, LeaseStore as _, LinkStore, SqliteLinkStore,
-};
+use tollgate_links::store::{LeaseStore as _, LinkStore, SqliteLinkStore};
 use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts, Strategies};
 use tollgate_server::admin::{self, AdminState};
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
@@ -77,8 +75,6 @@ impl Running {
         keys: Arc<tollgate_access::Keys>,
     ) -> anyhow::Result<Self> {
         let visitor_key = visitor_key(&store).await?;
-        // Before anything is cached, so that no edit is missed.
-        let changes_from = store.changes(None).await?.upto;
         let service = service(config, &edge, store)?;
         let clock = Arc::clone(&service.parts().clock);
         let health = Health::new(Arc::clone(&service.parts().store), clock);
@@ -103,7 +99,7 @@ impl Running {
         };
         let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));
         let tasks = CancellationToken::new();
-        let background = background(config, &service, &metrics, changes_from, &tasks);
+        let background = background(config, &service, &metrics, &tasks);
         Ok(Self {
             service,
             health,
@@ -206,7 +202,6 @@ fn background(
     config: &Config,
     service: &LinkService,
     metrics: &Metrics,
-    changes_from: ChangeSeq,
     end: &CancellationToken,
 ) -> TaskTracker {
     let swept = Arc::new(AtomicU64::new(0));
@@ -221,7 +216,6 @@ fn background(
     tracker.spawn(background::follow(
         service.clone(),
         config.memory_cache.clone(),
-        changes_from,
         end.clone(),
     ));
     tracker.spawn(background::sweep(
