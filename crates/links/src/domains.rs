@@ -8,8 +8,8 @@ use url::Url;
 
 use crate::{Domain, LinkKey};
 
-/// What a code's path segment leaves as it is (RFC 3986 unreserved).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+/// What stays as it is in a path segment or a query value: the unreserved characters of RFC 3986.
+pub const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
@@ -112,7 +112,7 @@ impl Domains {
             .others
             .get(&key.domain)
             .unwrap_or(&self.inner.default);
-        let code = utf8_percent_encode(key.code.as_str(), SEGMENT);
+        let code = utf8_percent_encode(key.code.as_str(), UNRESERVED);
         format!("{}{code}", base.url)
     }
 

@@ -28,7 +28,7 @@ pub use base62::{Alphabet, DecodeError, EncodeOverflow};
 pub use cache::{CacheOptions, CacheStats, LinkCache, Lookup, Tier};
 pub use code::{Code, CodeError, CodeRules, MAX_CODE_CHARS};
 pub use domain::{Domain, DomainError};
-pub use domains::{Domains, DomainsError};
+pub use domains::{Domains, DomainsError, UNRESERVED};
 pub use draft::{FieldError, LinkDraft, LinkPatch};
 pub use error::LinkError;
 pub use filter::{CodeFilter, Refusal};

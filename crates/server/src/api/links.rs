@@ -5,9 +5,11 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, LOCATION};
 use http::{HeaderName, Method, StatusCode, Uri};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use tollgate_access::Scope;
-use tollgate_links::{Link, LinkDraft, LinkKey, LinkPatch, LinkService, LinkView, NewLink};
+use tollgate_links::{
+    Link, LinkDraft, LinkKey, LinkPatch, LinkService, LinkView, NewLink, UNRESERVED,
+};
 
 use super::Answer;
 use super::body::{JsonBody, MergePatch};
@@ -18,13 +20,6 @@ use super::idempotency::{Repeatable, repeatable};
 use super::query::Params;
 use crate::admin::AdminState;
 use crate::problem::Problem;
-
-/// What stays as it is in a path segment or a query value (RFC 3986 unreserved).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
 
 /// Set when an answer is that to an earlier request with the same `Idempotency-Key`.
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -267,12 +262,12 @@ fn shown(state: &AdminState, link: &Link) -> Response {
 }
 
 fn location(key: &LinkKey) -> String {
-    let code = utf8_percent_encode(key.code.as_str(), SEGMENT);
+    let code = utf8_percent_encode(key.code.as_str(), UNRESERVED);
     let path = format!("/api/v1/links/{code}");
     if key.domain.is_default() {
         return path;
     }
-    let domain = utf8_percent_encode(key.domain.as_str(), SEGMENT);
+    let domain = utf8_percent_encode(key.domain.as_str(), UNRESERVED);
     format!("{path}?domain={domain}")
 }
 

@@ -6,10 +6,10 @@ mod problem;
 use std::io::Read as _;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tollgate_links::{LinkDraft, LinkPatch, LinkView};
+use tollgate_links::{LinkDraft, LinkPatch, LinkView, UNRESERVED};
 use ureq::http::{Method, Request, Response};
 use ureq::{Agent, AsSendBody};
 use url::Url;
@@ -26,13 +26,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 /// More than the longest page of links that the API can answer.
 const MAX_ANSWER_BYTES: u64 = 512 << 20;
-
-/// What stands in a path segment or query value as it is (RFC 3986 unreserved).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
 
 /// A server and who asks it.
 pub(crate) struct Client {
