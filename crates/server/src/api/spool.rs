@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 const PIECES_IN_MEMORY: usize = 4;
 /// The most bytes read back from the file at once.
 const READ_BYTES: u64 = 64 * 1024;
-/// The most bytes in the file that the client has not read; then the writer waits for it.
+/// The most bytes in the file; then the writer waits until the client has read them.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// The end into which answers go.
@@ -49,7 +49,7 @@ struct Shared {
 struct State {
     memory: VecDeque<Bytes>,
     file: Option<Arc<File>>,
-    /// Bytes written to the file, and read from it, so far.
+    /// How far the file is written, and how far it is read.
     written: u64,
     read: u64,
     end: Option<End>,
@@ -115,7 +115,7 @@ impl SpoolWriter {
             state.memory.push_back(piece);
             self.shared.written.notify_one();
             Ok(Placed::Memory)
-        } else if behind + piece.len() as u64 <= MAX_FILE_BYTES {
+        } else if behind == 0 || state.written + piece.len() as u64 <= MAX_FILE_BYTES {
             Ok(Placed::File(piece))
         } else {
             Ok(Placed::Nowhere(piece))
@@ -124,7 +124,11 @@ impl SpoolWriter {
 
     async fn spill(&self, piece: Bytes) -> Result<(), Abandoned> {
         let (file, at) = {
-            let state = self.shared.state.lock();
+            let mut state = self.shared.state.lock();
+            if state.read == state.written {
+                // All is read: the file is filled from its beginning again.
+                (state.read, state.written) = (0, 0);
+            }
             (state.file.clone(), state.written)
         };
         let length = piece.len() as u64;
@@ -256,6 +260,27 @@ mod tests {
             got.extend(more.unwrap());
         }
         assert!(got == expected);
+    }
+
+    #[tokio::test]
+    async fn the_file_is_used_again_once_the_client_has_caught_up() {
+        let (writer, pieces) = spool();
+        let mut pieces = pin!(pieces);
+        for round in 0..10 {
+            let numbers = round * 10..(round + 1) * 10;
+            let expected: Vec<u8> = numbers.clone().flat_map(piece).collect();
+            for number in numbers {
+                writer.push(piece(number)).await.unwrap();
+            }
+            let mut got = Vec::new();
+            while got.len() < expected.len() {
+                got.extend(pieces.next().await.unwrap().unwrap());
+            }
+            assert!(got == expected, "round {round}");
+        }
+        let file = writer.shared.state.lock().file.clone().unwrap();
+        let round_bytes = 10 * piece(0).len() as u64;
+        assert!(file.metadata().unwrap().len() <= round_bytes);
     }
 
     #[tokio::test]
