@@ -144,6 +144,15 @@ macro_rules! conformance {
             }
 
             #[tokio::test]
+            async fn closing_leaves_one_file() {
+                let directory = tempfile::tempdir().unwrap();
+                drop(SqliteKeyStore::open(&directory.path().join("keys.db")).unwrap());
+                let files = std::fs::read_dir(directory.path()).unwrap();
+                let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+                assert_eq!(names, ["keys.db"]);
+            }
+
+            #[tokio::test]
             async fn keys_are_there_after_reopening() {
                 let directory = tempfile::tempdir().unwrap();
                 let file = directory.path().join("keys.db");

@@ -31,8 +31,9 @@ const READER_THREADS: NonZeroUsize = NonZeroUsize::MIN;
 /// Keys in a SQLite file, which may be the one that holds the links. Other processes may use it
 /// at the same time.
 pub struct SqliteKeyStore {
-    writer: Writer,
+    // Closed before the writer, so that the writer is the last connection and empties the log.
     readers: Readers,
+    writer: Writer,
 }
 
 impl SqliteKeyStore {
