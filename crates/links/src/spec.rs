@@ -187,18 +187,19 @@ impl Wrong {
     }
 
     fn tags(&mut self, texts: &[String]) -> Vec<Tag> {
-        let mut tags = Vec::new();
+        if texts.len() > MAX_TAGS {
+            self.tell(
+                "tags",
+                format_args!("are at most {MAX_TAGS}, not {}", texts.len()),
+            );
+            return Vec::new();
+        }
+        let mut tags = Vec::with_capacity(texts.len());
         for (index, text) in texts.iter().enumerate() {
             tags.extend(self.keep(&format!("tags[{index}]"), Tag::parse(text)));
         }
         tags.sort();
         tags.dedup();
-        if tags.len() > MAX_TAGS {
-            self.tell(
-                "tags",
-                format_args!("are at most {MAX_TAGS}, not {}", tags.len()),
-            );
-        }
         tags
     }
 

@@ -147,6 +147,9 @@ fn the_number_and_size_of_things_are_bounded() {
     let none: [&str; 0] = [];
     assert_eq!(with(&|d| d.tags = tags(MAX_TAGS)), none);
     assert_eq!(with(&|d| d.tags = tags(MAX_TAGS + 1)), ["tags"]);
+    // Told once, however many there are, or an answer could be far larger than its request.
+    let bad = vec![String::new(); MAX_TAGS + 1];
+    assert_eq!(with(&|d| d.tags = bad.clone()), ["tags"]);
     assert_eq!(
         with(&|d| d.title = Some("\u{e4}".repeat(MAX_TITLE_CHARS))),
         none
