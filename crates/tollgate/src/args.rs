@@ -413,9 +413,12 @@ pub(crate) struct ConfigArgs {
 pub(crate) enum ConfigCommand {
     /// Tell what is wrong with a configuration, environment included
     Check {
-        /// The file
-        #[arg(value_name = "FILE", env = "TOLLGATE_CONFIG")]
+        /// The file; goes before --config
+        #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
+        /// The file, as `serve` takes it
+        #[arg(long, value_name = "FILE", env = "TOLLGATE_CONFIG")]
+        config: Option<PathBuf>,
     },
     /// Print a file that says every default
     Default,

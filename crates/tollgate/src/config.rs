@@ -10,7 +10,8 @@ use crate::args::{ConfigArgs, ConfigCommand, StoreArgs};
 /// Runs `tollgate config …`.
 pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
     match args.command {
-        ConfigCommand::Check { file } => {
+        ConfigCommand::Check { file, config } => {
+            let file = file.or(config);
             load(&Sources {
                 file: file.as_deref(),
                 environment: environment(),

@@ -7,11 +7,9 @@ use tollgate_links::Domains;
 use ureq::http::Method;
 
 use crate::args::{KeyArgs, KeyCommand, KeyCreateArgs, KeyPlaceArgs, KeyRevokeArgs, ServerArgs};
-use crate::client::{Client, NOTHING, segment};
+use crate::client::{Client, DEFAULT_SERVER, NOTHING, segment};
 use crate::{BadUsage, config, open, show};
 
-/// The server whose keys are meant when only `--key` is given.
-const DEFAULT_SERVER: &str = "http://127.0.0.1:8081";
 const PAGE_KEYS: usize = 1_000;
 
 /// A key as the API shows it.
@@ -58,6 +56,15 @@ enum Place {
     },
 }
 
+/// What becomes of a store that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    /// It is made.
+    Made,
+    /// The command fails.
+    Fails,
+}
+
 /// Runs `tollgate key …`.
 pub(crate) fn run(args: KeyArgs) -> anyhow::Result<()> {
     match args.command {
@@ -68,19 +75,27 @@ pub(crate) fn run(args: KeyArgs) -> anyhow::Result<()> {
 }
 
 impl Place {
-    fn of(args: &KeyPlaceArgs) -> anyhow::Result<Self> {
-        if args.server.is_some() || args.key.is_some() {
+    fn of(args: &KeyPlaceArgs, absent: Absent) -> anyhow::Result<Self> {
+        // Scripts and containers set variables that they have no value for.
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (server, key) = (given(&args.server), given(&args.key));
+        if server.is_some() || key.is_some() {
             return Ok(Self::Server(Client::new(&ServerArgs {
-                server: args
-                    .server
-                    .clone()
-                    .unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
-                key: args.key.clone(),
+                server: server.unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
+                key,
                 json: args.json,
             })?));
         }
         let config = config::of_store(&args.store)?;
         let file = config.keys_file(&args.store.data_dir);
+        // Making one would answer a mistyped directory with "no keys".
+        if absent == Absent::Fails && !file.exists() {
+            anyhow::bail!(
+                "there is no store of keys at {}: name the one you mean by --data-dir or --config, \
+                 or a running server by --server and --key",
+                file.display()
+            );
+        }
         Ok(Self::Store {
             keys: open::keys(&file)?,
             domains: open::domains(&config, None)?,
@@ -97,7 +112,7 @@ fn create(args: KeyCreateArgs) -> anyhow::Result<()> {
         .join(",")
         .parse()
         .map_err(|error| BadUsage(format!("--scopes: {error}")))?;
-    let created = match Place::of(&args.place)? {
+    let created = match Place::of(&args.place, Absent::Made)? {
         Place::Server(client) => {
             let draft = KeyDraft {
                 name: args.name,
@@ -137,7 +152,7 @@ fn create(args: KeyCreateArgs) -> anyhow::Result<()> {
 }
 
 fn list(args: &KeyPlaceArgs) -> anyhow::Result<()> {
-    let all = match Place::of(args)? {
+    let all = match Place::of(args, Absent::Fails)? {
         Place::Server(client) => list_server(&client)?,
         Place::Store {
             keys,
@@ -200,7 +215,7 @@ fn list_server(client: &Client) -> anyhow::Result<Vec<KeyView>> {
 }
 
 fn revoke(args: &KeyRevokeArgs) -> anyhow::Result<()> {
-    match Place::of(&args.place)? {
+    match Place::of(&args.place, Absent::Fails)? {
         Place::Server(client) => {
             let path = format!("/api/v1/keys/{}", segment(&args.id));
             client.send(Method::DELETE, &path, &[], &[], NOTHING)?;

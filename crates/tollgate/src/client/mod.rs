@@ -20,6 +20,9 @@ pub(crate) use problem::Problem;
 use crate::BadUsage;
 use crate::args::ServerArgs;
 
+/// The server that is meant when none is named.
+pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:8081";
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For one request and its whole answer. A chunk of an import with passwords takes longest: hashing
 /// each costs the server tens of milliseconds.
@@ -54,7 +57,12 @@ pub(crate) type Query<'a> = &'a [(&'a str, Option<&'a str>)];
 impl Client {
     /// From the command line's arguments.
     pub(crate) fn new(args: &ServerArgs) -> anyhow::Result<Self> {
-        Self::to(&args.server, args.key.as_deref())
+        let server = match args.server.as_str() {
+            // Set, but to nothing.
+            "" => DEFAULT_SERVER,
+            server => server,
+        };
+        Self::to(server, args.key.as_deref())
     }
 
     /// For the server at this address.
@@ -69,8 +77,9 @@ impl Client {
         };
         let printable = |key: &&str| key.bytes().all(|byte| byte.is_ascii_graphic());
         let authorization = match key {
-            None => None,
-            Some(key) if printable(&key) && !key.is_empty() => Some(format!("Bearer {key}")),
+            // Scripts and containers set variables that they have no value for.
+            None | Some("") => None,
+            Some(key) if printable(&key) => Some(format!("Bearer {key}")),
             Some(_) => {
                 return Err(BadUsage("the key holds characters no key has".to_owned()).into());
             }
@@ -143,8 +152,8 @@ impl Client {
     }
 
     /// Creates the links in `lines`, which are NDJSON. Answers the status of each of the `rows`, or
-    /// why it was refused. If one is refused only for the moment, all count as refused for the
-    /// moment: sent again under the same key, none is made twice.
+    /// why it was refused. If one is refused for no fault of its own, all count as refused: sent
+    /// again under the same key, none is made twice.
     pub(crate) fn bulk(
         &self,
         lines: &[u8],
@@ -167,7 +176,7 @@ impl Client {
             let Line { status, problem } = line.map_err(|error| self.strange(error))?;
             let answer = problem.map_or(Ok(status), Err);
             match answer.map_err(ClientError::Refused) {
-                Err(error) if error.is_temporary() => return Err(error),
+                Err(error) if error.is_of_server() => return Err(error),
                 Err(ClientError::Refused(problem)) => answers.push(Err(problem)),
                 Err(error) => return Err(error),
                 Ok(status) => answers.push(Ok(status)),
@@ -272,6 +281,14 @@ impl ClientError {
             ),
             Self::Refused(problem) => matches!(problem.status, 429 | 502..=504),
             Self::Strange { .. } => false,
+        }
+    }
+
+    /// Whether the state of the server is to blame, and not what was sent.
+    pub(crate) fn is_of_server(&self) -> bool {
+        match self {
+            Self::NoAnswer { .. } | Self::Strange { .. } => true,
+            Self::Refused(problem) => problem.status >= 500 || self.is_temporary(),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::client::{Client, ClientError, Problem};
 /// longer each time: about a quarter of a minute in all.
 const RETRIES: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+const GO_ON: &str = "the import stopped; start it again to go on from there";
 
 /// Sends chunks.
 pub(super) struct Sender<'a> {
@@ -95,17 +96,18 @@ impl<'a> Sender<'a> {
                     std::thread::sleep(wait);
                     wait *= 2;
                 }
-                answer => return Ok(answer?),
+                Err(error) if !error.is_of_server() => return Err(error.into()),
+                answer => return answer.context(GO_ON),
             }
         }
-        request(self.client).context("start the import again to go on where it stopped")
+        request(self.client).context(GO_ON)
     }
 }
 
 fn is_refusal(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<ClientError>()
-        .is_some_and(|error| matches!(error, ClientError::Refused(_)))
+        .is_some_and(|error| !error.is_of_server())
 }
 
 fn idempotency_key(state: &State, body: &[u8]) -> String {

@@ -1,6 +1,11 @@
 //! The signals that end the process.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long after a signal another one counts as the same: nobody presses keys that fast.
+const ECHO: Duration = Duration::from_millis(100);
 
 /// SIGTERM and SIGINT.
 pub(super) struct Signals {
@@ -15,6 +20,19 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
+    }
+
+    /// The next one's name, leaving out those that arrive together with the last one: `timeout`,
+    /// and shells whose child we are, signal the process and its group, and mean it once.
+    pub(super) async fn next_apart(&mut self) -> &'static str {
+        let same = tokio::time::sleep(ECHO);
+        tokio::pin!(same);
+        loop {
+            tokio::select! {
+                () = &mut same => return self.next().await,
+                _ = self.next() => {}
+            }
+        }
     }
 
     /// The next one's name.

@@ -127,7 +127,7 @@ impl Running {
         }
         tokio::select! {
             ended = self.end() => ended,
-            signal = signals.next() => Err(anyhow!("{signal} once more: not waiting any longer")),
+            signal = signals.next_apart() => Err(anyhow!("{signal} once more: not waiting any longer")),
         }
     }
 
