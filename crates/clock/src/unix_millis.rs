@@ -3,6 +3,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment: milliseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 for people and JSON.
@@ -66,10 +67,22 @@ impl FromStr for UnixMillis {
     type Err = TimeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse::<Timestamp>()
-            .map(|timestamp| Self(timestamp.as_millisecond()))
-            .map_err(|_| TimeError(text.chars().take(64).collect()))
+        if let Ok(timestamp) = text.parse::<Timestamp>() {
+            return Ok(Self(timestamp.as_millisecond()));
+        }
+        last_day(text).ok_or_else(|| TimeError(text.chars().take(64).collect()))
     }
+}
+
+/// Moments in UTC at the very end of the year 9999, which many programs write for "never". jiff's
+/// time stamps end a day earlier, so that they fit into every time zone.
+fn last_day(text: &str) -> Option<UnixMillis> {
+    let (civil, "") = text.split_once(['Z', 'z'])? else {
+        return None;
+    };
+    let _: DateTime = civil.parse().ok()?;
+    let end = (Timestamp::MAX.as_second() - 1) * 1_000;
+    civil.starts_with("9999-12-3").then_some(UnixMillis(end))
 }
 
 impl Serialize for UnixMillis {
@@ -94,6 +107,20 @@ mod tests {
         let t: UnixMillis = "2030-01-31T13:00:00.25+01:00".parse().unwrap();
         assert_eq!(t.to_string(), "2030-01-31T12:00:00.25Z");
         assert!("tomorrow".parse::<UnixMillis>().is_err());
+    }
+
+    #[test]
+    fn the_end_of_the_year_9999_is_as_late_as_can_be() {
+        let never: UnixMillis = "9999-12-31T23:59:59Z".parse().unwrap();
+        assert_eq!(never.to_string(), "9999-12-30T21:59:59Z");
+        assert_eq!(never.to_string().parse::<UnixMillis>(), Ok(never));
+        for bad in [
+            "9999-12-31",
+            "9999-12-32T00:00:00Z",
+            "9999-12-31T23:59:59Z!",
+        ] {
+            assert!(bad.parse::<UnixMillis>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -318,6 +318,28 @@ async fn the_cache_learns_of_creations_edits_and_deletions() {
 }
 
 #[tokio::test]
+async fn an_edit_that_changes_nothing_leaves_no_trace() {
+    let world = world();
+    let made = world.create(to("https://example.com/")).await.unwrap().link;
+    let same = LinkPatch {
+        url: Some("https://EXAMPLE.com".to_owned()),
+        ..LinkPatch::default()
+    };
+    let edit = |version| {
+        world
+            .service
+            .update(&made.key, same.clone(), version, "editor", None)
+    };
+    assert_eq!(edit(None).await.unwrap(), made);
+    assert_eq!(edit(Some(1)).await.unwrap(), made);
+    assert!(matches!(
+        edit(Some(7)).await,
+        Err(LinkError::VersionMismatch(1))
+    ));
+    assert_eq!(world.service.history(&made.key, 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn an_edit_without_a_version_wins_against_others() {
     let world = world();
     let made = world.create(to("https://example.com/")).await.unwrap();

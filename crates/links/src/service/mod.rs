@@ -149,6 +149,11 @@ impl LinkService {
         for _ in 0..MAX_EDIT_ATTEMPTS {
             let link = self.get(key).await?;
             let spec = self.patched(&link.spec, &patch).await?;
+            let fits = expected_version.is_none_or(|expected| expected == link.version);
+            if fits && idempotency.is_none() && spec == link.spec {
+                // Nothing to write, and nothing a history should tell.
+                return Ok(link);
+            }
             let update = Update {
                 key: key.clone(),
                 // A repeated request is recognised by the store before it compares versions.
