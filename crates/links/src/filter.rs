@@ -105,9 +105,10 @@ impl CodeFilter {
             return Err(Refusal::Reserved);
         }
         let is_word = |part: &str| {
-            self.parts_of_aliases
-                .iter()
-                .any(|word| reads_as(part, word))
+            // A number is a number: nobody reads 455 as a word, and many aliases are counted.
+            let number = part.bytes().all(|byte| byte.is_ascii_digit());
+            let fits = |word: &String| part == word || (!number && reads_as(part, word));
+            self.parts_of_aliases.iter().any(fits)
         };
         let whole = std::iter::once(text.as_str());
         let offends = whole
@@ -231,6 +232,17 @@ mod tests {
             filter.check_generated(&code("admin")),
             Err(Refusal::Reserved)
         );
+    }
+
+    #[test]
+    fn numbers_are_no_words() {
+        let filter = CodeFilter::new(&[], &words(&["1488"]));
+        for alias in ["455", "promo-455", "4555", "2026.455"] {
+            assert_eq!(filter.check(&code(alias)), Ok(()), "{alias}");
+        }
+        for alias in ["1488", "a-1488"] {
+            assert_eq!(filter.check(&code(alias)), Err(Refusal::Offensive));
+        }
     }
 
     #[test]
