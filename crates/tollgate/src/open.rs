@@ -1,6 +1,8 @@
 //! Opens the stores a configuration names. Their errors name the file and say what to do.
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,9 +46,13 @@ pub(crate) fn domains(config: &Config, edge: Option<SocketAddr>) -> anyhow::Resu
     Domains::new(&base, &config.links.domains).context("links.base_url or links.domains")
 }
 
+/// Makes the directory if it is not there, for its owner only: it holds hashes of passwords and keys.
 fn directory_of(file: &Path) -> anyhow::Result<()> {
     match file.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => std::fs::create_dir_all(directory)
+        Some(directory) if !directory.as_os_str().is_empty() => DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
             .with_context(|| format!("the directory {} cannot be made", directory.display())),
         _ => Ok(()),
     }
