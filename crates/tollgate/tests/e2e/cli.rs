@@ -1,0 +1,78 @@
+//! The command line as a client of the API.
+
+use serde_json::Value;
+
+use crate::server::{Server, both, run, tollgate};
+
+#[test]
+fn a_link_lives_through_its_commands() {
+    let server = Server::start();
+    let client = server.client();
+    let link = |args: &[&str]| {
+        let mut command = server.cli();
+        run(command.arg("link").args(args))
+    };
+    let made = link(&[
+        "create",
+        "https://a.example/",
+        "--code",
+        "cli",
+        "--tag",
+        "x",
+        "--redirect",
+        "301",
+        "--json",
+    ]);
+    let made: Value = serde_json::from_str(&made).unwrap();
+    assert_eq!(made["code"], "cli");
+    assert_eq!(client.visit("cli").status, 301);
+    let short = link(&["create", "https://b.example/"]);
+    assert!(short.trim().starts_with(&server.edge), "{short}");
+
+    let got: Value = serde_json::from_str(&link(&["get", "cli", "--json"])).unwrap();
+    assert_eq!(got["tags"], serde_json::json!(["x"]));
+    link(&[
+        "update",
+        "cli",
+        "--url",
+        "https://c.example/",
+        "--clear",
+        "redirect",
+    ]);
+    let reply = client.visit("cli").expect(302);
+    assert_eq!(reply.location(), "https://c.example/");
+    assert!(link(&["list"]).contains("cli"));
+    assert!(link(&["history", "cli"]).contains("url"));
+    link(&["delete", "cli"]);
+    assert_eq!(client.visit("cli").status, 404);
+}
+
+#[test]
+fn refusals_are_told_and_have_an_exit_code() {
+    let server = Server::start();
+    let fails = |args: &[&str], code: i32| {
+        let output = server.cli().args(args).output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{args:?}: {}",
+            both(&output)
+        );
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(fails(&["link", "get", "absent"], 1).contains("absent"));
+    assert!(fails(&["link", "create", "nowhere"], 1).contains("url"));
+    fails(&["link", "create"], 2);
+    assert!(fails(&["link", "list", "--key", "tg_wrong"], 1).contains("key"));
+    let nobody = fails(&["link", "list", "--server", "http://127.0.0.1:1"], 1);
+    assert!(nobody.contains("127.0.0.1:1"), "{nobody}");
+}
+
+#[test]
+fn completions_and_the_manual_are_printed() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(run(tollgate().args(["completions", shell])).contains("tollgate"));
+    }
+    assert!(run(tollgate().arg("man")).contains(".TH tollgate"));
+    assert!(run(tollgate().arg("--help")).contains("Exit codes"));
+}

@@ -1,0 +1,34 @@
+//! The built binary, started on free ports and a directory of its own, and driven over HTTP and the
+//! command line as its users do.
+//!
+//! Tests marked `#[ignore]` are large or need a browser; `scripts/test slow` runs them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod api;
+mod browser;
+mod bulk;
+mod cli;
+mod client;
+mod configuration;
+mod corpus;
+mod create;
+mod devtools;
+mod domains;
+mod durability;
+mod edit;
+mod http;
+mod keys;
+mod lifecycle;
+mod limits;
+mod observe;
+mod pages;
+mod redirect;
+mod rules;
+mod server;
+mod shutdown;
+mod transfer;
