@@ -1,5 +1,7 @@
 //! Commands as they are typed, against a server that is not well and stores that are not there.
 
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
