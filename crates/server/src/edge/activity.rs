@@ -59,6 +59,11 @@ impl Activity {
         self.multiplexed.store(true, Relaxed);
     }
 
+    /// Whether it is HTTP/2.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Relaxed)
+    }
+
     /// Bytes have come.
     pub(super) fn bytes_read(&self, now: Instant) {
         let now = self.nanos(now);

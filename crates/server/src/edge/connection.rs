@@ -62,8 +62,8 @@ pub(super) async fn serve(stream: TcpStream, peer: IpAddr, thread: Arc<EdgeThrea
     };
     let opened = tokio::select! {
         opened = timeout(patience, opening) => opened,
-        // Nothing was asked yet.
-        () = thread.drain.token().cancelled() => return,
+        // Nothing was asked, and what was on its way had time to come.
+        () = drained(&thread, thread.shared.options.linger) => return,
     };
     match opened {
         Ok(Ok((Opened::Plain(stream), protocol))) => {
@@ -155,7 +155,11 @@ async fn drive<C: Served>(connection: C, thread: &EdgeThread, activity: &Activit
     // than the shorter patience: looking that often misses nothing.
     let look_again = patience.header.min(patience.idle);
     let mut timer = pin!(sleep_until((Instant::now() + look_again).into()));
-    let mut drained = pin!(thread.drain.token().cancelled());
+    let linger = match C::SAYS_GOODBYE {
+        true => Duration::ZERO,
+        false => thread.shared.options.linger,
+    };
+    let mut drained = pin!(drained(thread, linger));
     let mut waits_for_drain = false;
     let mut told_to_end = false;
     let mut ending_idle = false;
@@ -203,8 +207,18 @@ fn timed_out(thread: &EdgeThread) {
     timed_out.fetch_add(1, Relaxed);
 }
 
+/// Waits until connections shall end, and `linger` longer.
+async fn drained(thread: &EdgeThread, linger: Duration) {
+    thread.drain.token().cancelled().await;
+    sleep(linger).await;
+}
+
 /// What both protocols' connections can do.
 trait Served {
+    /// Whether the client of an idle connection is told of its end, and asks again elsewhere. In
+    /// HTTP/1 only an answer can tell it: a request that crosses the end would be lost.
+    const SAYS_GOODBYE: bool;
+
     fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
     /// Answers what was asked, then ends.
     fn end_gracefully(self: Pin<&mut Self>);
@@ -214,6 +228,8 @@ impl<I> Served for http1::Connection<I, EdgeService>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
 {
+    const SAYS_GOODBYE: bool = false;
+
     fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.poll(cx).map(log_end)
     }
@@ -227,6 +243,8 @@ impl<I> Served for http2::Connection<I, EdgeService, TokioExecutor>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
 {
+    const SAYS_GOODBYE: bool = true;
+
     fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.poll(cx).map(log_end)
     }

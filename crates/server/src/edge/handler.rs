@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::Either;
-use http::header::HOST;
+use http::header::{CONNECTION, HOST};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -76,16 +76,19 @@ impl Service<Request<Incoming>> for EdgeService {
             Step::Answer(reply) => {
                 let now = Instant::now();
                 self.activity.answered(now);
-                Either::Left(ready(Ok(self.thread.count(reply, started, now))))
+                let answer = self.thread.count(reply, started, now);
+                Either::Left(ready(Ok(self.thread.signed(answer, &self.activity))))
             }
             step => {
+                let activity = Arc::clone(&self.activity);
                 let in_flight = self.activity.begin();
                 let thread = Arc::clone(&self.thread);
                 let peer = self.peer;
                 Either::Right(Box::pin(async move {
                     let reply = later(&thread, peer, request, step).await;
                     drop(in_flight);
-                    Ok(thread.count(reply, started, Instant::now()))
+                    let answer = thread.count(reply, started, Instant::now());
+                    Ok(thread.signed(answer, &activity))
                 }))
             }
         }
@@ -97,6 +100,15 @@ impl EdgeThread {
         let took = now.saturating_duration_since(started);
         self.recorder.observe(reply.outcome, reply.source, took);
         reply.answer
+    }
+
+    /// Tells an HTTP/1 client whose connection is about to end that this is its last answer.
+    fn signed(&self, mut answer: Answer, activity: &Activity) -> Answer {
+        if self.drain.begun() && !activity.is_multiplexed() {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
+        answer
     }
 }
 

@@ -33,6 +33,9 @@ pub use accept::{EdgeHandle, ServeError};
 pub use bind::{BindError, BoundEdge, bind};
 pub use tls::TlsError;
 
+/// A good [`EdgeOptions::linger`]: a round trip around the world, and little beside a restart.
+pub const LINGER: Duration = Duration::from_millis(250);
+
 /// How the edge listens and what it allows; fixed at start from the configuration.
 #[derive(Debug, Clone)]
 pub struct EdgeOptions {
@@ -49,6 +52,9 @@ pub struct EdgeOptions {
     pub idle_timeout: Duration,
     /// How long requests in flight may take after shutdown was asked for.
     pub drain: Duration,
+    /// How long HTTP/1 connections are kept at shutdown for a request that is on its way: it is
+    /// answered, with `Connection: close`. A part of [`EdgeOptions::drain`].
+    pub linger: Duration,
     /// The largest head of a request; more is answered 431.
     pub max_header_bytes: usize,
     /// The most connections at once, over all threads; more are closed at once.

@@ -41,6 +41,7 @@ pub fn options() -> EdgeOptions {
         header_timeout: PATIENCE,
         idle_timeout: PATIENCE,
         drain: PATIENCE,
+        linger: Duration::ZERO,
         max_header_bytes: 16 * 1024,
         max_connections: 1_000,
         tls: None,

@@ -1,7 +1,7 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::edge::{Edge, eventually, options};
+use crate::edge::{Edge, PATIENCE, eventually, options};
 
 #[test]
 fn requests_in_flight_are_finished_and_idle_connections_closed() {
@@ -27,6 +27,29 @@ fn requests_in_flight_are_finished_and_idle_connections_closed() {
     assert_eq!(response.status, 302);
     assert_eq!(response.header("connection"), Some("close"));
     assert!(busy.is_closed());
+    edge.stop();
+}
+
+#[test]
+fn a_request_that_arrives_as_the_edge_shuts_down_is_answered() {
+    let mut options = options();
+    options.linger = PATIENCE / 2;
+    let mut edge = Edge::with(options);
+    edge.link("abc", |_| ());
+    let mut kept = edge.client();
+    assert_eq!(kept.get("/abc").header("connection"), None);
+    let mut silent = edge.client();
+
+    edge.shutdown.cancel();
+    eventually("nobody listens", || {
+        TcpStream::connect(edge.address).is_err()
+    });
+    for client in [&mut kept, &mut silent] {
+        let response = client.get("/abc");
+        assert_eq!(response.status, 302);
+        assert_eq!(response.header("connection"), Some("close"));
+        assert!(client.is_closed());
+    }
     edge.stop();
 }
 

@@ -9,7 +9,7 @@ use tollgate_links::{
     StrategyOptions, TargetRules, TargetUrl,
 };
 use tollgate_server::admin::AdminOptions;
-use tollgate_server::edge::{EdgeOptions, RootPage, TlsFiles};
+use tollgate_server::edge::{EdgeOptions, LINGER, RootPage, TlsFiles};
 
 /// The edge's.
 pub(super) fn edge(config: &Config) -> EdgeOptions {
@@ -26,6 +26,7 @@ pub(super) fn edge(config: &Config) -> EdgeOptions {
         header_timeout: edge.header_timeout,
         idle_timeout: edge.idle_timeout,
         drain: edge.drain,
+        linger: LINGER.min(edge.drain / 2),
         max_header_bytes: size(edge.max_header_bytes),
         max_connections: size(edge.max_connections),
         // Both or none: the configuration has been checked for that.
