@@ -38,7 +38,7 @@ pub use rule::{Condition, Device, MAX_CONDITION_CHARS, MAX_CONDITIONS, MAX_RULES
 pub use service::{CreatedLink, Follower, LinkService, NewLink, ServiceParts, SweepReport};
 pub use spec::{MAX_PASSWORD_BYTES, MAX_TITLE_CHARS, SpecRules};
 pub use strategy::{Strategies, StrategyError, StrategyKind, StrategyOptions};
-pub use tag::{MAX_TAGS, Tag, TagError};
+pub use tag::{MAX_TAG_CHARS, MAX_TAGS, Tag, TagError};
 pub use target::{MAX_TARGET_BYTES, TargetError, TargetRules, TargetUrl};
 pub use view::LinkView;
 pub use visitor::Visitor;

@@ -162,6 +162,10 @@ pub struct Delete {
 }
 
 /// What became of a [`Delete`].
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and most deletions succeed"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deleted {
     /// It is gone; this is what it was.

@@ -2,8 +2,8 @@
 //!
 //! Each thread has its own listener on the same address (`SO_REUSEPORT`) and its own current-thread
 //! runtime, so that a redirect never leaves its core: a router on a work-stealing runtime costs 20
-//! to 30 % of the rate. A request passes [`route`] (path), [`handler`] (look-up and decision) and
-//! [`respond`] or [`pages`] (bytes).
+//! to 30 % of the rate. A request passes `route` (path), `handler` (look-up and decision) and
+//! `respond` or `pages` (bytes).
 
 mod accept;
 mod activity;
