@@ -1,0 +1,353 @@
+//! The documentation against the code: links lead somewhere, commands exist, configurations load,
+//! and what the server can answer is named.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+#[allow(
+    dead_code,
+    reason = "only the description of the command line is needed"
+)]
+#[path = "../src/args.rs"]
+mod args;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use clap::CommandFactory as _;
+use tollgate_config::{Config, Sources};
+
+/// Set to rewrite `docs/command-line.md` instead of comparing with it.
+const UPDATE: &str = "UPDATE_COMMAND_LINE";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every page, by its path from the root.
+fn pages() -> Vec<String> {
+    let top = ["README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG"];
+    let mut pages: Vec<String> = top.iter().map(|name| format!("{name}.md")).collect();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if Path::new(&name).extension().is_some_and(|end| end == "md") {
+            pages.push(format!("docs/{name}"));
+        }
+    }
+    pages.sort();
+    pages
+}
+
+/// A fenced block: its language, and what it holds.
+struct Block {
+    page: String,
+    language: String,
+    text: String,
+}
+
+/// A page cut into its blocks and the prose around them.
+fn cut(page: &str) -> (Vec<Block>, String) {
+    let (mut blocks, mut prose) = (Vec::new(), String::new());
+    let mut open: Option<Block> = None;
+    for line in read(page).lines() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(language), None) => {
+                open = Some(Block {
+                    page: page.to_owned(),
+                    language: language.trim().to_owned(),
+                    text: String::new(),
+                });
+            }
+            (None, Some(block)) => writeln!(block.text, "{line}").unwrap(),
+            (None, None) => writeln!(prose, "{line}").unwrap(),
+        }
+    }
+    assert!(open.is_none(), "{page}: a block is not closed");
+    (blocks, prose)
+}
+
+fn blocks(languages: &[&str]) -> Vec<Block> {
+    let all = pages().into_iter().flat_map(|page| cut(&page).0);
+    all.filter(|block| languages.contains(&block.language.as_str()))
+        .collect()
+}
+
+/// Prose without what stands between backquotes, where brackets mean something else.
+fn without_code(prose: &str) -> String {
+    prose.split('`').step_by(2).collect()
+}
+
+/// Where the links of a text lead.
+fn targets(prose: &str) -> Vec<String> {
+    let ends = prose.split("](").skip(1);
+    ends.map(|rest| rest.split(')').next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+/// The anchors of a page's headings, as forges and mdBook make them.
+fn anchors(prose: &str) -> BTreeSet<String> {
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text
+            .chars()
+            .filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        let directory = Path::new(&page).parent().unwrap().to_owned();
+        for target in targets(&without_code(&cut(&page).1)) {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let path = match file {
+                "" => page.clone(),
+                file => directory.join(file).to_str().unwrap().to_owned(),
+            };
+            let there = root().join(&path).exists();
+            let fits = there && (anchor.is_empty() || anchors(&cut(&path).1).contains(anchor));
+            if !fits {
+                broken.push(format!("{page}: {target}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_summary_lists_every_page() {
+    let listed: BTreeSet<String> = targets(&read("docs/SUMMARY.md")).into_iter().collect();
+    for page in pages() {
+        if let Some(name) = page.strip_prefix("docs/")
+            && name != "SUMMARY.md"
+        {
+            assert!(
+                listed.contains(name),
+                "docs/SUMMARY.md does not list {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn configurations_load() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tollgate.toml");
+    let blocks = blocks(&["toml"]);
+    assert!(!blocks.is_empty());
+    for Block { page, text, .. } in blocks {
+        fs::write(&file, &text).unwrap();
+        let loaded = Config::load(&Sources {
+            file: Some(&file),
+            ..Sources::default()
+        });
+        assert!(loaded.is_ok(), "{page}: {}\n{text}", loaded.unwrap_err());
+    }
+}
+
+#[test]
+fn commands_exist() {
+    let mut seen = 0;
+    for Block {
+        page,
+        language,
+        text,
+    } in blocks(&["sh", "console"])
+    {
+        for line in text.replace("\\\n", " ").lines() {
+            let typed = match language.as_str() {
+                "sh" => Some(line),
+                _ => line.strip_prefix("$ "),
+            };
+            for command in typed.into_iter().flat_map(commands) {
+                let parsed = args::Cli::command().try_get_matches_from(&command);
+                let fault = parsed.err().filter(clap::Error::use_stderr);
+                assert!(fault.is_none(), "{page}: {command:?}: {}", fault.unwrap());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 30, "only {seen} commands were found");
+}
+
+/// The calls of `tollgate` in a line of a shell, each as its words.
+fn commands(line: &str) -> Vec<Vec<String>> {
+    let mut all = vec![Vec::new()];
+    let (mut word, mut begun, mut quote) = (String::new(), false, None);
+    for c in line.chars().chain([' ']) {
+        match (c, quote) {
+            ('"' | '\'', None) => (quote, begun) = (Some(c), true),
+            (c, Some(end)) if c == end => quote = None,
+            ('#', None) if !begun => break,
+            (' ' | '|' | ';' | '>' | '<' | '&', None) => {
+                if std::mem::take(&mut begun) {
+                    all.last_mut().unwrap().push(std::mem::take(&mut word));
+                }
+                if c != ' ' {
+                    all.push(Vec::new());
+                }
+            }
+            (c, _) => {
+                begun = true;
+                word.push(c);
+            }
+        }
+    }
+    let ours = |mut words: Vec<String>| {
+        if words.starts_with(&["cargo".to_owned(), "run".to_owned()]) {
+            let at = words.iter().position(|word| word == "--")?;
+            words[at] = "tollgate".to_owned();
+            words.drain(..at);
+        }
+        (words.first()? == "tollgate").then_some(words)
+    };
+    all.into_iter().filter_map(ours).collect()
+}
+
+#[test]
+fn every_problem_is_documented() {
+    const PREFIX: &str = "urn:tollgate:problem:";
+    let source = read("crates/server/src/problem.rs");
+    let page = read("docs/api.md");
+    let names: BTreeSet<&str> = source
+        .split(PREFIX)
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("| `{name}` |")), "{PREFIX}{name}");
+    }
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let page = read("docs/operations.md");
+    let server = Server::start();
+    // Asked twice: the first request is in the answer to the second.
+    server.metrics();
+    let text = server.metrics();
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    assert!(names.len() > 15, "{text}");
+    for name in names {
+        assert!(page.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+/// A server on free ports in a directory of its own.
+struct Server {
+    process: Child,
+    admin: String,
+    _home: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .args(["serve", "--edge-listen", "127.0.0.1:0"])
+            .args(["--admin-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(home.path().join("data"))
+            .env_remove("TOLLGATE_CONFIG")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let admin = lines
+            .map(Result::unwrap)
+            .find_map(|line| Some(line.strip_prefix("admin ")?.trim().to_owned()));
+        Self {
+            process,
+            admin: admin.unwrap().replace("http://", ""),
+            _home: home,
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(&self.admin).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let manifest = read("Cargo.toml");
+    let (_, dependencies) = manifest.split_once("[workspace.dependencies]").unwrap();
+    let (dependencies, _) = dependencies.split_once("\n[").unwrap();
+    let page = read("ARCHITECTURE.md");
+    for line in dependencies.lines() {
+        if let Some((name, _)) = line.split_once(" = ")
+            && !name.starts_with("tollgate-")
+        {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_command_line_page_is_that_of_the_code() {
+    let mut page = String::from(
+        "# Command line\n\n\
+         <!-- Made from the help texts; `crates/tollgate/tests/docs.rs` compares it. -->\n\n\
+         What `--help` says of every command. `--json` is for programs: it prints what the API \
+         answers.\nWithout it, tables are aligned on a terminal, and have tabs between the cells \
+         in a pipe.\n",
+    );
+    let mut cli = args::Cli::command()
+        .term_width(100)
+        .mut_args(|arg| arg.hide_env_values(true));
+    cli.build();
+    write_help(&mut page, &mut cli, "tollgate");
+    let file = root().join("docs/command-line.md");
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(&file, &page).unwrap();
+    }
+    assert!(
+        read("docs/command-line.md") == page,
+        "docs/command-line.md is old: run the tests with {UPDATE}=1, and look at the difference"
+    );
+}
+
+fn write_help(page: &mut String, command: &mut clap::Command, name: &str) {
+    let help = command.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let text = lines.join("\n");
+    writeln!(page, "\n## {name}\n\n```text\n{}\n```", text.trim()).unwrap();
+    for inner in command.get_subcommands_mut() {
+        if inner.get_name() != "help" {
+            let name = format!("{name} {}", inner.get_name());
+            write_help(page, inner, &name);
+        }
+    }
+}
