@@ -263,11 +263,18 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TOLLGATE_") {
+                command.env_remove(name);
+            }
+        }
+        let mut process = command
             .args(["serve", "--edge-listen", "127.0.0.1:0"])
             .args(["--admin-listen", "127.0.0.1:0", "--data-dir"])
             .arg(home.path().join("data"))
-            .env_remove("TOLLGATE_CONFIG")
+            // Given, so that nothing is printed after the addresses.
+            .env("TOLLGATE_ADMIN_KEY", "tg_0123456789abcdefghij")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -324,9 +331,7 @@ fn the_command_line_page_is_that_of_the_code() {
          answers.\nWithout it, tables are aligned on a terminal, and have tabs between the cells \
          in a pipe.\n",
     );
-    let mut cli = args::Cli::command()
-        .term_width(100)
-        .mut_args(|arg| arg.hide_env_values(true));
+    let mut cli = without_values(args::Cli::command()).term_width(100);
     cli.build();
     write_help(&mut page, &mut cli, "tollgate");
     let file = root().join("docs/command-line.md");
@@ -337,6 +342,13 @@ fn the_command_line_page_is_that_of_the_code() {
         read("docs/command-line.md") == page,
         "docs/command-line.md is old: run the tests with {UPDATE}=1, and look at the difference"
     );
+}
+
+/// The help texts show variables that are set.
+fn without_values(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| arg.hide_env_values(true))
+        .mut_subcommands(without_values)
 }
 
 fn write_help(page: &mut String, command: &mut clap::Command, name: &str) {
