@@ -23,7 +23,16 @@ pub(super) enum IfMatch {
     /// The link is there, in whatever version.
     Any,
     /// One of these; never empty.
-    Of(Vec<EntityTag>),
+    Of(Vec<Edition>),
+}
+
+/// The part of an entity tag that only edits change. `"VERSION"` alone is understood too, for
+/// callers who kept the link's `version` and not its tag: it does not tell a link from the one
+/// that was made again in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Edition {
+    version: u64,
+    created: Option<i64>,
 }
 
 impl EntityTag {
@@ -41,27 +50,31 @@ impl EntityTag {
         }
     }
 
-    fn parse(tag: &str) -> Option<Self> {
-        let inner = tag.strip_prefix('"')?.strip_suffix('"')?;
-        let mut parts = inner.splitn(3, '.');
-        Some(Self {
-            version: parts.next()?.parse().ok()?,
-            created: parts.next()?.parse().ok()?,
-            shown: parts.next()?.to_owned(),
-        })
-    }
-
-    /// Whether the link was not edited, deleted or made again since.
-    fn same_edit(&self, other: &Self) -> bool {
-        (self.version, self.created) == (other.version, other.created)
-    }
-
     pub(super) fn header(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.text()).ok()
     }
 
     fn text(&self) -> String {
         format!("\"{}.{}.{}\"", self.version, self.created, self.shown)
+    }
+}
+
+impl Edition {
+    fn parse(tag: &str) -> Option<Self> {
+        let inner = tag.strip_prefix('"')?.strip_suffix('"')?;
+        let (version, created) = match inner.split_once('.') {
+            None => (inner, None),
+            Some((version, rest)) => (version, Some(rest.split_once('.')?.0.parse().ok()?)),
+        };
+        Some(Self {
+            version: version.parse().ok()?,
+            created,
+        })
+    }
+
+    /// Whether it may be an earlier or later edition of the link.
+    fn is_of(self, link: &EntityTag) -> bool {
+        self.created.is_none_or(|created| created == link.created)
     }
 }
 
@@ -91,8 +104,10 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, Problem> 
             if tag.starts_with("W/") {
                 return Err(wrong("a weak entity tag never matches: send it without W/"));
             }
-            tags.push(EntityTag::parse(tag).ok_or_else(|| {
-                wrong("that is no entity tag of a link: send the ETag you were given, or *")
+            tags.push(Edition::parse(tag).ok_or_else(|| {
+                wrong(
+                    "that is no entity tag of a link: send the ETag or the version in quotes, or *",
+                )
             })?);
         }
     }
@@ -114,11 +129,10 @@ impl IfMatch {
         let Some(now) = now else {
             return Ok(tags.first().map(|tag| tag.version));
         };
-        if let Some(tag) = tags.iter().find(|tag| tag.same_edit(now)) {
-            return Ok(Some(tag.version));
-        }
-        match tags.iter().find(|tag| tag.created == now.created) {
-            Some(stale) => Ok(Some(stale.version)),
+        let mut of_this = tags.iter().filter(|tag| tag.is_of(now));
+        let fits = of_this.clone().find(|tag| tag.version == now.version);
+        match fits.or_else(|| of_this.next()) {
+            Some(tag) => Ok(Some(tag.version)),
             None => Err(Problem::new(
                 Kind::VersionMismatch,
                 "The link was deleted and made again meanwhile.",
@@ -144,10 +158,21 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_reads_back() {
+    fn what_edits_change_reads_back() {
         for tag in [tag(1, 0, "l0"), tag(u64::MAX, i64::MIN, "u17")] {
-            assert_eq!(EntityTag::parse(&tag.text()), Some(tag));
+            let read = Edition {
+                version: tag.version,
+                created: Some(tag.created),
+            };
+            assert_eq!(Edition::parse(&tag.text()), Some(read));
         }
+    }
+
+    #[test]
+    fn a_version_alone_fits_whatever_the_moment_of_creation() {
+        let wanted = if_match(&headers(IF_MATCH, "\"3\"")).unwrap().unwrap();
+        assert_eq!(wanted.expected(Some(&tag(3, 5, "l0"))).unwrap(), Some(3));
+        assert_eq!(wanted.expected(Some(&tag(4, 5, "l0"))).unwrap(), Some(3));
     }
 
     #[test]
@@ -172,7 +197,14 @@ mod tests {
 
     #[test]
     fn weak_foreign_and_empty_tags_are_refused() {
-        for bad in ["W/\"1.2.l0\"", "\"abc\"", "1.2.l0", ""] {
+        for bad in [
+            "W/\"1.2.l0\"",
+            "\"abc\"",
+            "\"1.x.l0\"",
+            "\"1.2\"",
+            "1.2.l0",
+            "",
+        ] {
             assert!(if_match(&headers(IF_MATCH, bad)).is_err(), "{bad}");
         }
         assert_eq!(

@@ -136,7 +136,7 @@ pub(super) async fn get(
     params(
         ("code" = String, Path, description = "The part after the slash"),
         ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent"),
-        ("If-Match" = Option<String>, Header, description = "Edit only if the link still has one of these entity tags, or is there at all (`*`)"),
+        ("If-Match" = Option<String>, Header, description = "Edit only if the link still has one of these entity tags (or versions, in quotes), or is there at all (`*`)"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a request repeated with the same key and body is done once"),
     ),
     request_body(content(
@@ -181,7 +181,7 @@ pub(super) async fn update(
     params(
         ("code" = String, Path, description = "The part after the slash"),
         ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent"),
-        ("If-Match" = Option<String>, Header, description = "Delete only if the link still has one of these entity tags, or is there at all (`*`)"),
+        ("If-Match" = Option<String>, Header, description = "Delete only if the link still has one of these entity tags (or versions, in quotes), or is there at all (`*`)"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a request repeated with the same key is done once"),
     ),
     responses(

@@ -64,6 +64,21 @@ fn refusals_are_told_and_have_an_exit_code() {
     assert!(fails(&["link", "create", "nowhere"], 1).contains("url"));
     fails(&["link", "create"], 2);
     assert!(fails(&["link", "list", "--key", "tg_wrong"], 1).contains("key"));
+    let draft = serde_json::json!({"url": "https://a.example/", "code": "edited"});
+    assert_eq!(server.client().create(&draft)["version"], 1);
+    let update = ["link", "update", "edited", "--title", "x", "--if-version"];
+    let with = |version| [&update[..], &[version]].concat();
+    assert!(fails(&with("2"), 1).contains("version"));
+    assert!(
+        server
+            .cli()
+            .args(with("1"))
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    assert!(fails(&with("1"), 1).contains("version"));
     let nobody = fails(&["link", "list", "--server", "http://127.0.0.1:1"], 1);
     assert!(nobody.contains("127.0.0.1:1"), "{nobody}");
 }
