@@ -31,13 +31,13 @@ def need(*commands):
         subprocess.run([*as_root, *command], check=True, stdout=subprocess.DEVNULL)
 
 
-def build(profile):
+def build():
     """Builds the binary and answers its path."""
-    command = ["cargo", "build", "--quiet", "--package", "tollgate", "--profile", profile]
+    command = ["cargo", "build", "--quiet", "--package", "tollgate", "--release"]
     subprocess.run(command, check=True, cwd=ROOT)
     command = ["cargo", "metadata", "--format-version=1", "--no-deps"]
     metadata = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout
-    return os.path.join(json.loads(metadata)["target_directory"], profile, "tollgate")
+    return os.path.join(json.loads(metadata)["target_directory"], "release", "tollgate")
 
 
 class Tollgate:

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use smol_str::{SmolStr, StrExt};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -18,7 +19,10 @@ const MAX_MARKS: usize = 4;
 /// with their combining marks, digits, `-`, `_` and `.`; in case-insensitive mode always lower
 /// case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Code(Box<str>);
+pub struct Code(
+    // Up to 23 bytes take no allocation: every redirect makes one.
+    SmolStr,
+);
 
 /// Why a text cannot be a code.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -68,11 +72,11 @@ impl CodeRules {
         if let Some(bad) = text.bytes().find(|byte| !allowed(byte)) {
             return Err(CodeError::Forbidden(char::from(bad)));
         }
-        let mut code: Box<str> = text.into();
-        if self.case_insensitive {
-            code.make_ascii_lowercase();
-        }
-        Ok(Code(code))
+        Ok(Code(if self.case_insensitive {
+            text.to_ascii_lowercase_smolstr()
+        } else {
+            text.into()
+        }))
     }
 
     fn parse_unicode(self, text: &str) -> Result<Code, CodeError> {
@@ -135,8 +139,8 @@ fn is_invisible(c: char) -> bool {
 impl Code {
     /// From text a store or a strategy wrote, which is valid by construction.
     #[must_use]
-    pub fn from_stored(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
+    pub fn from_stored(text: impl AsRef<str>) -> Self {
+        Self(text.as_ref().into())
     }
 
     /// The code's text.

@@ -109,7 +109,7 @@ pub struct LinkCache {
     options: CacheOptions,
     store: Arc<dyn LinkStore>,
     clock: Arc<dyn Clock>,
-    entries: moka::sync::Cache<LinkKey, Arc<Entry>>,
+    entries: moka::sync::Cache<LinkKey, Arc<Entry>, foldhash::fast::RandomState>,
     flights: Arc<Flights>,
     /// Counts the calls of [`LinkCache::clear`]; entries of earlier generations count as absent.
     generation: AtomicU64,
@@ -149,7 +149,8 @@ impl LinkCache {
             entries: moka::sync::Cache::builder()
                 .max_capacity(options.max_bytes)
                 .weigher(|key, entry: &Arc<Entry>| weight::of(key, entry.link()))
-                .build(),
+                // Seeded by chance, as the standard one, but for short keys several times faster.
+                .build_with_hasher(foldhash::fast::RandomState::default()),
             dice: Dice::new(options.seed),
             options,
             store,

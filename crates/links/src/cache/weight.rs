@@ -6,7 +6,7 @@
 use std::mem::size_of;
 
 use super::entry::Entry;
-use crate::{Condition, Link, LinkKey, Rule, Tag};
+use crate::{Code, Condition, Link, LinkKey, Rule, Tag};
 
 /// Bytes moka takes for an entry of any size: its buckets and the nodes of its queues.
 const MOKA: usize = 400;
@@ -18,7 +18,7 @@ const ARC: usize = 16;
 pub(super) fn of(key: &LinkKey, link: Option<&Link>) -> u32 {
     let bytes = MOKA
         + block(ARC + size_of::<LinkKey>())
-        + text(key.code.as_str())
+        + code(&key.code)
         + block(ARC + size_of::<Entry>())
         + link.map_or(0, link_bytes);
     u32::try_from(bytes).unwrap_or(u32::MAX)
@@ -31,7 +31,7 @@ fn link_bytes(link: &Link) -> usize {
     block(ARC + size_of::<Link>())
         // Every link that is read gets a name of its own.
         + text(link.key.domain.as_str())
-        + text(link.key.code.as_str())
+        + code(&link.key.code)
         + text(spec.target.as_str())
         + text(&link.created_by)
         + spec.title.as_deref().map_or(0, text)
@@ -55,6 +55,14 @@ fn condition_bytes(condition: &Condition) -> usize {
         | Condition::Os { .. }
         | Condition::Date { .. }
         | Condition::Percent { .. } => 0,
+    }
+}
+
+/// Short codes are held inline; the others are shared by those who know them.
+fn code(code: &Code) -> usize {
+    match code.as_str().len() {
+        0..=23 => 0,
+        bytes => block(ARC + bytes),
     }
 }
 
