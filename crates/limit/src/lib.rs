@@ -12,10 +12,12 @@ mod gcra;
 mod gradient;
 mod leaky_meter;
 mod leaky_queue;
+mod limiter;
 mod moment;
 mod quota;
 mod sliding_counter;
 mod sliding_log;
+pub mod store;
 mod token_bucket;
 
 pub use adaptive::{
@@ -31,6 +33,7 @@ pub use gcra::{Gcra, GcraState};
 pub use gradient::{Gradient, GradientState};
 pub use leaky_meter::{LeakyMeter, LeakyMeterState};
 pub use leaky_queue::{LeakyQueue, LeakyQueueState, Shaped};
+pub use limiter::{AlgorithmKind, Limiter, LimiterState};
 pub use moment::Moment;
 pub use quota::{Bucket, MAX_LIMIT, MAX_REFILL, MAX_WINDOW, MIN_WINDOW, Quota, QuotaError};
 pub use sliding_counter::{SlidingCounter, SlidingCounterState};
