@@ -133,7 +133,8 @@ section! {
         case_insensitive: bool = "false", SWITCH;
         /// Codes nobody can choose, beside the built-in ones.
         reserved_words: Vec<String> = "[]", WORDS;
-        /// Words no code may contain, beside the built-in list of offensive ones.
+        /// Words that are refused beside the built-in list of offensive ones: anywhere in generated
+        /// codes; in aliases as the whole or as a part between `-`, `_` and `.`.
         blocked_words: Vec<String> = "[]", WORDS;
         /// Schemes a target may have.
         schemes: Vec<String> = r#"["http", "https"]"#, SCHEMES;

@@ -30,7 +30,7 @@ const ANYWHERE: char = '*';
 /// Begins a word that is refused in generated codes only.
 const NOT_IN_ALIASES: char = '~';
 
-/// What the edge answers with a QR code instead of a redirect.
+/// Kept free: such paths are to be answered with QR codes.
 const QR_SUFFIX: &str = ".qr";
 
 /// Why a well-formed code is refused.
@@ -91,7 +91,7 @@ impl CodeFilter {
     }
 
     /// Whether somebody may choose this code (aliases: reserved and offensive words are refused,
-    /// and everything that ends in `.qr`, which the edge answers itself).
+    /// and everything that ends in `.qr`, which is kept free for QR codes).
     ///
     /// # Errors
     /// See [`Refusal`].
