@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::sections::{Hash, LogFormat, Redirect, Root, Strategy};
+use crate::sections::{Attribute, Hash, LogFormat, Redirect, Root, Strategy};
 use crate::value::{Kind, Value};
 
 /// How a value of type `T` is written.
@@ -346,6 +346,63 @@ pub(crate) const STORE: Form<Option<PathBuf>> = Form {
         }
     },
 };
+
+/// The only store of limits there is.
+pub(crate) const MEMORY_ONLY: Form<()> = Form {
+    kind: Kind::Text,
+    expects: "\"memory:\"",
+    read: |value| match value.text() {
+        Some("memory:") => Ok(()),
+        Some(_) => Err("this build has no other store of limits than \"memory:\"".to_owned()),
+        None => wrong(),
+    },
+};
+
+pub(crate) const NAME: Form<String> = Form {
+    kind: Kind::Text,
+    expects: "a name of 1 to 128 characters, none of them a control character",
+    read: |value| {
+        parsed(value, |text| {
+            let fits = (1..=128).contains(&text.chars().count());
+            (fits && !text.contains(char::is_control)).then(|| text.to_owned())
+        })
+    },
+};
+
+pub(crate) const DESCRIPTORS: Form<Vec<Vec<Attribute>>> = Form {
+    kind: Kind::List,
+    expects: "an array of attributes, some joined by +, such as [\"remote_address\", \"host+path\"]",
+    read: |value| texts(value, |text| text.split('+').map(attribute).collect()),
+};
+
+fn attribute(text: &str) -> Result<Attribute, String> {
+    let is_header_name = |name: &str| {
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*.^_`|~-".contains(&byte))
+    };
+    match text.split_once(':') {
+        None => match text {
+            "remote_address" => Some(Attribute::RemoteAddress),
+            "method" => Some(Attribute::Method),
+            "host" => Some(Attribute::Host),
+            "path" => Some(Attribute::Path),
+            "api_key" => Some(Attribute::ApiKey),
+            _ => None,
+        },
+        Some(("header", name)) if is_header_name(name) => {
+            Some(Attribute::Header(name.to_ascii_lowercase()))
+        }
+        Some(_) => None,
+    }
+    .ok_or_else(|| {
+        format!(
+            "{text:?} is no attribute: use remote_address, method, host, path, api_key or \
+             header:NAME"
+        )
+    })
+}
 
 /// The place of the shared cache tier, which this build has none for.
 pub(crate) const NO_ENGINE: Form<()> = Form {

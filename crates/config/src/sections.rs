@@ -56,6 +56,23 @@ pub enum Root {
     Redirect(String),
 }
 
+/// What of a request a forward-auth descriptor counts by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attribute {
+    /// The address of the client.
+    RemoteAddress,
+    /// The method of its request.
+    Method,
+    /// The host it asked.
+    Host,
+    /// The path it asked for, without the query.
+    Path,
+    /// Its API key: the token of `Authorization: Bearer`, or `X-Api-Key`.
+    ApiKey,
+    /// Another header; its name in lower case.
+    Header(String),
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -242,6 +259,32 @@ section! {
         max_connections: u64 = "1024", POSITIVE;
         /// How long requests in flight may take to finish at shutdown.
         drain: Duration = r#""10s""#, DURATION;
+    }
+}
+
+section! {
+    /// Rate limits: for those who ask by the API, and for this server itself.
+    Limits in "limits" {
+        /// The store of the counters. This build has `memory:`, which is in this process.
+        store: () = r#""memory:""#, MEMORY_ONLY;
+        /// The policies: a file in the format of the Envoy ratelimit service, extended. Empty: only
+        /// those that guard this server, and those that were set by the API. It is read again when
+        /// it changes, and on SIGHUP.
+        policies: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// The most keys remembered at once.
+        max_keys: u64 = "1000000", POSITIVE;
+        /// How often the file of the policies is looked at.
+        watch: Duration = r#""1s""#, PERIOD;
+        /// The domain of the policies that `/api/v1/limits/authorize` asks, unless the request names
+        /// another one by `X-Tollgate-Domain`.
+        authorize_domain: String = r#""http""#, NAME;
+        /// The descriptors it asks for, unless the request names its own by `X-Tollgate-Descriptor`:
+        /// each one or more of `remote_address`, `method`, `host`, `path`, `api_key` and
+        /// `header:NAME`, joined by `+`. Those that no policy matches cost nothing.
+        authorize_by: Vec<Vec<Attribute>> = r#"["remote_address", "api_key", "host+path", "path+remote_address"]"#, DESCRIPTORS;
+        /// Answer it without an API key: for proxies that cannot send one, on a network where
+        /// nobody else reaches the admin side.
+        authorize_without_key: bool = "false", SWITCH;
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tollgate_config::{
-    Config, Place, Redirect, Root, Sources, Strategy, default_file, keys, reference,
+    Attribute, Config, Place, Redirect, Root, Sources, Strategy, default_file, keys, reference,
 };
 
 fn load(
@@ -83,6 +83,10 @@ fn every_key_can_be_set_by_its_environment_variable() {
             ("TOLLGATE_LINKS__MEMORY_CACHE__MAX_BYTES", "1MiB"),
             ("TOLLGATE_EDGE__TRUSTED_PROXIES", "10.0.0.0/8,::1"),
             ("TOLLGATE_EDGE__ROOT", "https://example.com"),
+            (
+                "TOLLGATE_LIMITS__AUTHORIZE_BY",
+                "path+header:X-Tenant, api_key",
+            ),
         ],
         &[],
     )
@@ -105,11 +109,22 @@ fn every_key_can_be_set_by_its_environment_variable() {
         config.edge.root,
         Root::Redirect("https://example.com/".into())
     );
+    let tenant = Attribute::Header("x-tenant".into());
+    assert_eq!(
+        config.limits.authorize_by,
+        [vec![Attribute::Path, tenant], vec![Attribute::ApiKey]]
+    );
     // The names are derived, so one pass over all of them shows that each is known and read.
     for key in keys() {
         let error = load("", &[(&key.env(), "\u{1}")], &[]);
         // Words and paths take any text; everything else refuses a control character.
-        let any_text = ["reserved_words", "blocked_words", "tls_cert", "tls_key"];
+        let any_text = [
+            "reserved_words",
+            "blocked_words",
+            "tls_cert",
+            "tls_key",
+            "policies",
+        ];
         let refused = error.is_err_and(|text| text.contains(&key.env()));
         assert!(refused || any_text.contains(&key.name), "{}", key.env());
     }

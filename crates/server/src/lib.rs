@@ -2,7 +2,9 @@
 
 pub mod admin;
 mod api;
+mod client_ip;
 pub mod edge;
 pub mod health;
+pub mod limits;
 pub mod metrics;
 mod problem;

@@ -9,7 +9,6 @@ mod accept;
 mod activity;
 mod bind;
 mod cache_control;
-mod client_ip;
 mod connection;
 mod handler;
 mod pages;

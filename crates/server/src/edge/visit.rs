@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher24;
 use tollgate_clock::UnixMillis;
 use tollgate_links::{Link, Visitor};
 
-use super::client_ip::client_ip;
+use crate::client_ip::client_ip;
 
 /// What makes visitors recognisable to rules.
 pub(super) struct Recognition<'a> {

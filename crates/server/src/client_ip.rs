@@ -8,7 +8,7 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Who sent the request: the peer, or, if that is a trusted proxy, the rightmost address of
 /// `X-Forwarded-For` that is not one. Addresses further left were written by the client itself and
 /// prove nothing.
-pub(super) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(crate) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
     let mut client = peer.to_canonical();
     if !is_trusted(client) {

@@ -1,0 +1,279 @@
+//! Where policies come from: those built in, a file, and what was set through the API. Later ones
+//! take the place of earlier ones, domain by domain.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use tollgate_limit::policy::{PolicyError, PolicySet};
+use tollgate_limit::service::LimitService;
+
+/// Letters that stand for themselves in the names of kept files.
+const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+/// The ending of kept files.
+const ENDING: &str = ".yaml";
+/// The largest file of policies: more is a mistake.
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Where policies are read from; fixed at start.
+#[derive(Debug, Clone)]
+pub struct PolicySources {
+    /// What is there without any file, in the same format.
+    pub built_in: &'static str,
+    /// The operator's file.
+    pub file: Option<PathBuf>,
+    /// Where what is set through the API is kept, one file a domain.
+    pub directory: PathBuf,
+}
+
+/// The policies in force, and their sources.
+pub struct PolicyBook {
+    sources: PolicySources,
+    service: Arc<LimitService>,
+    /// The sources as they were read last. Held while they are written and put in force.
+    read: Mutex<Texts>,
+}
+
+/// Why policies cannot be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    /// A file cannot be read.
+    #[error("{}: cannot be read: {error}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+/// Why a domain's policies are not set.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PutError {
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error("the document is of the domain {0:?}: send it to its own path")]
+    OtherDomain(String),
+    #[error("send one document, of one domain")]
+    Domains,
+    #[error(transparent)]
+    Sources(BookError),
+    #[error("they cannot be kept: {0}")]
+    Keep(io::Error),
+}
+
+/// Where the policies of a domain come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Built in.
+    BuiltIn,
+    /// The operator's file.
+    File,
+    /// The API.
+    Api,
+}
+
+/// What the API shows of a source.
+pub(crate) struct Kept {
+    pub(crate) origin: Origin,
+    /// The whole text in which the domain is defined.
+    pub(crate) yaml: String,
+}
+
+/// The text of every source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Texts {
+    file: Option<String>,
+    /// By domain.
+    kept: BTreeMap<String, String>,
+}
+
+impl PolicySources {
+    /// Reads the policies of all sources.
+    ///
+    /// # Errors
+    /// The first file that cannot be read or used.
+    pub fn load(&self) -> Result<PolicySet, BookError> {
+        self.parse(&self.read()?)
+    }
+
+    fn read(&self) -> Result<Texts, BookError> {
+        let file = match &self.file {
+            Some(path) => Some(read(path)?),
+            None => None,
+        };
+        Ok(Texts {
+            file,
+            kept: self.kept()?,
+        })
+    }
+
+    fn kept(&self) -> Result<BTreeMap<String, String>, BookError> {
+        let failed = |error| BookError::Read {
+            path: self.directory.clone(),
+            error,
+        };
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut kept = BTreeMap::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(ENDING)) else {
+                continue;
+            };
+            if let Ok(domain) = percent_decode_str(stem).decode_utf8() {
+                kept.insert(domain.into_owned(), read(&entry.path())?);
+            }
+        }
+        Ok(kept)
+    }
+
+    fn parse(&self, texts: &Texts) -> Result<PolicySet, BookError> {
+        let file = self.file.as_deref().map(Path::display);
+        let file = file.map(|path| path.to_string()).unwrap_or_default();
+        let mut layers = vec![("the built-in policies", self.built_in)];
+        layers.extend(texts.file.as_deref().map(|text| (file.as_str(), text)));
+        let kept: Vec<String> = texts
+            .kept
+            .keys()
+            .map(|domain| self.path(domain).display().to_string())
+            .collect();
+        let names = kept.iter().map(String::as_str);
+        layers.extend(names.zip(texts.kept.values().map(String::as_str)));
+        Ok(PolicySet::layered(&layers)?)
+    }
+
+    fn path(&self, domain: &str) -> PathBuf {
+        let name = utf8_percent_encode(domain, &PLAIN);
+        self.directory.join(format!("{name}{ENDING}"))
+    }
+}
+
+impl PolicyBook {
+    /// The book of what `service` has in force, which are the policies that `sources` loaded.
+    ///
+    /// # Errors
+    /// See [`BookError`].
+    pub fn new(sources: PolicySources, service: Arc<LimitService>) -> Result<Self, BookError> {
+        let read = Mutex::new(sources.read()?);
+        Ok(Self {
+            sources,
+            service,
+            read,
+        })
+    }
+
+    /// Reads all sources again, and puts them in force if any has changed. Tells whether one had.
+    /// It reads files: not for tasks that must not wait.
+    ///
+    /// # Errors
+    /// The first file that cannot be read or used; what was in force stays so.
+    pub fn reload(&self) -> Result<bool, BookError> {
+        let mut known = self.read.lock();
+        let texts = self.sources.read()?;
+        if *known == texts {
+            return Ok(false);
+        }
+        self.service.replace_policies(self.sources.parse(&texts)?);
+        *known = texts;
+        Ok(true)
+    }
+
+    /// Sets the policies of a domain from now on, also after a restart.
+    pub(crate) fn put(&self, domain: &str, yaml: &str) -> Result<(), PutError> {
+        let alone = PolicySet::parse("the body", yaml)?;
+        match alone.domains()[..] {
+            [own] if own == domain => {}
+            [own] => return Err(PutError::OtherDomain(own.to_owned())),
+            _ => return Err(PutError::Domains),
+        }
+        let mut known = self.read.lock();
+        let mut texts = known.clone();
+        texts.kept.insert(domain.to_owned(), yaml.to_owned());
+        let policies = self.sources.parse(&texts).map_err(PutError::Sources)?;
+        self.keep(domain, yaml).map_err(PutError::Keep)?;
+        self.service.replace_policies(policies);
+        *known = texts;
+        Ok(())
+    }
+
+    /// Takes back what was set through the API. Tells whether there was anything.
+    pub(crate) fn remove(&self, domain: &str) -> Result<bool, PutError> {
+        let mut known = self.read.lock();
+        let mut texts = known.clone();
+        if texts.kept.remove(domain).is_none() {
+            return Ok(false);
+        }
+        let policies = self.sources.parse(&texts).map_err(PutError::Sources)?;
+        match fs::remove_file(self.sources.path(domain)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(PutError::Keep(error));
+            }
+            _ => {}
+        }
+        self.service.replace_policies(policies);
+        *known = texts;
+        Ok(true)
+    }
+
+    /// Where a domain's policies come from; none if nobody defines it.
+    pub(crate) fn source(&self, domain: &str) -> Option<Kept> {
+        let known = self.read.lock();
+        if let Some(yaml) = known.kept.get(domain) {
+            return Some(Kept {
+                origin: Origin::Api,
+                yaml: yaml.clone(),
+            });
+        }
+        let defines = |yaml: &str| {
+            let policies = PolicySet::parse("", yaml);
+            policies.is_ok_and(|policies| policies.domains().contains(&domain))
+        };
+        let file = known.file.as_deref().filter(|yaml| defines(yaml));
+        let (origin, yaml) = match file {
+            Some(yaml) => (Origin::File, yaml),
+            None => (
+                Origin::BuiltIn,
+                Some(self.sources.built_in).filter(|yaml| defines(yaml))?,
+            ),
+        };
+        Some(Kept {
+            origin,
+            yaml: yaml.to_owned(),
+        })
+    }
+
+    /// Whole or not at all, also if the machine stops in between.
+    fn keep(&self, domain: &str, yaml: &str) -> io::Result<()> {
+        let directory = &self.sources.directory;
+        fs::create_dir_all(directory)?;
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(yaml.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(self.sources.path(domain))?;
+        fs::File::open(directory)?.sync_all()
+    }
+}
+
+fn read(path: &Path) -> Result<String, BookError> {
+    let failed = |error| BookError::Read {
+        path: path.to_owned(),
+        error,
+    };
+    let length = fs::metadata(path).map_err(failed)?.len();
+    if length > MAX_FILE_BYTES {
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+    }
+    fs::read_to_string(path).map_err(failed)
+}
