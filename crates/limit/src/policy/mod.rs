@@ -1,0 +1,18 @@
+//! Policies: which limit a request has to pass, as a file says it.
+//!
+//! The format is that of the reference rate limit service of Envoy, which loads unchanged, with keys
+//! of our own beside it; `docs/limits.md` describes it. A [`PolicySet`] is parsed once and never
+//! changes; to reload is to parse another one.
+
+mod descriptor;
+mod error;
+mod key;
+mod read;
+mod rule;
+mod set;
+mod tree;
+
+pub use descriptor::{Allowance, Descriptor, Entry};
+pub use error::PolicyError;
+pub use rule::{Ceiling, OnExceed, OnStoreFailure, Precision, Rule};
+pub use set::{PolicySet, Resolved};
