@@ -134,6 +134,20 @@ impl Limiter {
         })
     }
 
+    /// Which algorithm it is.
+    #[must_use]
+    pub const fn kind(&self) -> AlgorithmKind {
+        match self {
+            Self::Gcra(_) => AlgorithmKind::Gcra,
+            Self::TokenBucket(_) => AlgorithmKind::TokenBucket,
+            Self::LeakyMeter(_) => AlgorithmKind::LeakyMeter,
+            Self::LeakyQueue(_) => AlgorithmKind::LeakyQueue,
+            Self::FixedWindow(_) => AlgorithmKind::FixedWindow,
+            Self::SlidingCounter(_) => AlgorithmKind::SlidingCounter,
+            Self::SlidingLog(_) => AlgorithmKind::SlidingLog,
+        }
+    }
+
     /// Decides a request as [`Algorithm::decide`] does, and tells how long to hold it: zero but for
     /// a [`LeakyQueue`].
     pub fn shape(&self, state: &mut LimiterState, now: Moment, cost: u64) -> Shaped {
@@ -220,6 +234,7 @@ mod tests {
         for kind in AlgorithmKind::ALL {
             assert_eq!(AlgorithmKind::from_name(kind.name()), Some(kind));
             let limiter = Limiter::new(kind, Quota::per_minute(3).unwrap(), None).unwrap();
+            assert_eq!(limiter.kind(), kind);
             let mut state = LimiterState::default();
             let now = Moment::from_nanos(1);
             let admitted = (0..9)

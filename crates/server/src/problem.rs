@@ -29,11 +29,13 @@ pub(crate) enum Kind {
     NoRoute,
     LinkNotFound,
     KeyNotFound,
+    PoliciesNotFound,
     MethodNotAllowed,
     RequestTimeout,
     CodeTaken,
     SecretTaken,
     VersionMismatch,
+    QuotaExceeded,
     TooLarge,
     UriTooLong,
     UnsupportedMediaType,
@@ -100,6 +102,11 @@ impl Kind {
                 StatusCode::NOT_FOUND,
                 "There is no such API key",
             ),
+            Self::PoliciesNotFound => (
+                "urn:tollgate:problem:policies-not-found",
+                StatusCode::NOT_FOUND,
+                "There are no such policies",
+            ),
             Self::MethodNotAllowed => (
                 "urn:tollgate:problem:method-not-allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -124,6 +131,12 @@ impl Kind {
                 "urn:tollgate:problem:version-mismatch",
                 StatusCode::PRECONDITION_FAILED,
                 "The link is not the one If-Match names",
+            ),
+            Self::QuotaExceeded => (
+                // draft-ietf-httpapi-ratelimit-headers-10, section 7.
+                "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                StatusCode::TOO_MANY_REQUESTS,
+                "A limit is over",
             ),
             Self::TooLarge => (
                 "urn:tollgate:problem:too-large",
@@ -226,6 +239,9 @@ struct Details {
     /// Where in that line, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<usize>,
+    /// The policies whose limits are over.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated_policies: Vec<String>,
     /// The request's `X-Request-Id`, to be found in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
@@ -266,6 +282,7 @@ impl Problem {
             errors: Vec::new(),
             line: None,
             column: None,
+            violated_policies: Vec::new(),
             request_id: None,
             headers: HeaderMap::new(),
         }))
@@ -311,6 +328,17 @@ impl Problem {
 
     pub(crate) fn slow() -> Self {
         Self::new(Kind::Slow, "The store may be overloaded. Try again later.").retry_later()
+    }
+
+    /// Over the limits of these policies.
+    pub(crate) fn quota_exceeded(policies: Vec<String>) -> Self {
+        let detail = match &policies[..] {
+            [] => "There were too many requests.".to_owned(),
+            names => format!("There were too many requests for: {}.", names.join(", ")),
+        };
+        let mut problem = Self::new(Kind::QuotaExceeded, detail);
+        problem.0.violated_policies = policies;
+        problem
     }
 
     /// No key, or one that is not accepted.

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Create, find, edit, delete, import and export links, through the API
     Link(LinkArgs),
+    /// Decide requests by policies, and change these, through the API
+    Limit(LimitArgs),
     /// Create, list and revoke API keys
     Key(KeyArgs),
     /// Check a configuration, or print the defaults
@@ -101,6 +103,63 @@ pub(crate) struct ServerArgs {
     /// Print JSON instead of text for people
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitArgs {
+    #[command(subcommand)]
+    pub(crate) command: LimitCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LimitCommand {
+    /// Decide one request; ends with 1 if it is refused
+    Check(LimitCheckArgs),
+    /// List the policies in force, or print those of a domain
+    Policies(LimitPoliciesArgs),
+    /// Set the policies of a domain from a file
+    Set(LimitSetArgs),
+    /// Take back what was set: what the server's own file says is in force again
+    Unset(LimitUnsetArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitCheckArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The domain of the policies
+    #[arg(long)]
+    pub(crate) domain: String,
+    /// How much the request takes; 0 looks without taking
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) hits: u64,
+    /// What the request is: key=value, or several joined by commas
+    #[arg(required = true, value_name = "DESCRIPTOR")]
+    pub(crate) descriptors: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitPoliciesArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Print the YAML in which this domain's policies are given
+    pub(crate) domain: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitSetArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The policies of one domain, as YAML
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitUnsetArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The domain
+    pub(crate) domain: String,
 }
 
 #[derive(Debug, Args)]

@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use tollgate_config::{Config, Sources};
+use tollgate_limit::policy::PolicySet;
 
 use crate::args::{ConfigArgs, ConfigCommand, StoreArgs};
 
@@ -12,11 +13,16 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
     match args.command {
         ConfigCommand::Check { file, config } => {
             let file = file.or(config);
-            load(&Sources {
+            let config = load(&Sources {
                 file: file.as_deref(),
                 environment: environment(),
                 flags: Vec::new(),
             })?;
+            if let Some(file) = &config.limits.policies {
+                let yaml = std::fs::read_to_string(file)
+                    .with_context(|| format!("limits.policies: {}", file.display()))?;
+                PolicySet::parse(&file.display().to_string(), &yaml)?;
+            }
             let place = file.map_or_else(
                 || "the configuration".to_owned(),
                 |file| file.display().to_string(),

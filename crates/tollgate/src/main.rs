@@ -7,6 +7,7 @@ mod config;
 mod export;
 mod import;
 mod keys;
+mod limit;
 mod link;
 mod migrate;
 mod open;
@@ -50,6 +51,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(&args)?,
         Command::Link(args) => return link::run(args),
+        Command::Limit(args) => return limit::run(args),
         Command::Key(args) => keys::run(args)?,
         Command::Config(args) => config::run(args)?,
         Command::Migrate(args) => migrate::run(&args)?,

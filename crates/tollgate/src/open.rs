@@ -12,6 +12,7 @@ use tollgate_clock::SystemClock;
 use tollgate_config::Config;
 use tollgate_links::Domains;
 use tollgate_links::store::{SqliteLinkStore, SqliteOptions};
+use tollgate_server::limits::{BUILT_IN, PolicySources};
 
 /// The store of the links; made if it is not there.
 pub(crate) fn links(file: &Path) -> anyhow::Result<Arc<SqliteLinkStore>> {
@@ -26,6 +27,16 @@ pub(crate) fn keys(file: &Path) -> anyhow::Result<Keys> {
     directory_of(file)?;
     let store = SqliteKeyStore::open(file)?;
     Ok(Keys::new(Arc::new(store), Arc::new(SystemClock::new())))
+}
+
+/// Where policies are read from: what is built in, the configured file, and what the API keeps in
+/// the data directory.
+pub(crate) fn policies(config: &Config, data_dir: &Path) -> PolicySources {
+    PolicySources {
+        built_in: BUILT_IN,
+        file: config.limits.policies.clone(),
+        directory: data_dir.join("policies"),
+    }
 }
 
 /// The hosts that are served. Without a base URL, short links begin with the edge's address.

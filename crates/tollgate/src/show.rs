@@ -24,6 +24,11 @@ pub(crate) fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints a text as it is.
+pub(crate) fn bytes(text: &[u8]) -> anyhow::Result<()> {
+    Ok(std::io::stdout().write_all(text)?)
+}
+
 /// Tells an error with its causes.
 pub(crate) fn error(error: &anyhow::Error) {
     // Nothing is left to do where standard error is gone.

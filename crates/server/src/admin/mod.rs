@@ -5,6 +5,7 @@ mod observe;
 mod pages;
 mod serve;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use serve::serve;
 
 use crate::api;
 use crate::health::Health;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
 
@@ -55,6 +57,8 @@ pub struct AdminState {
     pub service: LinkService,
     /// Who may use the API.
     pub keys: Arc<Keys>,
+    /// The limit service.
+    pub limits: Limits,
     /// What `/metrics` shows, and where requests are counted.
     pub metrics: Arc<Metrics>,
     /// What `/health` answers.
@@ -62,6 +66,10 @@ pub struct AdminState {
     /// Bounds.
     pub options: AdminOptions,
 }
+
+/// Who is at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// The description of the API, made from its handlers.
 #[must_use]

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{AdminState, router};
+use super::{AdminState, Peer, router};
 
 /// The most bytes of a request's head.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -65,8 +65,8 @@ pub async fn serve(
             accepted = accepted => accepted,
             () = shutdown.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, Peer(peer.ip())),
             Err(error) => {
                 tracing::warn!(%error, "a connection to the admin listener was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -76,6 +76,7 @@ pub async fn serve(
         let watcher = graceful.watcher();
         let connection = connection(
             stream,
+            peer,
             Arc::clone(&builder),
             router.clone(),
             watcher,
@@ -99,6 +100,7 @@ pub async fn serve(
 
 async fn connection(
     stream: TcpStream,
+    peer: Peer,
     builder: Arc<auto::Builder<TokioExecutor>>,
     router: Router,
     watcher: Watcher,
@@ -108,8 +110,9 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let spoken = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&spoken);
-    let service = service_fn(move |request: http::Request<Incoming>| {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer);
         router.clone().oneshot(request.map(axum::body::Body::new))
     });
     let served = builder.serve_connection(TokioIo::new(stream), service);

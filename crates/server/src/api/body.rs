@@ -71,7 +71,8 @@ pub(super) fn unsupported(allowed: &[&str], advertised_by: HeaderName) -> Proble
     }
 }
 
-async fn read(request: Request, state: &AdminState) -> Result<Bytes, Problem> {
+/// The whole body.
+pub(super) async fn read(request: Request, state: &AdminState) -> Result<Bytes, Problem> {
     let most = state.options.max_body_bytes;
     let readable = most.saturating_add(MAX_DISCARDED_BYTES);
     let too_large = || Problem::new(Kind::TooLarge, format!("It has at most {most} bytes."));

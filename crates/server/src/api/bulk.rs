@@ -92,6 +92,7 @@ pub(super) async fn create_many(
 ) -> Answer {
     caller.require(Scope::LinksWrite)?;
     params.finish()?;
+    caller.may_create(&state).await?;
     let headers = request.headers();
     let format = if is_media(headers, &NDJSON) {
         Format::Ndjson

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
 use tollgate_access::{ApiKey, Scope};
 use tollgate_links::{Domain, LinkError, LinkKey, LinkService};
 
+use super::limits::over;
 use crate::admin::AdminState;
 use crate::problem::{Kind, Problem};
 
@@ -23,14 +25,7 @@ impl FromRequestParts<AdminState> for Caller {
         parts: &mut Parts,
         state: &AdminState,
     ) -> Result<Self, Self::Rejection> {
-        const MISSING: &str = r#"Bearer realm="tollgate""#;
-        let header = parts.headers.get(AUTHORIZATION);
-        let secret = header.and_then(bearer).ok_or_else(|| {
-            Problem::unauthorized("Send the header Authorization: Bearer tg_…", MISSING)
-        })?;
-        let key = state.keys.authenticate(secret).await?;
-        tracing::Span::current().record("key", key.id.as_str());
-        Ok(Self { key })
+        Self::from_headers(&parts.headers, state).await
     }
 }
 
@@ -43,6 +38,34 @@ fn bearer(header: &HeaderValue) -> Option<&str> {
 }
 
 impl Caller {
+    /// Whose key is in `Authorization`.
+    pub(super) async fn from_headers(
+        headers: &HeaderMap,
+        state: &AdminState,
+    ) -> Result<Self, Problem> {
+        const MISSING: &str = r#"Bearer realm="tollgate""#;
+        let header = headers.get(AUTHORIZATION);
+        let secret = header.and_then(bearer).ok_or_else(|| {
+            Problem::unauthorized("Send the header Authorization: Bearer tg_…", MISSING)
+        })?;
+        Self::of(secret, state).await
+    }
+
+    /// Whose key this is.
+    pub(super) async fn of(secret: &str, state: &AdminState) -> Result<Self, Problem> {
+        let key = state.keys.authenticate(secret).await?;
+        tracing::Span::current().record("key", key.id.as_str());
+        let admitted = state.limits.guard.api_key(key.id.as_str()).await;
+        admitted.map_err(|answer| over(&answer))?;
+        Ok(Self { key })
+    }
+
+    /// Refuses a caller that makes links too often.
+    pub(super) async fn may_create(&self, state: &AdminState) -> Result<(), Problem> {
+        let admitted = state.limits.guard.create(self.id()).await;
+        admitted.map_err(|answer| over(&answer))
+    }
+
     /// The name under which this caller's work is recorded.
     pub(super) fn id(&self) -> &str {
         self.key.id.as_str()

@@ -13,11 +13,12 @@ use crate::problem::{PROBLEM_JSON, Problem};
 #[openapi(
     info(
         title = "Tollgate",
-        description = "Short links. Errors are problem details (RFC 9457). Every answer has an X-Request-Id: the caller's own, or a new one.",
+        description = "Short links and rate limits. Errors are problem details (RFC 9457). Every answer has an X-Request-Id: the caller's own, or a new one.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
         (name = "links", description = "Make, find, edit and delete links: scopes links:read and links:write"),
+        (name = "limits", description = "Decide requests by policies, and change these: scopes limits:check and admin"),
         (name = "keys", description = "Who may use this API: scope admin"),
     ),
     components(schemas(Problem)),

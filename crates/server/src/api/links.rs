@@ -58,6 +58,7 @@ pub(super) async fn create(
 ) -> Answer {
     caller.require(Scope::LinksWrite)?;
     params.finish()?;
+    caller.may_create(&state).await?;
     let repeatable = repeatable_request(&state, &caller, &headers, &Method::POST, &uri)?;
     let draft = placed(&caller, &state.service, draft)?;
     let new = NewLink {

@@ -1,5 +1,6 @@
 //! The REST API under `/api/v1`.
 
+mod authorize;
 mod body;
 mod bulk;
 mod caller;
@@ -8,8 +9,10 @@ mod entity_tag;
 mod history;
 mod idempotency;
 mod keys;
+mod limits;
 mod links;
 mod list;
+mod policies;
 mod query;
 mod rows;
 mod spool;
@@ -40,6 +43,10 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(history::history))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::get, keys::revoke))
+        .routes(routes!(limits::check))
+        .routes(routes!(authorize::authorize))
+        .routes(routes!(policies::list))
+        .routes(routes!(policies::get, policies::put, policies::remove))
         .layer(from_fn(timeout));
     // A bulk request may take as long as its rows keep coming.
     bounded.routes(routes!(bulk::create_many))

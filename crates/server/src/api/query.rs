@@ -22,15 +22,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 impl Params {
     /// Takes a parameter by its name.
     pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        let mut found = self.take_all(name);
+        match found.len() {
+            0 | 1 => Ok(found.pop()),
+            _ => Err(Self::wrong(name, "give it once")),
+        }
+    }
+
+    /// Takes a parameter that may be repeated.
+    pub(super) fn take_all(&mut self, name: &str) -> Vec<String> {
         let (found, rest) = std::mem::take(&mut self.0)
             .into_iter()
             .partition(|(known, _)| known == name);
         self.0 = rest;
-        let mut found: Vec<(String, String)> = found;
-        match found.len() {
-            0 | 1 => Ok(found.pop().map(|(_, value)| value)),
-            _ => Err(Self::wrong(name, "give it once")),
-        }
+        let found: Vec<(String, String)> = found;
+        found.into_iter().map(|(_, value)| value).collect()
     }
 
     /// Takes the number of entries wanted on a page.

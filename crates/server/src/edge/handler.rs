@@ -28,6 +28,7 @@ use super::password::{self, Verdict};
 use super::respond::{Answer, Reply};
 use super::route::{Route, route};
 use super::visit::{Recognition, RequestHead, destination};
+use crate::client_ip::client_ip;
 use crate::metrics::{Outcome, Source};
 
 /// What a path with a code may be asked.
@@ -56,6 +57,8 @@ enum Intent {
 /// What happens next.
 enum Step {
     Answer(Reply),
+    /// There is no such link; who asks for many of those is told so.
+    Missing(Source),
     /// The link has to be fetched.
     Fetch(LinkKey, Intent),
     /// The link is known, but its password or its clicks have to be seen to.
@@ -193,7 +196,7 @@ fn step(
 ) -> Step {
     let source = Source::from(lookup.tier);
     let Some(link) = lookup.link else {
-        return Step::Answer(Reply::not_found(Outcome::NotFound, source));
+        return Step::Missing(source);
     };
     let now = thread.shared.parts().clock.now();
     match link.state(now) {
@@ -273,11 +276,21 @@ async fn later(
     };
     match next {
         Step::Answer(reply) => reply,
+        Step::Missing(source) => missing(thread, peer, &head, source).await,
         Step::Earn(link, Intent::Unlock, source) => {
             unlock(thread, peer, &head, body, &link, source).await
         }
         Step::Earn(link, _, source) => take_click(thread, peer, &head, &link, None, source).await,
         Step::Fetch(key, _) => Reply::failed(format_args!("{key} was fetched twice"), Source::None),
+    }
+}
+
+async fn missing(thread: &EdgeThread, peer: IpAddr, head: &Parts, source: Source) -> Reply {
+    let shared = &thread.shared;
+    let visitor = client_ip(peer, &head.headers, &shared.options.trusted_proxies);
+    match shared.state.guard.not_found(visitor).await {
+        Ok(()) => Reply::not_found(Outcome::NotFound, source),
+        Err(over) => Reply::too_many(over.retry_after(), source),
     }
 }
 
@@ -297,6 +310,11 @@ async fn unlock(
     let Some(hash) = link.spec.password.clone() else {
         return Reply::method_not_allowed(READ_METHODS, source);
     };
+    let visitor = client_ip(peer, &head.headers, &shared.options.trusted_proxies);
+    let name = link.key.to_string();
+    if let Err(over) = shared.state.guard.password(&name, visitor).await {
+        return Reply::too_many(over.retry_after(), source);
+    }
     match shared.passwords.verify(given, hash).await {
         Verdict::Right => {}
         Verdict::Wrong => return Reply::password(true, source),

@@ -26,6 +26,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tollgate_links::{LinkService, RedirectKind, TargetUrl};
 
+use crate::limits::Guard;
 use crate::metrics::Metrics;
 
 pub use accept::{EdgeHandle, ServeError};
@@ -89,6 +90,8 @@ pub enum RootPage {
 pub struct EdgeState {
     /// Links, with their cache, store, domains, passwords and clock.
     pub service: LinkService,
+    /// What guards codes and passwords against those who try them all.
+    pub guard: Guard,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
     /// Keys the hash that makes percentage splits sticky; the same on all instances.

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use super::cache_control::{no_store, one_day};
 use super::pages;
+use crate::limits::headers::seconds;
 use crate::metrics::{Outcome, Source};
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -151,6 +153,17 @@ impl Reply {
             Outcome::Refused,
             Source::None,
         )
+    }
+
+    /// 429: the same visitor asked too often.
+    pub(super) fn too_many(retry_after: Option<Duration>, source: Source) -> Self {
+        let text = "You have asked too often. Wait a little and try again.";
+        let body = bytes(pages::message("Too many requests", text));
+        let mut answer = page(StatusCode::TOO_MANY_REQUESTS, body, pages::POLICY);
+        let seconds = retry_after.map_or(60, |after| seconds(after).max(1));
+        let headers = answer.headers_mut();
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        Self::new(answer, Outcome::Limited, source)
     }
 
     /// 503: worth trying again.

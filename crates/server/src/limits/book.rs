@@ -35,7 +35,7 @@ pub struct PolicyBook {
     sources: PolicySources,
     service: Arc<LimitService>,
     /// The sources as they were read last. Held while they are written and put in force.
-    read: Mutex<Texts>,
+    known: Mutex<Texts>,
 }
 
 /// Why policies cannot be read or kept.
@@ -71,20 +71,13 @@ pub(crate) enum PutError {
 
 /// Where the policies of a domain come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// Built in.
     BuiltIn,
     /// The operator's file.
     File,
     /// The API.
     Api,
-}
-
-/// What the API shows of a source.
-pub(crate) struct Kept {
-    pub(crate) origin: Origin,
-    /// The whole text in which the domain is defined.
-    pub(crate) yaml: String,
 }
 
 /// The text of every source.
@@ -166,11 +159,11 @@ impl PolicyBook {
     /// # Errors
     /// See [`BookError`].
     pub fn new(sources: PolicySources, service: Arc<LimitService>) -> Result<Self, BookError> {
-        let read = Mutex::new(sources.read()?);
+        let known = Mutex::new(sources.read()?);
         Ok(Self {
             sources,
             service,
-            read,
+            known,
         })
     }
 
@@ -180,7 +173,7 @@ impl PolicyBook {
     /// # Errors
     /// The first file that cannot be read or used; what was in force stays so.
     pub fn reload(&self) -> Result<bool, BookError> {
-        let mut known = self.read.lock();
+        let mut known = self.known.lock();
         let texts = self.sources.read()?;
         if *known == texts {
             return Ok(false);
@@ -198,7 +191,7 @@ impl PolicyBook {
             [own] => return Err(PutError::OtherDomain(own.to_owned())),
             _ => return Err(PutError::Domains),
         }
-        let mut known = self.read.lock();
+        let mut known = self.known.lock();
         let mut texts = known.clone();
         texts.kept.insert(domain.to_owned(), yaml.to_owned());
         let policies = self.sources.parse(&texts).map_err(PutError::Sources)?;
@@ -210,7 +203,7 @@ impl PolicyBook {
 
     /// Takes back what was set through the API. Tells whether there was anything.
     pub(crate) fn remove(&self, domain: &str) -> Result<bool, PutError> {
-        let mut known = self.read.lock();
+        let mut known = self.known.lock();
         let mut texts = known.clone();
         if texts.kept.remove(domain).is_none() {
             return Ok(false);
@@ -228,30 +221,30 @@ impl PolicyBook {
     }
 
     /// Where a domain's policies come from; none if nobody defines it.
-    pub(crate) fn source(&self, domain: &str) -> Option<Kept> {
-        let known = self.read.lock();
-        if let Some(yaml) = known.kept.get(domain) {
-            return Some(Kept {
-                origin: Origin::Api,
-                yaml: yaml.clone(),
-            });
-        }
+    pub(crate) fn origin(&self, domain: &str) -> Option<Origin> {
+        let known = self.known.lock();
+        self.find(&known, domain).map(|(origin, _)| origin)
+    }
+
+    /// The whole text in which a domain's policies are given.
+    pub(crate) fn text(&self, domain: &str) -> Option<String> {
+        let known = self.known.lock();
+        self.find(&known, domain).map(|(_, text)| text.to_owned())
+    }
+
+    fn find<'a>(&self, known: &'a Texts, domain: &str) -> Option<(Origin, &'a str)> {
         let defines = |yaml: &str| {
             let policies = PolicySet::parse("", yaml);
             policies.is_ok_and(|policies| policies.domains().contains(&domain))
         };
-        let file = known.file.as_deref().filter(|yaml| defines(yaml));
-        let (origin, yaml) = match file {
-            Some(yaml) => (Origin::File, yaml),
-            None => (
-                Origin::BuiltIn,
-                Some(self.sources.built_in).filter(|yaml| defines(yaml))?,
-            ),
-        };
-        Some(Kept {
-            origin,
-            yaml: yaml.to_owned(),
-        })
+        let kept = known
+            .kept
+            .get(domain)
+            .map(|yaml| (Origin::Api, yaml.as_str()));
+        let file = || known.file.as_deref().map(|yaml| (Origin::File, yaml));
+        let built_in = || Some((Origin::BuiltIn, self.sources.built_in));
+        kept.or_else(|| file().filter(|(_, yaml)| defines(yaml)))
+            .or_else(|| built_in().filter(|(_, yaml)| defines(yaml)))
     }
 
     /// Whole or not at all, also if the machine stops in between.

@@ -63,8 +63,14 @@ impl Attribute {
             "host" => Self::Host,
             "path" => Self::Path,
             "api_key" => Self::ApiKey,
-            _ => Self::Header(text.strip_prefix("header:")?.parse().ok()?),
+            _ => Self::header(text.strip_prefix("header:")?)?,
         })
+    }
+
+    /// The header of this name; none if that is no name of a header.
+    #[must_use]
+    pub fn header(name: &str) -> Option<Self> {
+        name.parse().ok().map(Self::Header)
     }
 
     fn key(&self) -> &str {
@@ -108,8 +114,9 @@ impl Forwarded<'_> {
                 first(["x-forwarded-method", "x-original-method"])
                     .unwrap_or_else(|| self.method.to_string()),
             ),
-            Attribute::Host => first(["x-forwarded-host", "host"])
-                .map(|host| host.to_ascii_lowercase()),
+            Attribute::Host => {
+                first(["x-forwarded-host", "host"]).map(|host| host.to_ascii_lowercase())
+            }
             Attribute::Path => first(["x-forwarded-uri", "x-original-uri"]).map(|uri| {
                 let end = uri.find(['?', '#']).unwrap_or(uri.len());
                 uri[..end].to_owned()
@@ -127,7 +134,10 @@ impl Forwarded<'_> {
     }
 
     fn api_key(&self) -> Option<&[u8]> {
-        let bearer = self.headers.get(AUTHORIZATION).filter(|_| self.authorization);
+        let bearer = self
+            .headers
+            .get(AUTHORIZATION)
+            .filter(|_| self.authorization);
         let token = bearer.and_then(|value| {
             let (scheme, token) = value.as_bytes().split_at_checked(7)?;
             scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
@@ -171,7 +181,10 @@ mod tests {
             headers: &headers,
             authorization: true,
         };
-        let by: Vec<_> = by.split('+').map(|by| Attribute::parse(by).unwrap()).collect();
+        let by: Vec<_> = by
+            .split('+')
+            .map(|by| Attribute::parse(by).unwrap())
+            .collect();
         let descriptor = forwarded.descriptor(&by, &[])?;
         let texts: Vec<String> = descriptor
             .entries
@@ -206,15 +219,24 @@ mod tests {
         for by in ["path", "host+path", "api_key", "header:x-tenant+method"] {
             assert_eq!(told(by, &[]), None, "{by}");
         }
-        assert_eq!(told("header:X-Tenant", &[("x-tenant", "a")]).unwrap(), "x-tenant=a");
+        assert_eq!(
+            told("header:X-Tenant", &[("x-tenant", "a")]).unwrap(),
+            "x-tenant=a"
+        );
     }
 
     #[test]
     fn keys_are_counted_by_their_digest() {
         let key = "api_key=2bb80d537b1da3e3";
-        assert_eq!(told("api_key", &[("authorization", "Bearer secret")]).unwrap(), key);
+        assert_eq!(
+            told("api_key", &[("authorization", "Bearer secret")]).unwrap(),
+            key
+        );
         assert_eq!(told("api_key", &[("x-api-key", "secret")]).unwrap(), key);
-        assert_eq!(told("api_key", &[("authorization", "Basic c2VjcmV0")]), None);
+        assert_eq!(
+            told("api_key", &[("authorization", "Basic c2VjcmV0")]),
+            None
+        );
     }
 
     #[test]

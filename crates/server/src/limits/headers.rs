@@ -34,7 +34,10 @@ pub(crate) fn headers(seen: &[Seen<'_>], retry_after: Option<Duration>) -> Heade
     let mut policies = String::new();
     let mut limits = String::new();
     for limit in seen {
-        let (comma, name) = (if policies.is_empty() { "" } else { ", " }, text(limit.policy));
+        let (comma, name) = (
+            if policies.is_empty() { "" } else { ", " },
+            text(limit.policy),
+        );
         let (quota, window) = (integer(limit.quota), seconds(limit.window).max(1));
         let (left, more) = (integer(limit.remaining), seconds(limit.more_after));
         // Writing to a string never fails.
@@ -99,8 +102,14 @@ mod tests {
             ..seen("daily")
         };
         let headers = headers(&[seen("burst"), daily], None);
-        assert_eq!(headers[RATE_LIMIT_POLICY], r#""burst";q=100;w=60, "daily";q=1000;w=86400"#);
-        assert_eq!(headers[RATE_LIMIT], r#""burst";r=50;t=30, "daily";r=50;t=30"#);
+        assert_eq!(
+            headers[RATE_LIMIT_POLICY],
+            r#""burst";q=100;w=60, "daily";q=1000;w=86400"#
+        );
+        assert_eq!(
+            headers[RATE_LIMIT],
+            r#""burst";r=50;t=30, "daily";r=50;t=30"#
+        );
         assert!(!headers.contains_key(RETRY_AFTER));
     }
 

@@ -4,10 +4,30 @@
 mod book;
 mod collector;
 mod forward;
+mod guard;
 pub(crate) mod headers;
 
-pub use book::{BookError, Origin, PolicyBook, PolicySources};
+pub use book::{BookError, PolicyBook, PolicySources};
 pub use forward::{Attribute, Forwarding};
+pub use guard::{BUILT_IN, Guard};
 
-pub(crate) use book::{Kept, PutError};
+use std::sync::Arc;
+
+use tollgate_limit::service::LimitService;
+
+pub(crate) use book::{Origin, PutError};
 pub(crate) use collector::LimitsCollector;
+pub(crate) use forward::Forwarded;
+
+/// What the front ends of the limit service work with.
+#[derive(Clone)]
+pub struct Limits {
+    /// What decides.
+    pub service: Arc<LimitService>,
+    /// What guards the API itself.
+    pub guard: Guard,
+    /// Where its policies come from.
+    pub book: Arc<PolicyBook>,
+    /// How forwarded requests are counted.
+    pub forwarding: Arc<Forwarding>,
+}

@@ -58,6 +58,8 @@ pub enum Outcome {
     UsedUp,
     /// A page of the service itself: landing page, `robots.txt`.
     Page,
+    /// A visitor who asks too often.
+    Limited,
     /// A request that is wrong in itself: method, size, content type.
     Refused,
     /// The store is away, or too many passwords are being checked.
@@ -67,7 +69,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [(Self, &'static str); 12] = [
+    const ALL: [(Self, &'static str); 13] = [
         (Self::Redirect, "redirect"),
         (Self::Preview, "preview"),
         (Self::Password, "password"),
@@ -77,6 +79,7 @@ impl Outcome {
         (Self::Expired, "expired"),
         (Self::UsedUp, "used_up"),
         (Self::Page, "page"),
+        (Self::Limited, "limited"),
         (Self::Refused, "refused"),
         (Self::Unavailable, "unavailable"),
         (Self::Failed, "failed"),

@@ -12,7 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
+use tollgate_limit::service::LimitService;
 use tollgate_links::LinkCache;
+
+use crate::limits::LimitsCollector;
 
 pub use admin::AdminMetrics;
 pub use edge::{EdgeRecorder, Outcome, Source};
@@ -56,6 +59,11 @@ impl Metrics {
     /// Shows the counters of the link cache.
     pub fn register_cache(&self, cache: Arc<LinkCache>) {
         self.register_collector(CacheCollector::new(move || cache.stats()));
+    }
+
+    /// Shows what the policies of the limit service decided.
+    pub fn register_limits(&self, service: Arc<LimitService>) {
+        self.register_collector(LimitsCollector(service));
     }
 
     /// Shows a value that goes up and down, read when somebody asks.

@@ -210,6 +210,18 @@ impl Client {
         }
     }
 
+    /// Sends a text of some media type.
+    pub(crate) fn send_text(
+        &self,
+        method: Method,
+        path: &str,
+        media: &str,
+        text: &str,
+    ) -> Result<Vec<u8>, ClientError> {
+        let headers = [("content-type", media.to_owned())];
+        self.answer(self.request(&method, path, &[], &headers), text.as_bytes())
+    }
+
     fn request(
         &self,
         method: &Method,

@@ -2,6 +2,7 @@
 
 mod background;
 mod first_key;
+mod limits;
 mod log;
 mod options;
 mod signals;

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 
-use tollgate_config::{Config, Hash, Redirect, Root, Strategy};
+use tollgate_config::{Attribute, Config, Hash, Redirect, Root, Strategy};
 use tollgate_links::{
     CacheOptions, Domain, Domains, PasswordHasher, RedirectKind, SpecRules, StrategyKind,
     StrategyOptions, TargetRules, TargetUrl,
 };
 use tollgate_server::admin::AdminOptions;
 use tollgate_server::edge::{EdgeOptions, LINGER, RootPage, TlsFiles};
+use tollgate_server::limits::{Attribute as Counted, Forwarding};
 
 /// The edge's.
 pub(super) fn edge(config: &Config) -> EdgeOptions {
@@ -53,6 +54,30 @@ pub(super) fn admin(config: &Config) -> AdminOptions {
         drain: admin.drain,
         max_connections: size(admin.max_connections),
     }
+}
+
+/// How requests are counted that a proxy asks about.
+pub(super) fn forwarding(config: &Config) -> Forwarding {
+    let limits = &config.limits;
+    let by = |by: &Vec<Attribute>| by.iter().filter_map(attribute).collect();
+    Forwarding {
+        domain: limits.authorize_domain.clone(),
+        by: limits.authorize_by.iter().map(by).collect(),
+        without_key: limits.authorize_without_key,
+        trusted_proxies: config.edge.trusted_proxies.clone(),
+    }
+}
+
+/// `None` never: the names of headers were checked as they were read.
+fn attribute(attribute: &Attribute) -> Option<Counted> {
+    Some(match attribute {
+        Attribute::RemoteAddress => Counted::RemoteAddress,
+        Attribute::Method => Counted::Method,
+        Attribute::Host => Counted::Host,
+        Attribute::Path => Counted::Path,
+        Attribute::ApiKey => Counted::ApiKey,
+        Attribute::Header(name) => Counted::header(name)?,
+    })
 }
 
 /// The cache's.

@@ -15,10 +15,11 @@ use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts
 use tollgate_server::admin::{self, AdminState};
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
+use tollgate_server::limits::Limits;
 use tollgate_server::metrics::Metrics;
 
 use super::signals::Signals;
-use super::{background, first_key, options};
+use super::{background, first_key, limits, options};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -36,9 +37,10 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
 
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
+    let (limits, limit_store) = limits::limits(config, data_dir)?;
     let first_key = first_key::ensure(&keys).await?;
 
-    let running = Running::start(config, edge, admin, store, Arc::new(keys)).await?;
+    let running = Running::start(config, edge, admin, store, Arc::new(keys), limits).await?;
     let scheme = if config.edge.tls_cert.is_some() {
         "https"
     } else {
@@ -73,6 +75,7 @@ impl Running {
         admin: TcpListener,
         store: Arc<SqliteLinkStore>,
         keys: Arc<tollgate_access::Keys>,
+        limits: Limits,
     ) -> anyhow::Result<Self> {
         let visitor_key = visitor_key(&store).await?;
         let service = service(config, &edge, store)?;
@@ -80,17 +83,21 @@ impl Running {
         let health = Health::new(Arc::clone(&service.parts().store), clock);
         let metrics = Arc::new(Metrics::new());
         metrics.register_cache(Arc::clone(&service.parts().cache));
+        metrics.register_limits(Arc::clone(&limits.service));
 
         let listeners = CancellationToken::new();
         let edge = edge.serve(
             EdgeState {
                 service: service.clone(),
+                guard: limits.guard.clone(),
                 metrics: Arc::clone(&metrics),
                 visitor_key,
             },
             listeners.clone(),
         )?;
+        let book = Arc::clone(&limits.book);
         let state = AdminState {
+            limits,
             service: service.clone(),
             keys,
             metrics: Arc::clone(&metrics),
@@ -100,6 +107,7 @@ impl Running {
         let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));
         let tasks = CancellationToken::new();
         let background = background(config, &service, &metrics, &tasks);
+        background.spawn(limits::watch(book, config.limits.watch, tasks.clone()));
         Ok(Self {
             service,
             health,

@@ -1,0 +1,254 @@
+//! `tollgate limit …`: decisions and policies, through the API.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tollgate_limit::policy::PolicySet;
+use ureq::http::Method;
+
+use crate::args::{
+    LimitArgs, LimitCheckArgs, LimitCommand, LimitPoliciesArgs, LimitSetArgs, LimitUnsetArgs,
+};
+use crate::client::{Client, NOTHING, segment};
+use crate::{BadUsage, FAILED, show};
+
+const POLICIES: &str = "/api/v1/limits/policies";
+
+const CHECK_HEADER: [&str; 6] = [
+    "DESCRIPTOR",
+    "POLICY",
+    "OUTCOME",
+    "LIMIT",
+    "REMAINING",
+    "RETRY AFTER",
+];
+const POLICY_HEADER: [&str; 6] = ["DOMAIN", "FROM", "POLICY", "PATH", "LIMIT", "ALGORITHM"];
+
+/// What is asked.
+#[derive(Debug, Serialize)]
+struct Check<'a> {
+    domain: &'a str,
+    descriptors: Vec<Vec<Entry<'a>>>,
+    hits: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
+    key: &'a str,
+    value: &'a str,
+}
+
+/// What was decided.
+#[derive(Debug, Serialize, Deserialize)]
+struct CheckView {
+    allowed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u64>,
+    statuses: Vec<StatusView>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StatusView {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    allowed: bool,
+    outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    window_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remaining: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reset_after_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    would_refuse: bool,
+}
+
+/// The policies in force.
+#[derive(Debug, Serialize, Deserialize)]
+struct PolicyList {
+    domains: Vec<DomainView>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct DomainView {
+    domain: String,
+    origin: String,
+    policies: Vec<PolicyView>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PolicyView {
+    name: String,
+    path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    window_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    algorithm: Option<String>,
+    cost: u64,
+    shadow: bool,
+}
+
+/// Runs `tollgate limit …`.
+pub(crate) fn run(args: LimitArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        LimitCommand::Check(args) => return check(&args),
+        LimitCommand::Policies(args) => policies(&args)?,
+        LimitCommand::Set(args) => set(&args)?,
+        LimitCommand::Unset(args) => unset(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends with 1 if the request is refused, so that scripts can ask.
+fn check(args: &LimitCheckArgs) -> anyhow::Result<ExitCode> {
+    let check = Check {
+        domain: &args.domain,
+        descriptors: args
+            .descriptors
+            .iter()
+            .map(|text| descriptor(text))
+            .collect::<Result<_, _>>()?,
+        hits: args.hits,
+    };
+    let client = Client::new(&args.server)?;
+    let path = "/api/v1/limits/check";
+    let answer: CheckView = client.call(Method::POST, path, &[], &[], Some(&check))?;
+    if args.server.json {
+        show::json(&answer)?;
+    } else {
+        show::line(if answer.allowed { "allowed" } else { "refused" })?;
+        if let Some(delay) = answer.delay_ms {
+            show::line(format_args!("after waiting {delay} ms"))?;
+        }
+        let rows = args
+            .descriptors
+            .iter()
+            .zip(&answer.statuses)
+            .map(|(text, status)| {
+                vec![
+                    text.clone(),
+                    status.policy.clone().unwrap_or_default(),
+                    status.outcome.clone(),
+                    quota(status.limit, status.window_ms),
+                    status
+                        .remaining
+                        .map(|left| left.to_string())
+                        .unwrap_or_default(),
+                    status.retry_after_ms.map(time).unwrap_or_default(),
+                ]
+            });
+        show::table(&CHECK_HEADER, rows)?;
+    }
+    Ok(if answer.allowed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
+}
+
+/// `key=value`, several joined by commas.
+fn descriptor(text: &str) -> Result<Vec<Entry<'_>>, BadUsage> {
+    text.split(',')
+        .map(|entry| {
+            let (key, value) = entry.split_once('=').ok_or_else(|| {
+                BadUsage(format!(
+                    "{entry:?} is no entry of a descriptor: write key=value"
+                ))
+            })?;
+            Ok(Entry { key, value })
+        })
+        .collect()
+}
+
+fn policies(args: &LimitPoliciesArgs) -> anyhow::Result<()> {
+    let client = Client::new(&args.server)?;
+    if let Some(domain) = &args.domain {
+        let path = format!("{POLICIES}/{}", segment(domain));
+        let yaml = client.send(Method::GET, &path, &[], &[], NOTHING)?;
+        return show::bytes(&yaml);
+    }
+    let list: PolicyList = client.call(Method::GET, POLICIES, &[], &[], NOTHING)?;
+    if args.server.json {
+        return show::json(&list);
+    }
+    let rows = list.domains.into_iter().flat_map(|domain| {
+        let policies = domain.policies.into_iter();
+        policies.map(move |policy| {
+            let mut limit = quota(policy.limit, policy.window_ms);
+            if limit.is_empty() {
+                "unlimited".clone_into(&mut limit);
+            }
+            if policy.shadow {
+                limit.push_str(" (shadow)");
+            }
+            let algorithm = policy.algorithm.unwrap_or_default();
+            let (name, from) = (domain.domain.clone(), domain.origin.clone());
+            vec![name, from, policy.name, policy.path, limit, algorithm]
+        })
+    });
+    show::table(&POLICY_HEADER, rows)
+}
+
+fn set(args: &LimitSetArgs) -> anyhow::Result<()> {
+    let file = args.file.display();
+    let yaml =
+        std::fs::read_to_string(&args.file).with_context(|| format!("{file} cannot be read"))?;
+    // Mistakes are told with the file's name, and before anything is sent.
+    let policies = PolicySet::parse(&file.to_string(), &yaml)?;
+    let [domain] = policies.domains()[..] else {
+        anyhow::bail!("{file}: give one document, of one domain");
+    };
+    let path = format!("{POLICIES}/{}", segment(domain));
+    Client::new(&args.server)?.send_text(Method::PUT, &path, "application/yaml", &yaml)?;
+    let rules = policies.rules().iter().filter(|rule| !rule.is_brought());
+    let count = rules.count();
+    show::line(format_args!("{domain}: {count} policies are in force"))
+}
+
+fn unset(args: &LimitUnsetArgs) -> anyhow::Result<()> {
+    let path = format!("{POLICIES}/{}", segment(&args.domain));
+    Client::new(&args.server)?.send(Method::DELETE, &path, &[], &[], NOTHING)?;
+    Ok(())
+}
+
+fn quota(limit: Option<u64>, window_ms: Option<u64>) -> String {
+    match (limit, window_ms) {
+        (Some(limit), Some(window)) => format!("{limit} per {}", time(window)),
+        _ => String::new(),
+    }
+}
+
+/// A time in the largest unit that is whole.
+fn time(ms: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "min"),
+        (1_000, "s"),
+    ];
+    let whole = UNITS
+        .iter()
+        .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
+    whole.map_or_else(
+        || format!("{ms} ms"),
+        |(unit, name)| format!("{} {name}", ms / unit),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_whole_units() {
+        let told = [86_400_000, 60_000, 90_000, 1_500, 0].map(time);
+        assert_eq!(told, ["1 d", "1 min", "90 s", "1500 ms", "0 ms"]);
+    }
+}
