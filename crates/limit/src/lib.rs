@@ -14,6 +14,7 @@ mod leaky_meter;
 mod leaky_queue;
 mod limiter;
 mod moment;
+mod packed;
 pub mod policy;
 mod quota;
 pub mod service;
