@@ -4,6 +4,7 @@
 
 mod bulk;
 mod keys;
+mod limits;
 mod links;
 mod places;
 mod problems;

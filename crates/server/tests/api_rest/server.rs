@@ -1,6 +1,7 @@
 //! A server on a free port, and a client for it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tollgate_access::store::MemoryKeyStore;
 use tollgate_access::{Keys, NewKey, Scope};
 use tollgate_clock::{ManualClock, UnixMillis};
+use tollgate_limit::service::LimitService;
+use tollgate_limit::store::{MemoryOptions, MemoryStore as LimitMemory};
 use tollgate_links::store::MemoryStore;
 use tollgate_links::{
     CacheOptions, CodeFilter, CodeRules, Domains, LinkCache, LinkService, PasswordHasher,
@@ -23,6 +27,9 @@ use tollgate_links::{
 };
 use tollgate_server::admin::{AdminOptions, AdminState, serve};
 use tollgate_server::health::Health;
+use tollgate_server::limits::{
+    Attribute, BUILT_IN, Forwarding, Guard, Limits, PolicyBook, PolicySources,
+};
 use tollgate_server::metrics::Metrics;
 
 use crate::switch::SwitchStore;
@@ -36,6 +43,9 @@ pub struct Server {
     pub keys: Arc<Keys>,
     pub store: Arc<SwitchStore>,
     pub clock: Arc<ManualClock>,
+    /// Where policies are kept.
+    pub policies: TempDir,
+    pub limits: Limits,
     pub shutdown: CancellationToken,
     pub task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -127,7 +137,10 @@ impl Server {
         let keys = Keys::new(Arc::new(MemoryKeyStore::default()), clock.clone());
         let first = keys.bootstrap(None).await.unwrap().unwrap();
         let keys = Arc::new(keys);
+        let policies = TempDir::new().unwrap();
+        let limits = limits(policies.path(), clock.clone());
         let state = AdminState {
+            limits: limits.clone(),
             service,
             keys: keys.clone(),
             metrics: Arc::new(Metrics::new()),
@@ -143,6 +156,8 @@ impl Server {
             keys,
             store,
             clock,
+            policies,
+            limits,
             task: tokio::spawn(serve(listener, state, shutdown.clone())),
             shutdown,
         }
@@ -215,6 +230,50 @@ impl Server {
         self.json("POST", path, None, body).await
     }
 }
+
+/// The file `limits.yaml` of the directory, if it is there, and what the API keeps beside it.
+fn limits(directory: &Path, clock: Arc<ManualClock>) -> Limits {
+    let file = directory.join("limits.yaml");
+    std::fs::write(&file, POLICIES).unwrap();
+    let sources = PolicySources {
+        built_in: BUILT_IN,
+        file: Some(file),
+        directory: directory.join("kept"),
+    };
+    let store = Arc::new(LimitMemory::new(MemoryOptions::with_seed(1), clock));
+    let policies = sources.load().unwrap();
+    let service = Arc::new(LimitService::new(policies, store.clone(), store));
+    Limits {
+        guard: Guard::new(service.clone()),
+        book: Arc::new(PolicyBook::new(sources, service.clone()).unwrap()),
+        service,
+        forwarding: Arc::new(Forwarding {
+            domain: "http".to_owned(),
+            by: vec![vec![Attribute::RemoteAddress], vec![Attribute::Path]],
+            without_key: false,
+            trusted_proxies: Vec::new(),
+        }),
+    }
+}
+
+/// Two domains to ask about.
+const POLICIES: &str = "\
+domain: shop
+descriptors:
+  - key: user
+    rate_limit: {name: per_user, unit: minute, requests_per_unit: 3}
+  - key: plan
+    value: free
+    rate_limit: {name: free, unit: hour, requests_per_unit: 2}
+  - key: watched
+    rate_limit: {name: watched, unit: minute, requests_per_unit: 1}
+    shadow_mode: true
+---
+domain: http
+descriptors:
+  - key: remote_address
+    rate_limit: {name: per_address, unit: minute, requests_per_unit: 2}
+";
 
 pub fn empty() -> Body {
     full("")

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tollgate_clock::{ManualClock, UnixMillis};
+use tollgate_limit::policy::PolicySet;
+use tollgate_limit::service::LimitService;
+use tollgate_limit::store::{MemoryOptions, MemoryStore as LimitMemory};
 use tollgate_links::store::{Insert, Inserted, LinkStore};
 use tollgate_links::{
     CacheOptions, Code, CodeFilter, CodeRules, Domain, Domains, Link, LinkCache, LinkKey,
@@ -13,6 +16,7 @@ use tollgate_links::{
     Strategies, StrategyKind, StrategyOptions, TargetRules, TargetUrl,
 };
 use tollgate_server::edge::{EdgeHandle, EdgeOptions, EdgeState, RootPage, bind};
+use tollgate_server::limits::{BUILT_IN, Guard};
 use tollgate_server::metrics::Metrics;
 
 use crate::client::Client;
@@ -61,6 +65,7 @@ impl Edge {
         let metrics = Arc::new(Metrics::new());
         let state = EdgeState {
             service: service(&clock, &store),
+            guard: guard(&clock),
             metrics: Arc::clone(&metrics),
             visitor_key: [7; 16],
         };
@@ -135,6 +140,12 @@ impl Drop for Edge {
         self.store.release();
         self.stop();
     }
+}
+
+fn guard(clock: &Arc<ManualClock>) -> Guard {
+    let policies = PolicySet::parse("built_in.yaml", BUILT_IN).unwrap();
+    let store = Arc::new(LimitMemory::new(MemoryOptions::with_seed(1), clock.clone()));
+    Guard::new(Arc::new(LimitService::new(policies, store.clone(), store)))
 }
 
 fn service(clock: &Arc<ManualClock>, store: &Arc<KeptStore>) -> LinkService {
