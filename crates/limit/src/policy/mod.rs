@@ -6,11 +6,14 @@
 
 mod descriptor;
 mod error;
+mod fields;
 mod key;
+mod rate;
 mod read;
 mod rule;
 mod set;
 mod tree;
+mod yaml;
 
 pub use descriptor::{Allowance, Descriptor, Entry};
 pub use error::PolicyError;

@@ -4,6 +4,9 @@ use std::time::Duration;
 use super::Allowance;
 use crate::{Limiter, Quota};
 
+/// The path of the rule for limits that requests bring. No descriptor has it.
+pub(super) const BROUGHT: &str = "^request";
+
 /// One limit of a policy file, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -58,6 +61,12 @@ impl Rule {
             Ceiling::Blocked { window } => Some(Allowance::Nothing(window)),
             Ceiling::Limited { quota, .. } => Some(Allowance::Quota(quota)),
         }
+    }
+
+    /// Whether it stands for the limits that requests bring, and not in a file.
+    #[must_use]
+    pub fn is_brought(&self) -> bool {
+        &*self.path == BROUGHT
     }
 
     /// Whether it can refuse a request.

@@ -57,7 +57,16 @@ impl PolicySet {
     /// # Errors
     /// The first thing that is wrong, and where.
     pub fn parse(name: &str, yaml: &str) -> Result<Self, PolicyError> {
-        read::policies(name, yaml)
+        Self::layered(&[(name, yaml)])
+    }
+
+    /// Reads several policy files, each a name and its text. A domain of a later one takes the place
+    /// of the domain of the same name in earlier ones.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and where; the last file is read first.
+    pub fn layered(files: &[(&str, &str)]) -> Result<Self, PolicyError> {
+        read::policies(files)
     }
 
     /// The names of the domains, in alphabetical order.

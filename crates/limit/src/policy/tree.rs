@@ -28,19 +28,17 @@ pub(super) struct Node {
 }
 
 impl Level {
-    /// Adds a descriptor; without a value, it stands for every one. False if it is there already.
-    #[must_use]
-    pub(super) fn insert(&mut self, key: &str, value: Option<&str>, node: Node) -> bool {
+    /// Adds a descriptor; without a value, it stands for every one.
+    pub(super) fn insert(&mut self, key: &str, value: Option<&str>, node: Node) {
         let values = self.0.entry(key.into()).or_default();
         match value {
-            None => values.any.replace(node).is_none(),
+            None => values.any = Some(node),
             Some(value) if Pattern::is_one(value) => {
-                let pattern = Pattern::new(value);
-                let fresh = values.wildcards.iter().all(|(known, _)| *known != pattern);
-                values.wildcards.push((pattern, node));
-                fresh
+                values.wildcards.push((Pattern::new(value), node));
             }
-            Some(value) => values.exact.insert(value.into(), node).is_none(),
+            Some(value) => {
+                values.exact.insert(value.into(), node);
+            }
         }
     }
 

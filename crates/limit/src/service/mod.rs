@@ -1,9 +1,30 @@
 //! Deciding requests by policies, with a store of counters.
+//!
+//! A request is a domain and some descriptors, each of which is counted by at most one rule. It
+//! passes if no limit is over that binds; then it is charged to all of its limits, and to none
+//! otherwise.
+//!
+//! - **Peeks.** Hits of 0 charge nothing and ask whether anything is left: the limit is over if
+//!   nothing is, and then the request is refused as a whole. A request that both peeks and charges
+//!   asks the store twice, first for the peeks, so that it is still charged to all or none; what
+//!   others charge in between is not seen by its peeks.
+//! - **Blocked** rules, which let nothing through, refuse without asking for a charge.
+//! - **Shadow mode and quota mode** never refuse. They are charged, where they have room, with
+//!   requests that pass.
+//! - **Replaced** rules do not count.
+//! - **A store that fails** leaves it to each rule: `open` lets through, `closed` refuses, `local`
+//!   asks the store of this process. If that fails too, `local` lets through: it is chosen so that
+//!   a store that is away stops nothing.
 
 mod answer;
+mod outcome;
+mod plan;
+mod settle;
 mod stats;
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::RwLock;
 
@@ -12,13 +33,24 @@ pub use stats::{RuleStats, Stats};
 
 use crate::policy::{OnStoreFailure, PolicyError, PolicySet};
 use crate::store::LimitStore;
+use plan::Step;
+use settle::Judge;
+use stats::Board;
 
 /// Decides requests by the policies of the moment.
 pub struct LimitService {
-    policies: RwLock<Arc<PolicySet>>,
+    reign: RwLock<Arc<Reign>>,
     store: Arc<dyn LimitStore>,
     fallback: Arc<dyn LimitStore>,
     on_store_failure: OnStoreFailure,
+    unmatched: AtomicU64,
+    unknown_domain: AtomicU64,
+}
+
+/// Policies in force, with the counters of their rules.
+struct Reign {
+    policies: Arc<PolicySet>,
+    board: Board,
 }
 
 impl LimitService {
@@ -29,11 +61,15 @@ impl LimitService {
         store: Arc<dyn LimitStore>,
         fallback: Arc<dyn LimitStore>,
     ) -> Self {
+        let board = Board::new(&policies, None);
+        let policies = Arc::new(policies);
         Self {
-            policies: RwLock::new(Arc::new(policies)),
+            reign: RwLock::new(Arc::new(Reign { policies, board })),
             store,
             fallback,
             on_store_failure: OnStoreFailure::Local,
+            unmatched: AtomicU64::new(0),
+            unknown_domain: AtomicU64::new(0),
         }
     }
 
@@ -49,13 +85,16 @@ impl LimitService {
     /// The policies of the moment.
     #[must_use]
     pub fn policies(&self) -> Arc<PolicySet> {
-        Arc::clone(&self.policies.read())
+        Arc::clone(&self.reign().policies)
     }
 
     /// Puts other policies in force. What was counted stays, for descriptors that still have a
-    /// limit; so do the statistics of rules that still stand at their place.
+    /// limit by the same algorithm; so do the statistics of rules that still stand at their place.
     pub fn replace_policies(&self, policies: PolicySet) {
-        *self.policies.write() = Arc::new(policies);
+        let mut reign = self.reign.write();
+        let board = Board::new(&policies, Some((&reign.policies, &reign.board)));
+        let policies = Arc::new(policies);
+        *reign = Arc::new(Reign { policies, board });
     }
 
     /// Reads a policy file and puts it in force.
@@ -73,13 +112,70 @@ impl LimitService {
     /// For a request that names no domain or nothing to count by. A store that fails is no error:
     /// each rule says what happens then.
     pub async fn check(&self, request: &CheckRequest) -> Result<CheckAnswer, CheckError> {
-        let _ = (request, &self.store, &self.fallback, self.on_store_failure);
-        todo!()
+        if request.domain.is_empty() {
+            return Err(CheckError::NoDomain);
+        }
+        if request.descriptors.is_empty() {
+            return Err(CheckError::NoDescriptors);
+        }
+        let reign = self.reign();
+        let steps = plan::steps(&reign.policies, request);
+        let judge = Judge {
+            store: &*self.store,
+            fallback: &*self.fallback,
+            on_store_failure: self.on_store_failure,
+        };
+        let outcomes = judge.settle(&steps).await;
+        let answer = outcome::answer(&steps, &outcomes);
+        self.count(&reign.board, &steps, &answer);
+        Ok(answer)
     }
 
     /// What was decided since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        todo!()
+        let reign = self.reign();
+        Stats {
+            unmatched: stats::read(&self.unmatched),
+            unknown_domain: stats::read(&self.unknown_domain),
+            rules: reign.board.read(&reign.policies),
+        }
+    }
+
+    fn reign(&self) -> Arc<Reign> {
+        Arc::clone(&self.reign.read())
+    }
+
+    fn count(&self, board: &Board, steps: &[Step], answer: &CheckAnswer) {
+        for (step, status) in steps.iter().zip(&answer.statuses) {
+            let Some(rule) = &status.rule else {
+                stats::count(match step {
+                    Step::Unknown => &self.unknown_domain,
+                    _ => &self.unmatched,
+                });
+                continue;
+            };
+            let Some(counters) = board.of(rule) else {
+                continue;
+            };
+            if status.failure.is_some() {
+                stats::count(&counters.errors);
+            }
+            match status.code {
+                _ if status.would_refuse => stats::count(&counters.would_deny),
+                Code::Allowed | Code::Unlimited => stats::count(&counters.allowed),
+                Code::OverLimit => stats::count(&counters.denied),
+                Code::Unmatched | Code::Replaced => {}
+            }
+        }
+    }
+}
+
+impl fmt::Debug for LimitService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimitService")
+            .field("policies", &self.policies())
+            .field("on_store_failure", &self.on_store_failure)
+            .finish_non_exhaustive()
     }
 }

@@ -28,8 +28,7 @@ const MAX_DESCRIPTORS: usize = 32;
 /// query, which only the proxy can set. `Authorization` is the proxy's key unless the key is in
 /// `X-Tollgate-Key`, or none is needed by the configuration.
 #[utoipa::path(
-    get,
-    post,
+    method(get, post),
     path = "/api/v1/limits/authorize",
     tag = "limits",
     operation_id = "authorizeRequest",
@@ -101,9 +100,7 @@ pub(super) async fn authorize(
         tokio::time::sleep(answer.delay).await;
         return Ok((StatusCode::OK, told(&answer)).into_response());
     }
-    let mut response = over(&answer).into_response();
-    *response.status_mut() = refusal;
-    Ok(response)
+    Err(over(&answer).with_status(refusal))
 }
 
 fn refusal(given: Option<String>) -> Result<StatusCode, Problem> {

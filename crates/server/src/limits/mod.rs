@@ -2,7 +2,6 @@
 //! counts by, and what clients are told.
 
 mod book;
-mod collector;
 mod forward;
 mod guard;
 pub(crate) mod headers;
@@ -16,7 +15,6 @@ use std::sync::Arc;
 use tollgate_limit::service::LimitService;
 
 pub(crate) use book::{Origin, PutError};
-pub(crate) use collector::LimitsCollector;
 pub(crate) use forward::Forwarded;
 
 /// What the front ends of the limit service work with.

@@ -4,6 +4,7 @@
 mod admin;
 mod cache;
 mod edge;
+mod limits;
 mod process;
 mod reading;
 
@@ -13,15 +14,15 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tollgate_limit::service::LimitService;
+use tollgate_limit::store::MemoryStore;
 use tollgate_links::LinkCache;
-
-use crate::limits::LimitsCollector;
 
 pub use admin::AdminMetrics;
 pub use edge::{EdgeRecorder, Outcome, Source};
 
 use cache::CacheCollector;
 use edge::EdgeMetrics;
+use limits::{LimitStoreCollector, LimitsCollector};
 use process::ProcessCollector;
 use reading::{Kind, Reading};
 
@@ -64,6 +65,11 @@ impl Metrics {
     /// Shows what the policies of the limit service decided.
     pub fn register_limits(&self, service: Arc<LimitService>) {
         self.register_collector(LimitsCollector(service));
+    }
+
+    /// Shows what the store of limits in memory holds.
+    pub fn register_limit_store(&self, store: Arc<MemoryStore>) {
+        self.register_collector(LimitStoreCollector(store));
     }
 
     /// Shows a value that goes up and down, read when somebody asks.

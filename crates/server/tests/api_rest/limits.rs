@@ -37,7 +37,9 @@ async fn put(server: &Server, domain: &str, yaml: &str) -> Answer {
     let request = server
         .request("PUT", &format!("{POLICIES}/{domain}"))
         .header("content-type", "application/yaml");
-    server.send(request.body(full(yaml.to_owned())).unwrap()).await
+    server
+        .send(request.body(full(yaml.to_owned())).unwrap())
+        .await
 }
 
 #[tokio::test]
@@ -50,10 +52,17 @@ async fn a_limit_is_counted_down_told_and_reset() {
         assert_eq!(body["allowed"], true);
         let status = &body["statuses"][0];
         assert_eq!(status["policy"], "per_user");
-        assert_eq!((&status["limit"], &status["window_ms"]), (&json!(3), &json!(60_000)));
+        assert_eq!(
+            (&status["limit"], &status["window_ms"]),
+            (&json!(3), &json!(60_000))
+        );
         assert_eq!(status["remaining"], left);
         assert_eq!(answer.header("ratelimit-policy"), r#""per_user";q=3;w=60"#);
-        assert!(answer.header("ratelimit").starts_with(&format!("\"per_user\";r={left};t=")));
+        assert!(
+            answer
+                .header("ratelimit")
+                .starts_with(&format!("\"per_user\";r={left};t="))
+        );
     }
     let refused = check(&server, "shop", &[("user", "u1")], 1).await;
     assert_eq!(refused.status, 200, "the question was answered");
@@ -63,9 +72,15 @@ async fn a_limit_is_counted_down_told_and_reset() {
     let retry = body["statuses"][0]["retry_after_ms"].as_u64().unwrap();
     let header: u64 = refused.header("retry-after").parse().unwrap();
     assert_eq!(header, retry.div_ceil(1000));
-    assert_eq!(check(&server, "shop", &[("user", "u2")], 1).await.json()["allowed"], true);
+    assert_eq!(
+        check(&server, "shop", &[("user", "u2")], 1).await.json()["allowed"],
+        true
+    );
     server.clock.advance(Duration::from_millis(retry));
-    assert_eq!(check(&server, "shop", &[("user", "u1")], 1).await.json()["allowed"], true);
+    assert_eq!(
+        check(&server, "shop", &[("user", "u1")], 1).await.json()["allowed"],
+        true
+    );
 }
 
 #[tokio::test]
@@ -87,7 +102,10 @@ async fn what_no_policy_is_for_is_allowed_and_counted() {
     assert_eq!(answer["allowed"], true);
     assert_eq!(answer["statuses"][0]["outcome"], "unmatched");
     let answer = check(&server, "shop", &[("plan", "gold")], 1).await.json();
-    assert_eq!(answer["statuses"][0], json!({"allowed": true, "outcome": "unmatched"}));
+    assert_eq!(
+        answer["statuses"][0],
+        json!({"allowed": true, "outcome": "unmatched"})
+    );
     let stats = server.limits.service.stats();
     assert_eq!((stats.unknown_domain, stats.unmatched), (1, 1));
 }
@@ -109,14 +127,23 @@ async fn questions_that_make_no_sense_name_the_field() {
     for (body, field) in [
         (json!({"domain": "", "descriptors": [entry]}), "domain"),
         (json!({"domain": "x", "descriptors": []}), "descriptors"),
-        (json!({"domain": "x", "descriptors": [entry, []]}), "descriptors[1]"),
-        (json!({"domain": "x", "descriptors": [entry], "hits": 1_u64 << 60}), "hits"),
+        (
+            json!({"domain": "x", "descriptors": [entry, []]}),
+            "descriptors[1]",
+        ),
+        (
+            json!({"domain": "x", "descriptors": [entry], "hits": 1_u64 << 60}),
+            "hits",
+        ),
         (
             json!({"domain": "x", "descriptors": [[{"key": "k".repeat(5_000), "value": ""}]]}),
             "descriptors[0]",
         ),
     ] {
-        let problem = server.post(CHECK, &body).await.problem(422, "invalid-fields");
+        let problem = server
+            .post(CHECK, &body)
+            .await
+            .problem(422, "invalid-fields");
         assert_eq!(problem["errors"][0]["field"], field, "{problem}");
     }
     let unknown = json!({"domain": "x", "descriptors": [entry], "cost": 1});
@@ -136,8 +163,12 @@ async fn a_key_needs_the_scope() {
             .header("authorization", format!("Bearer {key}"));
         server.send(request.body(empty()).unwrap())
     };
-    ask(weak.clone(), "GET", POLICIES).await.problem(403, "missing-scope");
-    ask(weak, "GET", AUTHORIZE).await.problem(403, "missing-scope");
+    ask(weak.clone(), "GET", POLICIES)
+        .await
+        .problem(403, "missing-scope");
+    ask(weak, "GET", AUTHORIZE)
+        .await
+        .problem(403, "missing-scope");
     assert_eq!(ask(strong.clone(), "GET", POLICIES).await.status, 200);
     assert_eq!(ask(strong.clone(), "GET", AUTHORIZE).await.status, 200);
     let delete = ask(strong, "DELETE", "/api/v1/limits/policies/shop").await;
@@ -151,13 +182,20 @@ async fn a_proxy_is_told_to_refuse_with_a_whole_429() {
     for left in [1, 0] {
         let answer = authorize(&server, "", &client).await;
         assert_eq!(answer.status, 200);
-        assert!(answer.header("ratelimit").starts_with(&format!("\"per_address\";r={left};t=")));
+        assert!(
+            answer
+                .header("ratelimit")
+                .starts_with(&format!("\"per_address\";r={left};t="))
+        );
     }
     let refused = authorize(&server, "", &client).await;
     assert_eq!(refused.status, 429);
     assert_eq!(refused.header("content-type"), "application/problem+json");
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
-    assert_eq!(refused.header("ratelimit-policy"), r#""per_address";q=2;w=60"#);
+    assert_eq!(
+        refused.header("ratelimit-policy"),
+        r#""per_address";q=2;w=60"#
+    );
     let problem = refused.json();
     let kind = "https://iana.org/assignments/http-problem-types#quota-exceeded";
     assert_eq!(problem["type"], kind);
@@ -179,9 +217,15 @@ async fn a_proxy_may_name_the_domain_and_what_to_count_by() {
     assert_eq!(authorize(&server, query, &a).await.status, 429);
     let get = [("x-tenant", "a"), ("x-forwarded-method", "GET")];
     assert_eq!(authorize(&server, query, &get).await.status, 200);
-    assert_eq!(authorize(&server, query, &[]).await.status, 200, "nothing to count by");
+    assert_eq!(
+        authorize(&server, query, &[]).await.status,
+        200,
+        "nothing to count by"
+    );
     for bad in ["?by=colour", "?by=header:", "?deny=200", "?nonsense=1"] {
-        authorize(&server, bad, &[]).await.problem(400, "invalid-query");
+        authorize(&server, bad, &[])
+            .await
+            .problem(400, "invalid-query");
     }
     let request = Request::builder().uri(AUTHORIZE).header("host", "admin");
     let answer = server.send(request.body(empty()).unwrap()).await;
@@ -207,16 +251,28 @@ async fn policies_are_shown_set_kept_and_taken_back() {
     let text = server.get(&format!("{POLICIES}/shop")).await;
     assert_eq!(text.header("content-type"), "application/yaml");
     assert_eq!(text.body, yaml);
-    assert_eq!(domain(&server.get(POLICIES).await.json(), "shop")["origin"], "api");
-    assert_eq!(check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"], true);
-    assert_eq!(check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"], false);
+    assert_eq!(
+        domain(&server.get(POLICIES).await.json(), "shop")["origin"],
+        "api"
+    );
+    assert_eq!(
+        check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"],
+        true
+    );
+    assert_eq!(
+        check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"],
+        false
+    );
     let kept = server.policies.path().join("kept/shop.yaml");
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), yaml);
 
     let delete = server.request("DELETE", &format!("{POLICIES}/shop"));
     assert_eq!(server.send(delete.body(empty()).unwrap()).await.status, 204);
     assert!(!kept.exists());
-    assert_eq!(check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"], true);
+    assert_eq!(
+        check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"],
+        true
+    );
     let delete = server.request("DELETE", &format!("{POLICIES}/shop"));
     let answer = server.send(delete.body(empty()).unwrap()).await;
     answer.problem(404, "policies-not-found");
@@ -228,7 +284,9 @@ async fn policies_are_shown_set_kept_and_taken_back() {
 async fn policies_that_are_wrong_change_nothing() {
     let server = Server::start().await;
     let wrong = "domain: shop\ndescriptors:\n- key: user\n  rate_limit: {unit: fortnight, requests_per_unit: 1}\n";
-    let problem = put(&server, "shop", wrong).await.problem(422, "invalid-fields");
+    let problem = put(&server, "shop", wrong)
+        .await
+        .problem(422, "invalid-fields");
     assert_eq!(problem["line"], 4, "{problem}");
     for (domain, yaml) in [
         ("other", "domain: shop\n"),
@@ -237,9 +295,14 @@ async fn policies_that_are_wrong_change_nothing() {
     ] {
         assert_eq!(put(&server, domain, yaml).await.status, 422, "{yaml:?}");
     }
-    let json = server.json("PUT", &format!("{POLICIES}/shop"), None, &json!({})).await;
+    let json = server
+        .json("PUT", &format!("{POLICIES}/shop"), None, &json!({}))
+        .await;
     json.problem(415, "unsupported-media-type");
-    assert_eq!(check(&server, "shop", &[("user", "a")], 3).await.json()["allowed"], true);
+    assert_eq!(
+        check(&server, "shop", &[("user", "a")], 3).await.json()["allowed"],
+        true
+    );
     assert!(!server.policies.path().join("kept").exists());
 }
 
@@ -248,23 +311,44 @@ async fn a_changed_file_is_put_in_force_and_a_broken_one_is_not() {
     let server = Server::start().await;
     let file = server.policies.path().join("limits.yaml");
     let yaml = |n: u32| {
-        format!("domain: shop\ndescriptors:\n- key: user\n  rate_limit: {{unit: minute, requests_per_unit: {n}}}\n")
+        format!(
+            "domain: shop\ndescriptors:\n- key: user\n  rate_limit: {{unit: minute, requests_per_unit: {n}}}\n"
+        )
     };
     let book = &server.limits.book;
     assert!(!book.reload().unwrap(), "nothing has changed");
     std::fs::write(&file, yaml(1)).unwrap();
     assert!(book.reload().unwrap());
-    assert_eq!(check(&server, "shop", &[("user", "a")], 2).await.json()["allowed"], false);
-    std::fs::write(&file, "domain: shop\ndescriptors: [{key: user, rate_limit: {unit: never}}]").unwrap();
+    assert_eq!(
+        check(&server, "shop", &[("user", "a")], 2).await.json()["allowed"],
+        false
+    );
+    std::fs::write(
+        &file,
+        "domain: shop\ndescriptors: [{key: user, rate_limit: {unit: never}}]",
+    )
+    .unwrap();
     let error = book.reload().unwrap_err().to_string();
     assert!(error.contains("limits.yaml:2:"), "{error}");
-    assert_eq!(check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"], true);
+    assert_eq!(
+        check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"],
+        true
+    );
     std::fs::remove_file(&file).unwrap();
-    assert!(book.reload().is_err(), "a file that is gone takes no limits away");
-    assert_eq!(check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"], false);
+    assert!(
+        book.reload().is_err(),
+        "a file that is gone takes no limits away"
+    );
+    assert_eq!(
+        check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"],
+        false
+    );
     std::fs::write(&file, yaml(9)).unwrap();
     assert!(book.reload().unwrap());
-    assert_eq!(check(&server, "shop", &[("user", "a")], 8).await.json()["allowed"], true);
+    assert_eq!(
+        check(&server, "shop", &[("user", "a")], 8).await.json()["allowed"],
+        true
+    );
 }
 
 #[tokio::test]
@@ -283,5 +367,9 @@ async fn the_api_guards_itself() {
     assert_eq!(refused.json()["violated-policies"], json!(["creations"]));
     let bulk = server.post("/api/v1/links/bulk", &json!([draft])).await;
     assert_eq!(bulk.status, 429);
-    assert_eq!(server.get("/api/v1/links").await.status, 200, "other requests go on");
+    assert_eq!(
+        server.get("/api/v1/links").await.status,
+        200,
+        "other requests go on"
+    );
 }

@@ -12,15 +12,27 @@ use tollgate_config::Config;
 use tollgate_limit::service::LimitService;
 use tollgate_limit::store::{MemoryOptions, MemoryStore};
 use tollgate_server::limits::{Guard, Limits, PolicyBook};
+use tollgate_server::metrics::Metrics;
 
 use super::options;
 use crate::open;
 
-/// The store and the service on it.
-pub(super) fn limits(
-    config: &Config,
-    data_dir: &Path,
-) -> anyhow::Result<(Limits, Arc<MemoryStore>)> {
+/// The service, and the store it counts in.
+pub(super) struct Made {
+    pub(super) limits: Limits,
+    store: Arc<MemoryStore>,
+}
+
+impl Made {
+    /// Shows what is decided, and what is remembered for it.
+    pub(super) fn register(&self, metrics: &Metrics) {
+        metrics.register_limits(Arc::clone(&self.limits.service));
+        metrics.register_limit_store(Arc::clone(&self.store));
+    }
+}
+
+/// Makes the service and its store.
+pub(super) fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<Made> {
     let seed = getrandom::u64().context("the system gives no randomness")?;
     let options = MemoryOptions {
         max_keys: usize::try_from(config.limits.max_keys).unwrap_or(usize::MAX),
@@ -38,7 +50,7 @@ pub(super) fn limits(
         book: Arc::new(book),
         forwarding: Arc::new(options::forwarding(config)),
     };
-    Ok((limits, store))
+    Ok(Made { limits, store })
 }
 
 /// Puts changed policies in force: looks at their files now and then, and on SIGHUP.

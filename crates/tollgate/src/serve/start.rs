@@ -15,7 +15,6 @@ use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts
 use tollgate_server::admin::{self, AdminState};
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
-use tollgate_server::limits::Limits;
 use tollgate_server::metrics::Metrics;
 
 use super::signals::Signals;
@@ -37,7 +36,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
 
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
-    let (limits, limit_store) = limits::limits(config, data_dir)?;
+    let limits = limits::limits(config, data_dir)?;
     let first_key = first_key::ensure(&keys).await?;
 
     let running = Running::start(config, edge, admin, store, Arc::new(keys), limits).await?;
@@ -75,7 +74,7 @@ impl Running {
         admin: TcpListener,
         store: Arc<SqliteLinkStore>,
         keys: Arc<tollgate_access::Keys>,
-        limits: Limits,
+        limits: limits::Made,
     ) -> anyhow::Result<Self> {
         let visitor_key = visitor_key(&store).await?;
         let service = service(config, &edge, store)?;
@@ -83,18 +82,19 @@ impl Running {
         let health = Health::new(Arc::clone(&service.parts().store), clock);
         let metrics = Arc::new(Metrics::new());
         metrics.register_cache(Arc::clone(&service.parts().cache));
-        metrics.register_limits(Arc::clone(&limits.service));
+        limits.register(&metrics);
 
         let listeners = CancellationToken::new();
         let edge = edge.serve(
             EdgeState {
                 service: service.clone(),
-                guard: limits.guard.clone(),
+                guard: limits.limits.guard.clone(),
                 metrics: Arc::clone(&metrics),
                 visitor_key,
             },
             listeners.clone(),
         )?;
+        let limits = limits.limits;
         let book = Arc::clone(&limits.book);
         let state = AdminState {
             limits,

@@ -1,0 +1,124 @@
+//! From what a store said to what is answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::plan::{Manner, Question, Step};
+use super::{CheckAnswer, Code, Status};
+use crate::Shaped;
+use crate::policy::{OnStoreFailure, Rule};
+
+/// What came of one question.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outcome {
+    /// What a store said, and to what question. None if none said anything.
+    pub(super) said: Option<(Shaped, Manner)>,
+    /// What the rule does on a failure, if the store failed.
+    pub(super) failure: Option<OnStoreFailure>,
+}
+
+impl Outcome {
+    /// Whether the limit is over for this question.
+    pub(super) fn over(&self, question: &Question) -> bool {
+        match self.said {
+            None => self.failure == Some(OnStoreFailure::Closed),
+            Some((shaped, manner)) => match (question.cost, manner) {
+                (0, _) => shaped.decision.remaining() == 0,
+                (_, Manner::Charge) => !shaped.decision.allowed(),
+                (cost, Manner::Peek) => shaped.decision.remaining() < cost,
+            },
+        }
+    }
+
+    fn status(&self, question: &Question) -> Status {
+        let over = self.over(question);
+        let decision = self.said.map(|(shaped, _)| shaped.decision);
+        let retry_after = self.said.filter(|_| over).and_then(|(shaped, manner)| {
+            let decision = shaped.decision;
+            match manner {
+                Manner::Charge if question.cost > 0 => decision.retry_after(),
+                _ if question.cost > decision.limit() => None,
+                _ => Some(decision.reset_after()),
+            }
+        });
+        Status {
+            remaining: decision.map(|decision| decision.remaining()),
+            reset_after: decision.map(|decision| decision.reset_after()),
+            retry_after,
+            failure: self.failure,
+            ..ruled(&question.rule, over)
+        }
+    }
+
+    /// How long the charge has to wait for its turn.
+    fn delay(&self, question: &Question) -> Duration {
+        match self.said {
+            Some((shaped, Manner::Charge)) if question.cost > 0 && question.rule.binds() => {
+                shaped.delay
+            }
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// The answer to a request: `outcomes` has one for each question in `steps`, in their order.
+pub(super) fn answer(steps: &[Step], outcomes: &[Outcome]) -> CheckAnswer {
+    let mut outcomes = outcomes.iter();
+    let mut delay = Duration::ZERO;
+    let statuses: Vec<Status> = steps
+        .iter()
+        .map(|step| match step {
+            Step::Known { code, rule } => Status {
+                rule: rule.clone(),
+                ..Status::bare(*code)
+            },
+            Step::Unknown => Status::bare(Code::Unmatched),
+            Step::Blocked { rule } => Status {
+                remaining: Some(0),
+                ..ruled(rule, true)
+            },
+            Step::Ask(question) => match outcomes.next() {
+                Some(outcome) => {
+                    delay = delay.max(outcome.delay(question));
+                    outcome.status(question)
+                }
+                None => Status::bare(Code::Unmatched),
+            },
+        })
+        .collect();
+    let allowed = !statuses.iter().any(Status::refuses);
+    CheckAnswer {
+        allowed,
+        delay: if allowed { delay } else { Duration::ZERO },
+        statuses,
+    }
+}
+
+fn ruled(rule: &Arc<Rule>, over: bool) -> Status {
+    let code = if over && rule.binds() {
+        Code::OverLimit
+    } else {
+        Code::Allowed
+    };
+    Status {
+        rule: Some(Arc::clone(rule)),
+        limit: rule.allowance(),
+        would_refuse: over && !rule.binds(),
+        ..Status::bare(code)
+    }
+}
+
+impl Status {
+    fn bare(code: Code) -> Self {
+        Self {
+            rule: None,
+            code,
+            limit: None,
+            remaining: None,
+            reset_after: None,
+            retry_after: None,
+            would_refuse: false,
+            failure: None,
+        }
+    }
+}
