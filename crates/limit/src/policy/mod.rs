@@ -1,7 +1,7 @@
 //! Policies: which limit a request has to pass, as a file says it.
 //!
 //! The format is that of the reference rate limit service of Envoy, which loads unchanged, with keys
-//! of our own beside it; `docs/limits.md` describes it. A [`PolicySet`] is parsed once and never
+//! of our own beside it; `docs/policies.md` describes it. A [`PolicySet`] is parsed once and never
 //! changes; to reload is to parse another one.
 
 mod descriptor;

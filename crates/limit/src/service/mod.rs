@@ -26,7 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 pub use answer::{CheckAnswer, CheckError, CheckRequest, Code, Status};
 pub use stats::{RuleStats, Stats};
@@ -40,6 +40,8 @@ use stats::Board;
 /// Decides requests by the policies of the moment.
 pub struct LimitService {
     reign: RwLock<Arc<Reign>>,
+    /// Held while policies change, so that no request waits for the counters to be carried over.
+    changing: Mutex<()>,
     store: Arc<dyn LimitStore>,
     fallback: Arc<dyn LimitStore>,
     on_store_failure: OnStoreFailure,
@@ -65,6 +67,7 @@ impl LimitService {
         let policies = Arc::new(policies);
         Self {
             reign: RwLock::new(Arc::new(Reign { policies, board })),
+            changing: Mutex::new(()),
             store,
             fallback,
             on_store_failure: OnStoreFailure::Local,
@@ -91,10 +94,11 @@ impl LimitService {
     /// Puts other policies in force. What was counted stays, for descriptors that still have a
     /// limit by the same algorithm; so do the statistics of rules that still stand at their place.
     pub fn replace_policies(&self, policies: PolicySet) {
-        let mut reign = self.reign.write();
-        let board = Board::new(&policies, Some((&reign.policies, &reign.board)));
+        let _changing = self.changing.lock();
+        let before = self.reign();
+        let board = Board::new(&policies, Some((&before.policies, &before.board)));
         let policies = Arc::new(policies);
-        *reign = Arc::new(Reign { policies, board });
+        *self.reign.write() = Arc::new(Reign { policies, board });
     }
 
     /// Reads a policy file and puts it in force.

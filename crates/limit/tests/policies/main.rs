@@ -9,6 +9,7 @@
 mod all_or_nothing;
 mod bench;
 mod checks;
+mod documented;
 mod failures;
 mod keys;
 mod malformed;
