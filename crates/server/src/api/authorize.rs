@@ -28,7 +28,7 @@ const MAX_DESCRIPTORS: usize = 32;
 /// query, which only the proxy can set. `Authorization` is the proxy's key unless the key is in
 /// `X-Tollgate-Key`, or none is needed by the configuration.
 #[utoipa::path(
-    method(get, post),
+    get,
     path = "/api/v1/limits/authorize",
     tag = "limits",
     operation_id = "authorizeRequest",
@@ -101,6 +101,35 @@ pub(super) async fn authorize(
         return Ok((StatusCode::OK, told(&answer)).into_response());
     }
     Err(over(&answer).with_status(refusal))
+}
+
+/// Decide a forwarded request
+///
+/// As by GET.
+#[utoipa::path(
+    post,
+    path = "/api/v1/limits/authorize",
+    tag = "limits",
+    operation_id = "authorizeRequestByPost",
+    params(
+        ("domain" = Option<String>, Query, description = "As by GET"),
+        ("by" = Option<Vec<String>>, Query, description = "As by GET"),
+        ("deny" = Option<u16>, Query, description = "As by GET"),
+        ("X-Tollgate-Key" = Option<String>, Header, description = "As by GET"),
+    ),
+    responses(
+        (status = 200, description = "Let it pass"),
+        (status = 429, description = "Refuse it: a limit is over", body = Problem, content_type = "application/problem+json"),
+        Reading,
+    ),
+)]
+pub(super) async fn authorize_by_post(
+    state: State<AdminState>,
+    peer: Extension<Peer>,
+    params: Params,
+    request: Request,
+) -> Answer {
+    authorize(state, peer, params, request).await
 }
 
 fn refusal(given: Option<String>) -> Result<StatusCode, Problem> {

@@ -44,7 +44,7 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::get, keys::revoke))
         .routes(routes!(limits::check))
-        .routes(routes!(authorize::authorize))
+        .routes(routes!(authorize::authorize, authorize::authorize_by_post))
         .routes(routes!(policies::list))
         .routes(routes!(policies::get, policies::put, policies::remove))
         .layer(from_fn(timeout));

@@ -5,6 +5,7 @@
 
 mod client;
 mod edge;
+mod guard;
 mod kept_store;
 mod limits;
 mod passwords;
