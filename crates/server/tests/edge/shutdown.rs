@@ -39,6 +39,11 @@ fn a_request_that_arrives_as_the_edge_shuts_down_is_answered() {
     let mut kept = edge.client();
     assert_eq!(kept.get("/abc").header("connection"), None);
     let mut silent = edge.client();
+    // Those the system has not handed over yet end with the listener.
+    eventually("both are accepted", || {
+        let metrics = edge.metrics.encode();
+        metrics.contains("\ntollgate_edge_connections_total 2.0\n")
+    });
 
     edge.shutdown.cancel();
     eventually("nobody listens", || {
