@@ -51,7 +51,11 @@ fn passwords_are_tried_ten_times_a_minute_and_visitor() {
         assert_eq!(try_it("2001:db8::1", "/locked", "wrong"), 403);
     }
     assert_eq!(try_it("2001:db8::1", "/locked", "right"), 429);
-    assert_eq!(try_it("2001:db8::2", "/locked", "right"), 429, "of the same home");
+    assert_eq!(
+        try_it("2001:db8::2", "/locked", "right"),
+        429,
+        "of the same home"
+    );
     assert_eq!(try_it("2001:db8::1", "/other", "right"), 303);
     assert_eq!(try_it("192.0.2.1", "/locked", "right"), 303);
     edge.clock.advance(Duration::from_secs(6));

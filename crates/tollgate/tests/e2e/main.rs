@@ -24,6 +24,7 @@ mod edit;
 mod http;
 mod keys;
 mod lifecycle;
+mod limit_service;
 mod limits;
 mod observe;
 mod pages;
