@@ -15,10 +15,9 @@ fn who_looks_for_codes_that_do_not_exist_is_stopped_and_links_go_on() {
     let edge = Edge::start();
     edge.link("abc", |_| ());
     let mut client = edge.client();
-    let asked = (0..1_000).map(|n| client.get(&format!("/none{n}")));
+    let mut asked = (0..1_000).map(|n| client.get(&format!("/none{n}")));
     let last = asked
-        .skip_while(|reply| reply.status == 404)
-        .next()
+        .find(|reply| reply.status != 404)
         .expect("stopped at some time");
     assert_eq!(last.status, 429);
     assert!(last.body.contains("Too many requests"), "{}", last.body);
@@ -40,7 +39,7 @@ fn passwords_are_tried_ten_times_a_minute_and_visitor() {
     let mut client = edge.client();
     let mut try_it = |visitor: &str, path: &str, password: &str| {
         let body = format!("password={password}");
-        client.send(&format!(
+        client.send(format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {visitor}\r\n\
              content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
