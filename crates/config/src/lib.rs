@@ -19,6 +19,6 @@ pub use key::{ENV_PREFIX, Key, keys};
 pub use load::{Config, Sources};
 pub use reference::{default_file, reference};
 pub use sections::{
-    Access, Admin, Attribute, Edge, Hash, Limits, Links, Log, LogFormat, MemoryCache, Redirect,
-    Root, Strategy, Sweep,
+    Access, Admin, Attribute, Audit, Edge, Hash, Limits, Links, Log, LogFormat, MemoryCache,
+    Redirect, Root, Strategy, Sweep,
 };

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
-use crate::sections::{Access, Admin, Edge, Limits, Links, Log, MemoryCache, Sweep};
+use crate::sections::{Access, Admin, Audit, Edge, Limits, Links, Log, MemoryCache, Sweep};
 use crate::source::Given;
 
 /// A complete and valid configuration.
@@ -27,6 +27,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[limits]`
     pub limits: Limits,
+    /// `[limits.audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
 }
@@ -51,6 +53,7 @@ impl Config {
         Edge::SECTION,
         Admin::SECTION,
         Limits::SECTION,
+        Audit::SECTION,
         Log::SECTION,
     ];
 
@@ -84,6 +87,7 @@ impl Config {
         let edge = Edge::read(&mut reader);
         let admin = Admin::read(&mut reader);
         let limits = Limits::read(&mut reader);
+        let audit = Audit::read(&mut reader);
         let log = Log::read(&mut reader);
         if let Some(links) = &links {
             check_hosts(links, &mut given);
@@ -100,6 +104,7 @@ impl Config {
                 edge: edge?,
                 admin: admin?,
                 limits: limits?,
+                audit: audit?,
                 log: log?,
             })
         })();

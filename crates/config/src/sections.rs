@@ -289,6 +289,21 @@ section! {
 }
 
 section! {
+    /// The audit log of refusals: one line of JSON each.
+    Audit in "limits.audit" {
+        /// The file; empty for none. Descriptors stand in it as they are, such as addresses.
+        file: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// One in so many refusals is written.
+        one_in: u64 = "1", POSITIVE;
+        /// How large the file becomes before it is renamed, with a number at the end, and the next
+        /// one is begun.
+        max_bytes: u64 = r#""64MiB""#, SIZE;
+        /// How many of those are kept.
+        keep: usize = "5", BATCH;
+    }
+}
+
+section! {
     /// The log, on standard error.
     Log in "log" {
         /// `text` for people, `json` for machines.

@@ -124,6 +124,7 @@ fn every_key_can_be_set_by_its_environment_variable() {
             "tls_cert",
             "tls_key",
             "policies",
+            "file",
         ];
         let refused = error.is_err_and(|text| text.contains(&key.env()));
         assert!(refused || any_text.contains(&key.name), "{}", key.env());

@@ -117,6 +117,8 @@ pub(crate) enum LimitCommand {
     Check(LimitCheckArgs),
     /// List the policies in force, or print those of a domain
     Policies(LimitPoliciesArgs),
+    /// Show who is refused most
+    Denied(LimitDeniedArgs),
     /// Set the policies of a domain from a file
     Set(LimitSetArgs),
     /// Take back what was set: what the server's own file says is in force again
@@ -144,6 +146,15 @@ pub(crate) struct LimitPoliciesArgs {
     pub(crate) server: ServerArgs,
     /// Print the YAML in which this domain's policies are given
     pub(crate) domain: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitDeniedArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// How many, at most 1000
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u16,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,8 @@ use tollgate_limit::policy::PolicySet;
 use ureq::http::Method;
 
 use crate::args::{
-    LimitArgs, LimitCheckArgs, LimitCommand, LimitPoliciesArgs, LimitSetArgs, LimitUnsetArgs,
+    LimitArgs, LimitCheckArgs, LimitCommand, LimitDeniedArgs, LimitPoliciesArgs, LimitSetArgs,
+    LimitUnsetArgs,
 };
 use crate::client::{Client, NOTHING, segment};
 use crate::{BadUsage, FAILED, show};
@@ -23,6 +24,7 @@ const CHECK_HEADER: [&str; 6] = [
     "REMAINING",
     "RETRY AFTER",
 ];
+const DENIED_HEADER: [&str; 4] = ["DOMAIN", "POLICY", "DESCRIPTOR", "DENIED"];
 const POLICY_HEADER: [&str; 6] = ["DOMAIN", "FROM", "POLICY", "PATH", "LIMIT", "ALGORITHM"];
 
 /// What is asked.
@@ -68,6 +70,27 @@ struct StatusView {
     would_refuse: bool,
 }
 
+/// Who is refused most.
+#[derive(Debug, Serialize, Deserialize)]
+struct DeniedList {
+    denied: Vec<DeniedView>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct DeniedView {
+    domain: String,
+    policy: String,
+    descriptor: Vec<EntryView>,
+    count: u64,
+    error: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EntryView {
+    key: String,
+    value: String,
+}
+
 /// The policies in force.
 #[derive(Debug, Serialize, Deserialize)]
 struct PolicyList {
@@ -100,6 +123,7 @@ pub(crate) fn run(args: LimitArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         LimitCommand::Check(args) => return check(&args),
         LimitCommand::Policies(args) => policies(&args)?,
+        LimitCommand::Denied(args) => denied(&args)?,
         LimitCommand::Set(args) => set(&args)?,
         LimitCommand::Unset(args) => unset(&args)?,
     }
@@ -194,6 +218,27 @@ fn policies(args: &LimitPoliciesArgs) -> anyhow::Result<()> {
         })
     });
     show::table(&POLICY_HEADER, rows)
+}
+
+fn denied(args: &LimitDeniedArgs) -> anyhow::Result<()> {
+    let most = args.limit.to_string();
+    let query = [("limit", Some(&*most))];
+    let client = Client::new(&args.server)?;
+    let path = "/api/v1/limits/denied";
+    let list: DeniedList = client.call(Method::GET, path, &query, &[], NOTHING)?;
+    if args.server.json {
+        return show::json(&list);
+    }
+    let rows = list.denied.into_iter().map(|denied| {
+        let entries = denied.descriptor.iter();
+        let entries: Vec<String> = entries.map(|e| format!("{}={}", e.key, e.value)).collect();
+        let count = match denied.error {
+            0 => denied.count.to_string(),
+            error => format!("{} to {}", denied.count - error, denied.count),
+        };
+        vec![denied.domain, denied.policy, entries.join(","), count]
+    });
+    show::table(&DENIED_HEADER, rows)
 }
 
 fn set(args: &LimitSetArgs) -> anyhow::Result<()> {

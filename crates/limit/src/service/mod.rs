@@ -17,6 +17,7 @@
 //!   a store that is away stops nothing.
 
 mod answer;
+mod denied;
 mod outcome;
 mod plan;
 mod settle;
@@ -29,10 +30,12 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::{Mutex, RwLock};
 
 pub use answer::{CheckAnswer, CheckError, CheckRequest, Code, Status};
+pub use denied::{Audit, Denial, Denied};
 pub use stats::{RuleStats, Stats};
 
 use crate::policy::{OnStoreFailure, PolicyError, PolicySet};
 use crate::store::LimitStore;
+use denied::TopDenied;
 use plan::Step;
 use settle::Judge;
 use stats::Board;
@@ -47,6 +50,8 @@ pub struct LimitService {
     on_store_failure: OnStoreFailure,
     unmatched: AtomicU64,
     unknown_domain: AtomicU64,
+    top_denied: TopDenied,
+    audit: Option<Arc<dyn Audit>>,
 }
 
 /// Policies in force, with the counters of their rules.
@@ -73,6 +78,8 @@ impl LimitService {
             on_store_failure: OnStoreFailure::Local,
             unmatched: AtomicU64::new(0),
             unknown_domain: AtomicU64::new(0),
+            top_denied: TopDenied::new(),
+            audit: None,
         }
     }
 
@@ -83,6 +90,22 @@ impl LimitService {
             on_store_failure,
             ..self
         }
+    }
+
+    /// Tells `audit` of every limit that is over.
+    #[must_use]
+    pub fn with_audit(self, audit: Arc<dyn Audit>) -> Self {
+        Self {
+            audit: Some(audit),
+            ..self
+        }
+    }
+
+    /// The descriptors that were refused most since the start, or would have been in shadow mode:
+    /// at most `most`, the most refused first.
+    #[must_use]
+    pub fn top_denied(&self, most: usize) -> Vec<Denied> {
+        self.top_denied.top(most)
     }
 
     /// The policies of the moment.
@@ -132,6 +155,7 @@ impl LimitService {
         let outcomes = judge.settle(&steps).await;
         let answer = outcome::answer(&steps, &outcomes);
         self.count(&reign.board, &steps, &answer);
+        self.report(request, &answer);
         Ok(answer)
     }
 
@@ -148,6 +172,24 @@ impl LimitService {
 
     fn reign(&self) -> Arc<Reign> {
         Arc::clone(&self.reign.read())
+    }
+
+    fn report(&self, request: &CheckRequest, answer: &CheckAnswer) {
+        for (descriptor, status) in request.descriptors.iter().zip(&answer.statuses) {
+            let Some(rule) = &status.rule else { continue };
+            if !status.refuses() && !status.would_refuse {
+                continue;
+            }
+            let entries = &descriptor.entries;
+            self.top_denied.note(rule, entries);
+            if let Some(audit) = &self.audit {
+                audit.denied(&Denial {
+                    rule,
+                    entries,
+                    status,
+                });
+            }
+        }
     }
 
     fn count(&self, board: &Board, steps: &[Step], answer: &CheckAnswer) {

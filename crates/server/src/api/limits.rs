@@ -37,18 +37,27 @@ pub(super) struct Check {
     domain: String,
     /// What the request is, in each respect it is limited by: 1 to 100 lists of 1 to 32 entries.
     #[schema(example = json!([[{"key": "remote_address", "value": "192.0.2.7"}], [{"key": "plan", "value": "free"}, {"key": "user", "value": "u17"}]]))]
-    descriptors: Vec<Vec<CheckEntry>>,
+    descriptors: Vec<Vec<EntryView>>,
     /// How much it takes; 1 if absent, and 0 to look without taking.
     #[schema(maximum = 9007199254740992_u64)]
     hits: Option<u64>,
 }
 
 /// A key and a value of a descriptor.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct CheckEntry {
+pub(super) struct EntryView {
     key: String,
     value: String,
+}
+
+impl EntryView {
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self {
+            key: entry.key.clone(),
+            value: entry.value.clone(),
+        }
+    }
 }
 
 /// What was decided.
@@ -150,8 +159,7 @@ fn request(check: Check) -> Result<CheckRequest, Problem> {
         if entries.is_empty() || entries.len() > MAX_ENTRIES {
             return Err(wrong(&field, format!("give 1 to {MAX_ENTRIES} entries")));
         }
-        let too_long =
-            |entry: &CheckEntry| entry.key.len().max(entry.value.len()) > MAX_ENTRY_BYTES;
+        let too_long = |entry: &EntryView| entry.key.len().max(entry.value.len()) > MAX_ENTRY_BYTES;
         if entries.iter().any(too_long) {
             let reason = format!("a key and a value have at most {MAX_ENTRY_BYTES} bytes");
             return Err(wrong(&field, reason));

@@ -4,6 +4,7 @@ mod authorize;
 mod body;
 mod bulk;
 mod caller;
+mod denied;
 mod describe;
 mod entity_tag;
 mod history;
@@ -44,6 +45,7 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::get, keys::revoke))
         .routes(routes!(limits::check))
+        .routes(routes!(denied::denied))
         .routes(routes!(authorize::authorize, authorize::authorize_by_post))
         .routes(routes!(policies::list))
         .routes(routes!(policies::get, policies::put, policies::remove))

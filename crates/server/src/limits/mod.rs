@@ -1,14 +1,17 @@
 //! The limit service behind its front ends: where policies come from, what a forwarded request
 //! counts by, and what clients are told.
 
+mod audit;
 mod book;
 mod forward;
 mod guard;
 pub(crate) mod headers;
 
+pub use audit::{AuditGuard, AuditLog, AuditOptions};
 pub use book::{BookError, PolicyBook, PolicySources};
 pub use forward::{Attribute, Forwarding};
 pub use guard::{BUILT_IN, Guard};
+pub use tracing_appender::non_blocking::ErrorCounter;
 
 use std::sync::Arc;
 

@@ -121,6 +121,26 @@ async fn shadow_mode_only_says_what_it_would_have_done() {
 }
 
 #[tokio::test]
+async fn those_who_are_refused_most_are_told_first() {
+    let server = Server::start().await;
+    for (user, times) in [("a", 5), ("b", 9), ("c", 2)] {
+        for _ in 0..times {
+            let _ = check(&server, "shop", &[("user", user)], 1).await;
+        }
+    }
+    let list = server.get("/api/v1/limits/denied?limit=5").await.json();
+    let expected = json!([
+        {"domain": "shop", "policy": "per_user", "count": 6, "error": 0,
+         "descriptor": [{"key": "user", "value": "b"}]},
+        {"domain": "shop", "policy": "per_user", "count": 2, "error": 0,
+         "descriptor": [{"key": "user", "value": "a"}]},
+    ]);
+    assert_eq!(list["denied"], expected);
+    let bad = server.get("/api/v1/limits/denied?limit=0").await;
+    bad.problem(400, "invalid-query");
+}
+
+#[tokio::test]
 async fn questions_that_make_no_sense_name_the_field() {
     let server = Server::start().await;
     let entry = json!([{"key": "a", "value": "b"}]);

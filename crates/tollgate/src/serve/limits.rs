@@ -11,7 +11,7 @@ use tollgate_clock::SystemClock;
 use tollgate_config::Config;
 use tollgate_limit::service::LimitService;
 use tollgate_limit::store::{MemoryOptions, MemoryStore};
-use tollgate_server::limits::{Guard, Limits, PolicyBook};
+use tollgate_server::limits::{AuditGuard, AuditLog, ErrorCounter, Guard, Limits, PolicyBook};
 use tollgate_server::metrics::Metrics;
 
 use super::options;
@@ -21,6 +21,7 @@ use crate::open;
 pub(super) struct Made {
     pub(super) limits: Limits,
     store: Arc<MemoryStore>,
+    audit: Option<(ErrorCounter, AuditGuard)>,
 }
 
 impl Made {
@@ -28,6 +29,19 @@ impl Made {
     pub(super) fn register(&self, metrics: &Metrics) {
         metrics.register_limits(Arc::clone(&self.limits.service));
         metrics.register_limit_store(Arc::clone(&self.store));
+        if let Some((dropped, _)) = &self.audit {
+            let dropped = dropped.clone();
+            metrics.register_counter(
+                "tollgate_limits_audit_dropped",
+                "Lines of the audit log for which the disk was too slow",
+                move || dropped.dropped_lines() as f64,
+            );
+        }
+    }
+
+    /// The service, and what writes the rest of the audit log when it is dropped.
+    pub(super) fn into_parts(self) -> (Limits, Option<AuditGuard>) {
+        (self.limits, self.audit.map(|(_, guard)| guard))
     }
 }
 
@@ -42,7 +56,15 @@ pub(super) fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<Made> {
     let sources = open::policies(config, data_dir);
     let policies = sources.load()?;
     // The store is in this process already: nothing is left to fall back to.
-    let service = Arc::new(LimitService::new(policies, store.clone(), store.clone()));
+    let mut service = LimitService::new(policies, store.clone(), store.clone());
+    let mut audit = None;
+    if let Some(options) = options::audit(config) {
+        let (log, guard) = AuditLog::open(&options, Arc::new(SystemClock::new()))
+            .with_context(|| format!("limits.audit.file: {}", options.file.display()))?;
+        audit = Some((log.dropped(), guard));
+        service = service.with_audit(Arc::new(log));
+    }
+    let service = Arc::new(service);
     let book = PolicyBook::new(sources, Arc::clone(&service))?;
     let limits = Limits {
         guard: Guard::new(Arc::clone(&service)),
@@ -50,7 +72,11 @@ pub(super) fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<Made> {
         book: Arc::new(book),
         forwarding: Arc::new(options::forwarding(config)),
     };
-    Ok(Made { limits, store })
+    Ok(Made {
+        limits,
+        store,
+        audit,
+    })
 }
 
 /// Puts changed policies in force: looks at their files now and then, and on SIGHUP.

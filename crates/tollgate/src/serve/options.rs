@@ -10,7 +10,7 @@ use tollgate_links::{
 };
 use tollgate_server::admin::AdminOptions;
 use tollgate_server::edge::{EdgeOptions, LINGER, RootPage, TlsFiles};
-use tollgate_server::limits::{Attribute as Counted, Forwarding};
+use tollgate_server::limits::{Attribute as Counted, AuditOptions, Forwarding};
 
 /// The edge's.
 pub(super) fn edge(config: &Config) -> EdgeOptions {
@@ -66,6 +66,17 @@ pub(super) fn forwarding(config: &Config) -> Forwarding {
         without_key: limits.authorize_without_key,
         trusted_proxies: config.edge.trusted_proxies.clone(),
     }
+}
+
+/// Where refusals are written, if they are.
+pub(super) fn audit(config: &Config) -> Option<AuditOptions> {
+    let audit = &config.audit;
+    Some(AuditOptions {
+        file: audit.file.clone()?,
+        one_in: audit.one_in,
+        max_bytes: size(audit.max_bytes),
+        keep: audit.keep,
+    })
 }
 
 /// `None` never: the names of headers were checked as they were read.

@@ -15,6 +15,7 @@ use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts
 use tollgate_server::admin::{self, AdminState};
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
+use tollgate_server::limits::AuditGuard;
 use tollgate_server::metrics::Metrics;
 
 use super::signals::Signals;
@@ -65,6 +66,8 @@ struct Running {
     background: TaskTracker,
     edge: edge::EdgeHandle,
     admin: tokio::task::JoinHandle<std::io::Result<()>>,
+    /// Writes the rest of the audit log in the end.
+    audit: Option<AuditGuard>,
 }
 
 impl Running {
@@ -94,7 +97,7 @@ impl Running {
             },
             listeners.clone(),
         )?;
-        let limits = limits.limits;
+        let (limits, audit) = limits.into_parts();
         let book = Arc::clone(&limits.book);
         let state = AdminState {
             limits,
@@ -116,6 +119,7 @@ impl Running {
             background,
             edge,
             admin,
+            audit,
         })
     }
 
@@ -151,6 +155,7 @@ impl Running {
         if let Err(error) = returned {
             tracing::warn!(%error, "leases are not given back: they end by themselves");
         }
+        drop(self.audit);
         edge.context("an edge thread failed")?;
         admin?.context("the admin side failed")?;
         tracing::info!("shut down");

@@ -57,6 +57,8 @@ fn decisions_and_policies_by_the_command_line() {
     let (code, text) = limit(&server, &["check", "--domain", "shop", "nonsense"]);
     assert_eq!(code, Some(2), "{text}");
 
+    let (_, text) = limit(&server, &["denied"]);
+    assert_eq!(text.trim(), "shop\tper_user\tuser=u1\t1");
     let (_, text) = limit(&server, &["policies"]);
     for policy in ["per_user", "passwords_of_a_visitor"] {
         assert!(text.contains(policy), "{text}");
@@ -119,6 +121,35 @@ fn a_file_is_read_again_and_a_mistake_in_it_is_told_by_line() {
             .contains("78 per 1 h")
             .then_some(())
     });
+}
+
+#[test]
+fn refusals_are_in_the_audit_log() {
+    let home = new_home();
+    let policies = home.path().join("limits.yaml");
+    std::fs::write(&policies, POLICIES).unwrap();
+    let audit = home.path().join("audit.ndjson");
+    let toml = format!(
+        "[limits]\npolicies = {:?}\n[limits.audit]\nfile = {:?}\n",
+        policies.display().to_string(),
+        audit.display().to_string()
+    );
+    let server = Options::default().config(&toml).start_in(&home);
+    for _ in 0..5 {
+        limit(&server, &["check", "--domain", "shop", "user=u1"]);
+    }
+    server.stop();
+    let text = std::fs::read_to_string(&audit).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert_eq!(lines[0]["policy"], "per_user");
+    assert_eq!(
+        lines[0]["descriptor"],
+        json!([{"key": "user", "value": "u1"}])
+    );
 }
 
 #[test]
