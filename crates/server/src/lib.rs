@@ -6,3 +6,4 @@ pub mod edge;
 pub mod health;
 pub mod metrics;
 mod problem;
+mod threads;

@@ -3,6 +3,7 @@
 
 mod admin;
 mod cache;
+mod connections;
 mod edge;
 mod process;
 mod reading;
@@ -16,6 +17,8 @@ use tollgate_links::LinkCache;
 
 pub use admin::AdminMetrics;
 pub use edge::{EdgeRecorder, Outcome, Source};
+
+pub(crate) use connections::Connections;
 
 use cache::CacheCollector;
 use edge::EdgeMetrics;
