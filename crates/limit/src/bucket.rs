@@ -29,6 +29,30 @@ pub(crate) struct ExactMoment {
     fraction: u64,
 }
 
+impl Level {
+    /// As two integers, for stores.
+    pub(crate) const fn words(self) -> [u64; 2] {
+        [self.units, self.parts]
+    }
+
+    /// From what [`words`](Self::words) gave.
+    pub(crate) const fn from_words([units, parts]: [u64; 2]) -> Self {
+        Self { units, parts }
+    }
+}
+
+impl ExactMoment {
+    /// As two integers, for stores.
+    pub(crate) const fn words(self) -> [u64; 2] {
+        [self.nanos, self.fraction]
+    }
+
+    /// From what [`words`](Self::words) gave.
+    pub(crate) const fn from_words([nanos, fraction]: [u64; 2]) -> Self {
+        Self { nanos, fraction }
+    }
+}
+
 impl Bucket {
     /// Parts in a unit.
     pub(crate) fn unit(self) -> u128 {

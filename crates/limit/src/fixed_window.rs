@@ -31,6 +31,19 @@ impl FixedWindow {
     }
 }
 
+impl FixedWindowState {
+    pub(crate) const fn words(self) -> [u64; 3] {
+        [self.start.as_nanos(), self.used, 0]
+    }
+
+    pub(crate) const fn from_words(words: [u64; 3]) -> Self {
+        Self {
+            start: Moment::from_nanos(words[0]),
+            used: words[1],
+        }
+    }
+}
+
 impl Algorithm for FixedWindow {
     type State = FixedWindowState;
 

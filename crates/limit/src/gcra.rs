@@ -35,6 +35,19 @@ impl Gcra {
     }
 }
 
+impl GcraState {
+    pub(crate) const fn words(self) -> [u64; 3] {
+        let [nanos, fraction] = self.tat.words();
+        [nanos, fraction, 0]
+    }
+
+    pub(crate) const fn from_words(words: [u64; 3]) -> Self {
+        Self {
+            tat: ExactMoment::from_words([words[0], words[1]]),
+        }
+    }
+}
+
 impl Algorithm for Gcra {
     type State = GcraState;
 

@@ -34,6 +34,20 @@ impl LeakyMeter {
     }
 }
 
+impl LeakyMeterState {
+    pub(crate) const fn words(self) -> [u64; 3] {
+        let [units, parts] = self.water.words();
+        [units, parts, self.updated.as_nanos()]
+    }
+
+    pub(crate) const fn from_words(words: [u64; 3]) -> Self {
+        Self {
+            water: Level::from_words([words[0], words[1]]),
+            updated: Moment::from_nanos(words[2]),
+        }
+    }
+}
+
 impl Algorithm for LeakyMeter {
     type State = LeakyMeterState;
 

@@ -102,6 +102,19 @@ impl LeakyQueue {
     }
 }
 
+impl LeakyQueueState {
+    pub(crate) const fn words(self) -> [u64; 3] {
+        let [nanos, fraction] = self.free.words();
+        [nanos, fraction, 0]
+    }
+
+    pub(crate) const fn from_words(words: [u64; 3]) -> Self {
+        Self {
+            free: ExactMoment::from_words([words[0], words[1]]),
+        }
+    }
+}
+
 impl Algorithm for LeakyQueue {
     type State = LeakyQueueState;
 

@@ -14,6 +14,7 @@ mod leaky_meter;
 mod leaky_queue;
 mod limiter;
 mod moment;
+mod packed;
 mod quota;
 mod sliding_counter;
 mod sliding_log;

@@ -72,6 +72,20 @@ impl SlidingCounter {
     }
 }
 
+impl SlidingCounterState {
+    pub(crate) const fn words(self) -> [u64; 3] {
+        [self.start.as_nanos(), self.current, self.previous]
+    }
+
+    pub(crate) const fn from_words(words: [u64; 3]) -> Self {
+        Self {
+            start: Moment::from_nanos(words[0]),
+            current: words[1],
+            previous: words[2],
+        }
+    }
+}
+
 impl Algorithm for SlidingCounter {
     type State = SlidingCounterState;
 

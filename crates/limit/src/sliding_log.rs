@@ -51,6 +51,54 @@ impl SlidingLogState {
         self.entries.len()
     }
 
+    /// The bytes that the log takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// Halves the log where memory is short: of two neighbours, the older one is taken to have
+    /// come as late as the other. That can only refuse more, never admit more.
+    pub(crate) fn coarsen(&mut self) {
+        let mut halved = VecDeque::with_capacity(self.entries.len().div_ceil(2));
+        // From the newest on, so that it keeps its moment in any case.
+        let mut later = None::<Entry>;
+        for entry in self.entries.iter().rev() {
+            match later.take() {
+                None => later = Some(*entry),
+                Some(newer) => halved.push_front(Entry {
+                    at: newer.at,
+                    cost: newer.cost + entry.cost,
+                }),
+            }
+        }
+        if let Some(oldest) = later {
+            halved.push_front(oldest);
+        }
+        self.entries = halved;
+    }
+
+    /// Moment and cost of each entry, the oldest first.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = [u64; 2]> + '_ {
+        let words = |entry: &Entry| [entry.at.as_nanos(), entry.cost];
+        self.entries.iter().map(words)
+    }
+
+    /// A log of these moments and costs; `None` if they are not in order or add up to more than a
+    /// log can hold.
+    pub(crate) fn from_entries(entries: impl IntoIterator<Item = [u64; 2]>) -> Option<Self> {
+        let mut log = Self::default();
+        for [at, cost] in entries {
+            let at = Moment::from_nanos(at);
+            if at < log.newest {
+                return None;
+            }
+            log.used = log.used.checked_add(cost)?;
+            log.newest = at;
+            log.entries.push_back(Entry { at, cost });
+        }
+        Some(log)
+    }
+
     fn forget(&mut self, now: Moment, window: Duration) {
         while let Some(oldest) = self.entries.front()
             && now.since(oldest.at) >= window

@@ -38,6 +38,20 @@ impl TokenBucket {
     }
 }
 
+impl TokenBucketState {
+    pub(crate) const fn words(self) -> [u64; 3] {
+        let [units, parts] = self.missing.words();
+        [units, parts, self.updated.as_nanos()]
+    }
+
+    pub(crate) const fn from_words(words: [u64; 3]) -> Self {
+        Self {
+            missing: Level::from_words([words[0], words[1]]),
+            updated: Moment::from_nanos(words[2]),
+        }
+    }
+}
+
 impl Algorithm for TokenBucket {
     type State = TokenBucketState;
 

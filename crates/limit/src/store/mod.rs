@@ -1,9 +1,12 @@
 //! Where the states of keys live, and how they are stepped.
 
+mod memory;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use self::memory::{MemoryOptions, MemoryStats, MemoryStore, SnapshotError};
 use crate::{Limiter, Shaped};
 
 /// The longest key, in bytes.

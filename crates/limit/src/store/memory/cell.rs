@@ -1,0 +1,168 @@
+//! One key in 48 bytes.
+
+use std::time::Duration;
+
+use crate::Moment;
+use crate::moment::nanos;
+use crate::packed::Tag;
+
+/// The moments at which cells may be dropped are counted in steps of 65.5 µs, rounded up.
+const STEP_BITS: u32 = 16;
+const SHARE_BITS: u32 = 8;
+const TAG_BITS: u32 = 8;
+const LAST_STEP: u64 = u64::MAX >> (SHARE_BITS + TAG_BITS);
+
+/// The hash that stands for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeyHash(pub(super) u128);
+
+impl KeyHash {
+    /// The low half chooses the shard (by its low bits) and the second home (by its high bits).
+    pub(super) const fn low(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// The high half chooses the first home (by its high bits) and the mark (by its low bits).
+    pub(super) const fn high(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    /// Seven bits by which most other keys are told apart without looking at their cells. Never 0.
+    pub(super) const fn mark(self) -> u8 {
+        self.high() as u8 | 0x80
+    }
+}
+
+/// How much of its limit a key had used at its last charge, in 255ths; all of it once it was
+/// refused since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Share(u8);
+
+impl Share {
+    /// Of a key that was refused.
+    pub(super) const ALL: Self = Self(u8::MAX);
+
+    /// What is missing from `limit` if `remaining` is left.
+    pub(super) fn used(limit: u64, remaining: u64) -> Self {
+        // A limit is below 2^54, so this does not overflow.
+        let share = limit.saturating_sub(remaining) * u64::from(u8::MAX) / limit.max(1);
+        Self(u8::try_from(share).unwrap_or(u8::MAX))
+    }
+
+    /// Half the limit or more: such a key is not evicted.
+    pub(super) const fn is_busy(self) -> bool {
+        self.0 >= 127
+    }
+}
+
+/// When a key may be dropped, how busy it is, and what its words mean.
+///
+/// The moment is in the high bits, then the share, then the tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Meta(pub(super) u64);
+
+impl Meta {
+    pub(super) fn new(now: Moment, reset_after: Duration, share: Share, tag: Tag) -> Self {
+        let end = now.as_nanos().saturating_add(nanos(reset_after));
+        // Whole steps, and one, so that a step reached is the end passed.
+        let step = ((end >> STEP_BITS) + 1).min(LAST_STEP);
+        Self(step << (SHARE_BITS + TAG_BITS) | u64::from(share.0) << TAG_BITS | tag as u64)
+    }
+
+    /// `None` for numbers that no version has used.
+    pub(super) const fn tag(self) -> Option<Tag> {
+        Tag::from_number(self.0 as u8)
+    }
+
+    pub(super) const fn share(self) -> Share {
+        Share((self.0 >> TAG_BITS) as u8)
+    }
+
+    pub(super) const fn with_share(self, share: Share) -> Self {
+        Self(self.0 & !(0xff << TAG_BITS) | (share.0 as u64) << TAG_BITS)
+    }
+
+    /// Whether a key never seen is worth the same by now.
+    pub(super) const fn has_expired(self, now: Moment) -> bool {
+        now.as_nanos() >> STEP_BITS >= self.step()
+    }
+
+    /// The least of these goes first: the share of use, then what is forgotten soonest.
+    pub(super) const fn rank(self) -> (Share, u64) {
+        (self.share(), self.step())
+    }
+
+    const fn step(self) -> u64 {
+        self.0 >> (SHARE_BITS + TAG_BITS)
+    }
+}
+
+/// What is kept of one key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell {
+    pub(super) hash: KeyHash,
+    pub(super) meta: Meta,
+    /// The state; of a log, its place among the logs.
+    pub(super) words: [u64; 3],
+}
+
+impl Cell {
+    pub(super) const EMPTY: Self = Self {
+        hash: KeyHash(0),
+        meta: Meta(0),
+        words: [0; 3],
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_takes_48_bytes() {
+        assert_eq!(size_of::<Cell>(), 48);
+    }
+
+    #[test]
+    fn nothing_expires_before_its_end_and_all_within_a_step_after() {
+        for (now, reset) in [
+            (0, 0),
+            (1, 65_535),
+            (65_536, 0),
+            (1 << 62, 1 << 40),
+            (77, 1),
+        ] {
+            let (at, after) = (Moment::from_nanos(now), Duration::from_nanos(reset));
+            let meta = Meta::new(at, after, Share::ALL, Tag::Gcra);
+            let end = now + reset;
+            if end > 0 {
+                assert!(!meta.has_expired(Moment::from_nanos(end - 1)));
+            }
+            assert!(meta.has_expired(Moment::from_nanos(end + (1 << STEP_BITS))));
+        }
+        let endless = Meta::new(Moment::LAST, Duration::MAX, Share::ALL, Tag::Gcra);
+        assert!(!endless.has_expired(Moment::LAST));
+    }
+
+    #[test]
+    fn parts_do_not_touch_each_other() {
+        let at = Moment::from_nanos(123_456_789_000);
+        let meta = Meta::new(at, Duration::ZERO, Share::used(10, 7), Tag::FixedWindow);
+        assert_eq!(meta.tag(), Some(Tag::FixedWindow));
+        assert!(!meta.share().is_busy());
+        let busy = meta.with_share(Share::ALL);
+        assert_eq!(busy.tag(), meta.tag());
+        assert_eq!(busy.step(), meta.step());
+        assert!(busy.share().is_busy());
+        assert!(meta.rank() < busy.rank());
+    }
+
+    #[test]
+    fn half_of_the_limit_is_busy() {
+        assert!(Share::used(2, 1).is_busy());
+        assert!(Share::used(1, 0).is_busy());
+        assert!(!Share::used(100, 51).is_busy());
+        assert!(Share::used(crate::MAX_LIMIT, 0).is_busy());
+        assert_eq!(Share::used(9, 9), Share(0));
+    }
+}
