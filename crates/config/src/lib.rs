@@ -10,6 +10,7 @@ mod form;
 mod key;
 mod load;
 mod reference;
+mod secret;
 mod sections;
 mod source;
 mod value;
@@ -18,6 +19,8 @@ pub use error::{ConfigError, Place, Problem};
 pub use key::{ENV_PREFIX, Key, keys};
 pub use load::{Config, Sources};
 pub use reference::{default_file, reference};
+pub use secret::Secret;
 pub use sections::{
-    Access, Admin, Edge, Hash, Links, Log, LogFormat, MemoryCache, Redirect, Root, Strategy, Sweep,
+    Access, Admin, Edge, Hash, Links, Log, LogFormat, MemoryCache, Redirect, Resp, Root, Strategy,
+    Sweep,
 };

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
-use crate::sections::{Access, Admin, Edge, Links, Log, MemoryCache, Sweep};
+use crate::sections::{Access, Admin, Edge, Links, Log, MemoryCache, Resp, Sweep};
 use crate::source::Given;
 
 /// A complete and valid configuration.
@@ -25,6 +25,8 @@ pub struct Config {
     pub edge: Edge,
     /// `[admin]`
     pub admin: Admin,
+    /// `[resp]`
+    pub resp: Resp,
     /// `[log]`
     pub log: Log,
 }
@@ -48,6 +50,7 @@ impl Config {
         Access::SECTION,
         Edge::SECTION,
         Admin::SECTION,
+        Resp::SECTION,
         Log::SECTION,
     ];
 
@@ -80,6 +83,7 @@ impl Config {
         let access = Access::read(&mut reader);
         let edge = Edge::read(&mut reader);
         let admin = Admin::read(&mut reader);
+        let resp = Resp::read(&mut reader);
         let log = Log::read(&mut reader);
         if let Some(links) = &links {
             check_hosts(links, &mut given);
@@ -95,6 +99,7 @@ impl Config {
                 access: access?,
                 edge: edge?,
                 admin: admin?,
+                resp: resp?,
                 log: log?,
             })
         })();

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::form;
 use crate::key::{Key, Section};
+use crate::secret::Secret;
 use crate::source::Reader;
 
 /// How codes are made.
@@ -240,6 +241,25 @@ section! {
         /// The most connections at once; more wait.
         max_connections: u64 = "1024", POSITIVE;
         /// How long requests in flight may take to finish at shutdown.
+        drain: Duration = r#""10s""#, DURATION;
+    }
+}
+
+section! {
+    /// The listener of the Redis protocol, which decides limits.
+    Resp in "resp" {
+        /// Where it listens. Port 0 takes any free one. Empty: nowhere.
+        listen: Option<SocketAddr> = r#""""#, OPTIONAL_ADDRESS;
+        /// What clients have to say by `AUTH` or `HELLO` before anything else. Empty: nothing.
+        password: Option<Secret> = r#""""#, SECRET;
+        /// Threads that serve it; 0 takes one for each core.
+        threads: usize = "0", THREADS;
+        /// The most connections at once, over all threads.
+        max_connections: u64 = "10000", POSITIVE;
+        /// How long an idle connection is kept. The rest of a command that has begun may take as
+        /// long, but at most 10 seconds.
+        idle_timeout: Duration = r#""5m""#, PERIOD;
+        /// How long commands in flight may take to finish at shutdown.
         drain: Duration = r#""10s""#, DURATION;
     }
 }

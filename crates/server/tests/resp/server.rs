@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tollgate_clock::{ManualClock, UnixMillis};
+use tollgate_limit::store::{LimitStore, MemoryOptions, MemoryStore};
 use tollgate_server::metrics::Metrics;
 use tollgate_server::resp::{MAX_FRAME, RespHandle, RespOptions, RespState, bind};
 
@@ -49,13 +50,27 @@ impl Server {
     }
 
     pub fn with(options: RespOptions) -> Self {
+        Self::deciding_by(options, |_, store| store)
+    }
+
+    /// With the store that is used in earnest.
+    pub fn in_memory() -> Self {
+        Self::deciding_by(options(), |clock, _| {
+            Arc::new(MemoryStore::new(MemoryOptions::with_seed(7), clock))
+        })
+    }
+
+    fn deciding_by(
+        options: RespOptions,
+        choose: impl FnOnce(Arc<ManualClock>, Arc<NaiveStore>) -> Arc<dyn LimitStore>,
+    ) -> Self {
         let clock = Arc::new(ManualClock::at(UnixMillis::from_millis(1_800_000_000_000)));
         // A moment before which there was time.
         clock.advance(Duration::from_secs(1_000));
         let store = Arc::new(NaiveStore::new(clock.clone()));
         let metrics = Arc::new(Metrics::new());
         let state = RespState {
-            store: store.clone(),
+            store: choose(clock.clone(), store.clone()),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
         };

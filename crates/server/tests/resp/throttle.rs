@@ -34,13 +34,14 @@ const CASES: [Case; 15] = [
 ];
 
 fn run_table(check: impl Fn(&mut crate::client::Client, Case, usize)) {
-    let server = Server::start();
-    let mut client = server.client();
-    let mut now = 0;
-    for (number, case) in CASES.into_iter().enumerate() {
-        server.clock.advance(Duration::from_millis(case.0 - now));
-        now = case.0;
-        check(&mut client, case, number);
+    for server in [Server::start(), Server::in_memory()] {
+        let mut client = server.client();
+        let mut now = 0;
+        for (number, case) in CASES.into_iter().enumerate() {
+            server.clock.advance(Duration::from_millis(case.0 - now));
+            now = case.0;
+            check(&mut client, case, number);
+        }
     }
 }
 

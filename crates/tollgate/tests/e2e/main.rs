@@ -28,6 +28,7 @@ mod limits;
 mod observe;
 mod pages;
 mod redirect;
+mod resp;
 mod rules;
 mod server;
 mod shutdown;
