@@ -23,11 +23,15 @@ const FLUSH_BYTES: usize = 64 * 1024;
 /// How long what a client still sends is read before a connection is closed. Closed earlier, the
 /// system would throw away the last answer.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// The same at shutdown, where pools of clients do not look at their idle connections.
+const LAST_FAREWELL: Duration = Duration::from_millis(250);
 
 /// Why a connection ends.
 enum End {
     /// There is something to tell the client first, which has been written.
     Told,
+    /// The listener shuts down, and what had arrived has been answered.
+    Drained,
     /// The client has left, or cannot be reached.
     Gone,
     /// It was too slow, or idle for too long.
@@ -64,7 +68,8 @@ pub(super) async fn serve(stream: TcpStream, thread: &RespThread) {
         patience: PATIENCE.min(thread.shared.options.idle_timeout),
     };
     match connection.run().await {
-        End::Told => connection.say_goodbye().await,
+        End::Told => connection.say_goodbye(FAREWELL).await,
+        End::Drained => connection.say_goodbye(LAST_FAREWELL).await,
         End::TimedOut => {
             thread.recorder.connections.timed_out.fetch_add(1, Relaxed);
         }
@@ -99,8 +104,9 @@ impl Connection<'_> {
             };
             tokio::select! {
                 biased;
-                read = read => if read? == 0 {
-                    return Ok(End::Gone);
+                read = read => match read? {
+                    0 => return Ok(End::Gone),
+                    bytes => self.requests.has_read(bytes),
                 },
                 () = &mut drained => continue,
                 () = &mut timer => {
@@ -180,11 +186,11 @@ impl Connection<'_> {
             Err(error) => return Err(error.into()),
         }
         self.answer_all().await?;
-        Ok(End::Told)
+        Ok(End::Drained)
     }
 
     /// Ends our side, and reads on for a moment until the client has ended its own.
-    async fn say_goodbye(&mut self) {
+    async fn say_goodbye(&mut self, patience: Duration) {
         let ended = async {
             self.stream.shutdown().await?;
             let mut ignored = [0; 4096];
@@ -192,6 +198,6 @@ impl Connection<'_> {
             io::Result::Ok(())
         };
         // Whatever comes of it, the connection is over.
-        let _ = timeout(FAREWELL, ended).await;
+        let _ = timeout(patience, ended).await;
     }
 }

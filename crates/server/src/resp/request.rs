@@ -53,12 +53,14 @@ pub(super) enum ProtocolError {
 }
 
 /// The bytes of a connection, and how far the next command has been read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Requests {
     buffer: BytesMut,
     frame: Option<Frame>,
     /// How much of the buffer has no line end, as was seen before.
     searched: usize,
+    /// How much the next read may bring.
+    ahead: usize,
 }
 
 /// An array that has not arrived as a whole.
@@ -72,14 +74,34 @@ struct Frame {
     next: Option<usize>,
 }
 
+impl Default for Requests {
+    fn default() -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            frame: None,
+            searched: 0,
+            ahead: READ_BYTES,
+        }
+    }
+}
+
 impl Requests {
     /// Where to read into: always with room, never with much more than is needed.
     pub(super) fn room(&mut self) -> &mut BytesMut {
         let wanted = self.frame.as_ref().and_then(|frame| frame.next);
         let missing = wanted.unwrap_or(0).saturating_sub(self.buffer.len());
         self.buffer
-            .reserve((missing + 2).clamp(READ_BYTES, MAX_READ_BYTES));
+            .reserve((missing + 2).clamp(self.ahead, MAX_READ_BYTES));
         &mut self.buffer
+    }
+
+    /// Takes note of how much was read: who fills the room gets more, so that many commands at once
+    /// are answered at once.
+    pub(super) fn has_read(&mut self, bytes: usize) {
+        self.ahead = match bytes < self.ahead {
+            true => READ_BYTES,
+            false => (2 * self.ahead).min(MAX_READ_BYTES),
+        };
     }
 
     /// Whether a command has begun that has not arrived as a whole.

@@ -1,6 +1,6 @@
 //! A client that sends exactly the bytes it is told to, and reads with a library of others.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use redis_protocol::resp2;
@@ -91,15 +91,21 @@ impl Client {
         }
     }
 
-    /// What is read to the end of the connection.
+    /// What is read to the end of the connection, which has to come.
+    #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.read);
-        // A reset ends it as well.
-        let _ = self.stream.read_to_end(&mut rest);
-        rest
+        match self.stream.read_to_end(&mut rest) {
+            // A reset ends it as well.
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => {
+                panic!("{error} after {}", rest.escape_ascii())
+            }
+            _ => rest,
+        }
     }
 
     /// Whether the server closed the connection without a word; waits for it.
+    #[track_caller]
     pub fn is_closed(&mut self) -> bool {
         self.rest().is_empty()
     }

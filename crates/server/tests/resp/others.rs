@@ -46,7 +46,7 @@ fn redis_cli_asks_in_both_versions() {
     assert_eq!(redis_cli(&server, &["-n", "0", "ECHO", "x"]), "x\n");
 }
 
-/// Commands on standard input: first it asks for `COMMAND DOCS`, and lines go through it as typed.
+/// As when somebody types, it asks for `COMMAND DOCS` first.
 #[test]
 fn redis_cli_starts_without_an_error() {
     let server = Server::start();
@@ -56,6 +56,7 @@ fn redis_cli_starts_without_an_error() {
     );
     let out = run(Command::new("sh").args(["-c", &script]), "redis-tools");
     assert_eq!(out, "PONG\n0\n1\n0\n-1\n60\n1\n1\n0\n60\n60\n");
+    server.expect_metric(r#"tollgate_resp_commands_total{command="command",outcome="done"} 1.0"#);
 }
 
 #[test]
