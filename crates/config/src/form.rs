@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::secret::Secret;
 use crate::sections::{Attribute, Hash, LogFormat, Redirect, Root, Strategy};
 use crate::value::{Kind, Value};
 
@@ -55,6 +56,29 @@ pub(crate) const ADDRESS: Form<SocketAddr> = Form {
     kind: Kind::Text,
     expects: "an address with a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
     read: |value| parsed(value, |text| text.parse().ok()),
+};
+
+/// The address of a listener that may be left out by an empty text.
+pub(crate) const OPTIONAL_ADDRESS: Form<Option<SocketAddr>> = Form {
+    kind: Kind::Text,
+    expects: "an address with a port, such as \"127.0.0.1:6380\" or \"[::]:6380\", or \"\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "" => Some(None),
+            _ => text.parse().ok().map(Some),
+        })
+    },
+};
+
+/// Any text; an empty one is none.
+pub(crate) const SECRET: Form<Option<Secret>> = Form {
+    kind: Kind::Text,
+    expects: "any text",
+    read: |value| match value.text() {
+        Some(text) => Ok((!text.is_empty()).then(|| Secret::new(text))),
+        // The usual message would show it.
+        None => Err("expected any text, in quotes".to_owned()),
+    },
 };
 
 pub(crate) const DURATION: Form<Duration> = Form {

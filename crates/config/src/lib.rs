@@ -10,6 +10,7 @@ mod form;
 mod key;
 mod load;
 mod reference;
+mod secret;
 mod sections;
 mod source;
 mod value;
@@ -18,7 +19,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use key::{ENV_PREFIX, Key, keys};
 pub use load::{Config, Sources};
 pub use reference::{default_file, reference};
+pub use secret::Secret;
 pub use sections::{
-    Access, Admin, Attribute, Audit, Edge, Hash, Limits, Links, Log, LogFormat, MemoryCache,
-    Redirect, Root, Strategy, Sweep,
+    Access, Admin, Attribute, Audit, Edge, Hash, Limits, Links, Log, LogFormat, MemoryCache, Redirect, Resp, Root, Strategy, Sweep,
 };

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
-use crate::sections::{Access, Admin, Audit, Edge, Limits, Links, Log, MemoryCache, Sweep};
+use crate::sections::{Access, Admin, Audit, Edge, Limits, Links, Log, MemoryCache, Resp, Sweep};
 use crate::source::Given;
 
 /// A complete and valid configuration.
@@ -29,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[limits.audit]`
     pub audit: Audit,
+    /// `[resp]`
+    pub resp: Resp,
     /// `[log]`
     pub log: Log,
 }
@@ -54,6 +56,7 @@ impl Config {
         Admin::SECTION,
         Limits::SECTION,
         Audit::SECTION,
+        Resp::SECTION,
         Log::SECTION,
     ];
 
@@ -88,6 +91,7 @@ impl Config {
         let admin = Admin::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let audit = Audit::read(&mut reader);
+        let resp = Resp::read(&mut reader);
         let log = Log::read(&mut reader);
         if let Some(links) = &links {
             check_hosts(links, &mut given);
@@ -105,6 +109,7 @@ impl Config {
                 admin: admin?,
                 limits: limits?,
                 audit: audit?,
+                resp: resp?,
                 log: log?,
             })
         })();

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::form;
 use crate::key::{Key, Section};
+use crate::secret::Secret;
 use crate::source::Reader;
 
 /// How codes are made.
@@ -275,11 +276,10 @@ section! {
         max_keys: u64 = "1000000", POSITIVE;
         /// How often the file of the policies is looked at.
         watch: Duration = r#""1s""#, PERIOD;
-        /// The domain of the policies that `/api/v1/limits/authorize` asks, unless the request names
-        /// another one by `X-Tollgate-Domain`.
+        /// The domain of the policies that `/api/v1/limits/authorize` asks, unless its query names
+        /// another one.
         authorize_domain: String = r#""http""#, NAME;
-        /// The descriptors it asks for, unless the request names its own by `X-Tollgate-Descriptor`:
-        /// each one or more of `remote_address`, `method`, `host`, `path`, `api_key` and
+        /// The descriptors it asks for, unless its query names others: each one or more of `remote_address`, `method`, `host`, `path`, `api_key` and
         /// `header:NAME`, joined by `+`. Those that no policy matches cost nothing.
         authorize_by: Vec<Vec<Attribute>> = r#"["remote_address", "api_key", "host+path", "path+remote_address"]"#, DESCRIPTORS;
         /// Answer it without an API key: for proxies that cannot send one, on a network where
@@ -300,6 +300,25 @@ section! {
         max_bytes: u64 = r#""64MiB""#, SIZE;
         /// How many of those are kept.
         keep: usize = "5", BATCH;
+    }
+}
+
+section! {
+    /// The listener of the Redis protocol, which decides limits.
+    Resp in "resp" {
+        /// Where it listens. Port 0 takes any free one. Empty: nowhere.
+        listen: Option<SocketAddr> = r#""""#, OPTIONAL_ADDRESS;
+        /// What clients have to say by `AUTH` or `HELLO` before anything else. Empty: nothing.
+        password: Option<Secret> = r#""""#, SECRET;
+        /// Threads that serve it; 0 takes one for each core.
+        threads: usize = "0", THREADS;
+        /// The most connections at once, over all threads.
+        max_connections: u64 = "10000", POSITIVE;
+        /// How long an idle connection is kept. The rest of a command that has begun may take as
+        /// long, but at most 10 seconds.
+        idle_timeout: Duration = r#""5m""#, PERIOD;
+        /// How long commands in flight may take to finish at shutdown.
+        drain: Duration = r#""10s""#, DURATION;
     }
 }
 

@@ -125,10 +125,21 @@ fn every_key_can_be_set_by_its_environment_variable() {
             "tls_key",
             "policies",
             "file",
+            "password",
         ];
         let refused = error.is_err_and(|text| text.contains(&key.env()));
         assert!(refused || any_text.contains(&key.name), "{}", key.env());
     }
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let config = load("[resp]\npassword = 'sesame'", &[], &[]).unwrap();
+    assert!(config.resp.password.is_some());
+    assert!(!format!("{config:?}").contains("sesame"));
+    let error = load("[resp]\npassword = 86420", &[], &[]).unwrap_err();
+    assert!(error.contains("resp.password"), "{error}");
+    assert!(!error.contains("86420"), "{error}");
 }
 
 #[test]

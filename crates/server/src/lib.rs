@@ -1,4 +1,5 @@
-//! The listeners: the edge that redirects, the admin side with the API, health and metrics.
+//! The listeners: the edge that redirects, the admin side with the API, the limit service over the
+//! protocol of Redis; health and metrics.
 
 pub mod admin;
 mod api;
@@ -8,3 +9,5 @@ pub mod health;
 pub mod limits;
 pub mod metrics;
 mod problem;
+pub mod resp;
+mod threads;

@@ -29,7 +29,7 @@ use tollgate_links::{LinkService, RedirectKind, TargetUrl};
 use crate::limits::Guard;
 use crate::metrics::Metrics;
 
-pub use accept::{EdgeHandle, ServeError};
+pub use crate::threads::{Handle as EdgeHandle, ServeError};
 pub use bind::{BindError, BoundEdge, bind};
 pub use tls::TlsError;
 

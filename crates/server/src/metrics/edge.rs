@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 use tollgate_links::Tier;
 
-use super::reading::{counter, gauge};
+use super::connections::{self, Connections};
 
 /// Upper bounds of the buckets in nanoseconds, 5 µs to 10 s; the last bucket is open.
 const BOUNDS_NANOS: [u64; 20] = [
@@ -126,21 +126,6 @@ pub struct EdgeRecorder {
     pub(crate) connections: Connections,
 }
 
-/// Connections of one edge thread.
-#[derive(Debug, Default)]
-pub(crate) struct Connections {
-    /// Accepted and served.
-    pub(crate) opened: AtomicU64,
-    /// Served to their end.
-    pub(crate) closed: AtomicU64,
-    /// Closed at once: too many were open.
-    pub(crate) refused: AtomicU64,
-    /// Closed because the client was too slow or idle for too long.
-    pub(crate) timed_out: AtomicU64,
-    /// Errors of the operating system when accepting.
-    pub(crate) accept_errors: AtomicU64,
-}
-
 #[derive(Debug, Default)]
 struct Latency {
     buckets: [AtomicU64; BUCKETS],
@@ -223,38 +208,11 @@ impl EdgeMetrics {
 impl Collector for EdgeMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_requests(&mut encoder)?;
-        // Closed before opened, so that the difference is never negative.
-        let closed = self.sum(|r| r.connections.closed.load(Relaxed));
-        let opened = self.sum(|r| r.connections.opened.load(Relaxed));
-        gauge(
+        let recorders = self.recorders();
+        connections::encode(
             &mut encoder,
-            "tollgate_edge_connections_open",
-            "Connections open now",
-            opened.saturating_sub(closed) as f64,
-        )?;
-        counter(
-            &mut encoder,
-            "tollgate_edge_connections",
-            "Connections served",
-            opened as f64,
-        )?;
-        counter(
-            &mut encoder,
-            "tollgate_edge_connections_refused",
-            "Connections closed at once because too many were open",
-            self.sum(|r| r.connections.refused.load(Relaxed)) as f64,
-        )?;
-        counter(
-            &mut encoder,
-            "tollgate_edge_connections_timed_out",
-            "Connections closed because the client was too slow or idle",
-            self.sum(|r| r.connections.timed_out.load(Relaxed)) as f64,
-        )?;
-        counter(
-            &mut encoder,
-            "tollgate_edge_accept_errors",
-            "Errors of the operating system when accepting connections",
-            self.sum(|r| r.connections.accept_errors.load(Relaxed)) as f64,
+            "edge",
+            recorders.iter().map(|recorder| &recorder.connections),
         )
     }
 }
@@ -310,14 +268,5 @@ mod tests {
         assert_eq!(bucket("+Inf"), "3");
         assert!(text.contains(r#"outcome="not_found",tier="store""#));
         assert!(!text.contains("preview"), "series nobody needs: {text}");
-    }
-
-    #[test]
-    fn open_connections_are_opened_less_closed() {
-        let metrics = Arc::new(EdgeMetrics::default());
-        let recorder = metrics.recorder();
-        recorder.connections.opened.store(5, Relaxed);
-        recorder.connections.closed.store(2, Relaxed);
-        assert!(text_of(&metrics).contains("\ntollgate_edge_connections_open 3.0\n"));
     }
 }

@@ -3,10 +3,12 @@
 
 mod admin;
 mod cache;
+mod connections;
 mod edge;
 mod limits;
 mod process;
 mod reading;
+mod resp;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,34 +21,43 @@ use tollgate_links::LinkCache;
 
 pub use admin::AdminMetrics;
 pub use edge::{EdgeRecorder, Outcome, Source};
+pub use resp::{RespOutcome, RespRecorder};
+
+pub(crate) use connections::Connections;
+pub(crate) use resp::RespTotals;
 
 use cache::CacheCollector;
 use edge::EdgeMetrics;
 use limits::{LimitStoreCollector, LimitsCollector};
 use process::ProcessCollector;
 use reading::{Kind, Reading};
+use resp::RespMetrics;
 
 /// The registry, and the metrics that are always there.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Mutex<Registry>,
     edge: Arc<EdgeMetrics>,
+    resp: Arc<RespMetrics>,
     /// Requests to the admin listener.
     pub admin: AdminMetrics,
 }
 
 impl Metrics {
-    /// A registry with the metrics of the edge, the admin listener and the process.
+    /// A registry with the metrics of the listeners and the process.
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::default();
         let edge = Arc::new(EdgeMetrics::default());
         registry.register_collector(Box::new(Arc::clone(&edge)));
+        let resp = Arc::new(RespMetrics::default());
+        registry.register_collector(Box::new(Arc::clone(&resp)));
         let admin = AdminMetrics::registered(&mut registry);
         registry.register_collector(Box::new(ProcessCollector::new()));
         Self {
             registry: Mutex::new(registry),
             edge,
+            resp,
             admin,
         }
     }
@@ -55,6 +66,17 @@ impl Metrics {
     #[must_use]
     pub fn edge_recorder(&self) -> Arc<EdgeRecorder> {
         self.edge.recorder()
+    }
+
+    /// The same for a thread of the Redis protocol.
+    #[must_use]
+    pub fn resp_recorder(&self) -> Arc<RespRecorder> {
+        self.resp.recorder()
+    }
+
+    /// What the threads of the Redis protocol counted.
+    pub(crate) fn resp_totals(&self) -> RespTotals {
+        self.resp.totals()
     }
 
     /// Shows the counters of the link cache.

@@ -20,7 +20,7 @@ use crate::open;
 /// The service, and the store it counts in.
 pub(super) struct Made {
     pub(super) limits: Limits,
-    store: Arc<MemoryStore>,
+    pub(super) store: Arc<MemoryStore>,
     audit: Option<(ErrorCounter, AuditGuard)>,
 }
 

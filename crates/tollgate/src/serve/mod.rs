@@ -42,6 +42,7 @@ fn flags(args: &ServeArgs) -> Vec<(&'static str, &'static str, String)> {
             "--admin-listen",
             args.admin_listen.map(text),
         ),
+        ("resp.listen", "--resp-listen", args.resp_listen.map(text)),
         ("links.base_url", "--base-url", args.base_url.clone()),
         ("log.format", "--log-format", args.log_format.clone()),
         ("log.level", "--log-level", args.log_level.clone()),
@@ -54,7 +55,11 @@ fn flags(args: &ServeArgs) -> Vec<(&'static str, &'static str, String)> {
 /// Every connection is an open file, and the usual limit of 1,024 is a fraction of what one core
 /// serves.
 fn raise_file_limit(config: &Config) {
-    let wanted = config.edge.max_connections + config.admin.max_connections + 256;
+    let resp = config
+        .resp
+        .listen
+        .map_or(0, |_| config.resp.max_connections);
+    let wanted = config.edge.max_connections + config.admin.max_connections + resp + 256;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < wanted => {
             tracing::info!(

@@ -11,18 +11,14 @@ use tollgate_links::{
 use tollgate_server::admin::AdminOptions;
 use tollgate_server::edge::{EdgeOptions, LINGER, RootPage, TlsFiles};
 use tollgate_server::limits::{Attribute as Counted, AuditOptions, Forwarding};
+use tollgate_server::resp::{MAX_FRAME, RespOptions};
 
 /// The edge's.
 pub(super) fn edge(config: &Config) -> EdgeOptions {
     let edge = &config.edge;
-    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     EdgeOptions {
         listen: edge.listen,
-        threads: if edge.threads == 0 {
-            cores()
-        } else {
-            edge.threads
-        },
+        threads: threads(edge.threads),
         default_redirect: redirect(config.links.redirect),
         header_timeout: edge.header_timeout,
         idle_timeout: edge.idle_timeout,
@@ -88,6 +84,23 @@ fn attribute(attribute: &Attribute) -> Option<Counted> {
         Attribute::Path => Counted::Path,
         Attribute::ApiKey => Counted::ApiKey,
         Attribute::Header(name) => Counted::header(name)?,
+    })
+}
+
+/// Those of the Redis protocol, if it is to listen.
+pub(super) fn resp(config: &Config) -> Option<RespOptions> {
+    let resp = &config.resp;
+    Some(RespOptions {
+        listen: resp.listen?,
+        threads: threads(resp.threads),
+        max_connections: size(resp.max_connections),
+        idle_timeout: resp.idle_timeout,
+        max_frame: MAX_FRAME,
+        password: resp
+            .password
+            .as_ref()
+            .map(|secret| secret.guarded().clone()),
+        drain: resp.drain,
     })
 }
 
@@ -167,6 +180,14 @@ fn redirect(redirect: Redirect) -> RedirectKind {
         Redirect::Found => RedirectKind::Found,
         Redirect::Temporary => RedirectKind::Temporary,
         Redirect::Permanent => RedirectKind::Permanent,
+    }
+}
+
+/// As many as are wanted, or one for each core.
+fn threads(wanted: usize) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        wanted => wanted,
     }
 }
 

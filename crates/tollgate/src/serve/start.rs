@@ -17,6 +17,7 @@ use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
 use tollgate_server::limits::AuditGuard;
 use tollgate_server::metrics::Metrics;
+use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 
 use super::signals::Signals;
 use super::{background, first_key, limits, options};
@@ -29,6 +30,11 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     // may be named after the edge's port, which the system may choose.
     let edge = edge::bind(options::edge(config)).map_err(address_help)?;
     let edge_address = edge.local_addr();
+    let resp = options::resp(config)
+        .map(resp::bind)
+        .transpose()
+        .map_err(address_help)?;
+    let resp_address = resp.as_ref().map(BoundResp::local_addr);
     let admin = TcpListener::bind(config.admin.listen)
         .await
         .with_context(|| format!("the admin side cannot listen on {}", config.admin.listen))
@@ -40,7 +46,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     let limits = limits::limits(config, data_dir)?;
     let first_key = first_key::ensure(&keys).await?;
 
-    let running = Running::start(config, edge, admin, store, Arc::new(keys), limits).await?;
+    let running = Running::start(config, edge, resp, admin, store, Arc::new(keys), limits).await?;
     let scheme = if config.edge.tls_cert.is_some() {
         "https"
     } else {
@@ -48,12 +54,22 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     };
     show::line(format_args!("edge       {scheme}://{edge_address}"))?;
     show::line(format_args!("admin      http://{admin_address}"))?;
+    if let Some(address) = resp_address {
+        show::line(format_args!("resp       redis://{address}"))?;
+        if !address.ip().is_loopback() && config.resp.password.is_none() {
+            tracing::warn!(
+                %address,
+                "whoever reaches the Redis protocol can use it: set resp.password"
+            );
+        }
+    }
     if let Some(secret) = first_key {
         show::line(format_args!(
             "admin key  {secret}\n           shown only this once: keep it, and give it as --key or TOLLGATE_KEY"
         ))?;
     }
-    tracing::info!(%edge_address, %admin_address, "serving");
+    let resp_address = resp_address.map(tracing::field::display);
+    tracing::info!(%edge_address, %admin_address, resp_address, "serving");
     running.until_signal(&mut signals).await
 }
 
@@ -65,6 +81,7 @@ struct Running {
     tasks: CancellationToken,
     background: TaskTracker,
     edge: edge::EdgeHandle,
+    resp: Option<RespHandle>,
     admin: tokio::task::JoinHandle<std::io::Result<()>>,
     /// Writes the rest of the audit log in the end.
     audit: Option<AuditGuard>,
@@ -74,6 +91,7 @@ impl Running {
     async fn start(
         config: &Config,
         edge: BoundEdge,
+        resp: Option<BoundResp>,
         admin: TcpListener,
         store: Arc<SqliteLinkStore>,
         keys: Arc<tollgate_access::Keys>,
@@ -82,7 +100,7 @@ impl Running {
         let visitor_key = visitor_key(&store).await?;
         let service = service(config, &edge, store)?;
         let clock = Arc::clone(&service.parts().clock);
-        let health = Health::new(Arc::clone(&service.parts().store), clock);
+        let health = Health::new(Arc::clone(&service.parts().store), Arc::clone(&clock));
         let metrics = Arc::new(Metrics::new());
         metrics.register_cache(Arc::clone(&service.parts().cache));
         limits.register(&metrics);
@@ -97,8 +115,20 @@ impl Running {
             },
             listeners.clone(),
         )?;
+        let limit_store = Arc::clone(&limits.store);
         let (limits, audit) = limits.into_parts();
         let book = Arc::clone(&limits.book);
+        let resp = match resp {
+            Some(resp) => Some(resp.serve(
+                RespState {
+                    store: limit_store,
+                    clock,
+                    metrics: Arc::clone(&metrics),
+                },
+                listeners.clone(),
+            )?),
+            None => None,
+        };
         let state = AdminState {
             limits,
             service: service.clone(),
@@ -118,6 +148,7 @@ impl Running {
             tasks,
             background,
             edge,
+            resp,
             admin,
             audit,
         })
@@ -146,8 +177,13 @@ impl Running {
     async fn end(self) -> anyhow::Result<()> {
         self.health.drain();
         self.listeners.cancel();
-        let edge = self.edge;
-        let edge = tokio::task::spawn_blocking(move || edge.join());
+        let (edge, resp) = (self.edge, self.resp);
+        let edge = tokio::task::spawn_blocking(move || {
+            edge.join();
+            if let Some(resp) = resp {
+                resp.join();
+            }
+        });
         let (edge, admin) = tokio::join!(edge, self.admin);
         self.tasks.cancel();
         self.background.wait().await;
@@ -249,11 +285,16 @@ fn address_help(error: impl Into<anyhow::Error>) -> anyhow::Error {
         Some(BindError::Listen { error, .. }) => Some(error),
         _ => None,
     };
+    let of_resp = error
+        .downcast_ref()
+        .map(|resp::BindError { error, .. }| error);
     let of_admin = error.downcast_ref::<std::io::Error>();
-    if of_edge.or(of_admin).map(std::io::Error::kind) == Some(std::io::ErrorKind::AddrInUse) {
+    if of_edge.or(of_resp).or(of_admin).map(std::io::Error::kind)
+        == Some(std::io::ErrorKind::AddrInUse)
+    {
         anyhow!(
             "{error:#}. Another process listens there, perhaps another `tollgate serve`: end it, \
-             or choose other addresses by --edge-listen and --admin-listen"
+             or choose other addresses by --edge-listen, --admin-listen and --resp-listen"
         )
     } else {
         error

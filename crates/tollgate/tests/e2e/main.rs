@@ -29,6 +29,7 @@ mod limits;
 mod observe;
 mod pages;
 mod redirect;
+mod resp;
 mod rules;
 mod server;
 mod shutdown;

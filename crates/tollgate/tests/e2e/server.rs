@@ -159,6 +159,12 @@ impl Server {
         self.child.id()
     }
 
+    /// The address of another listener, once it has printed it.
+    #[track_caller]
+    pub(crate) fn address(&self, listener: &str) -> String {
+        self.log.wait_for(listener, |line| address(line, listener))
+    }
+
     /// All it has written so far.
     pub(crate) fn log(&self) -> String {
         self.log.state.lock().expect("a lock").lines.join("\n")
@@ -342,10 +348,8 @@ fn address(line: &str, listener: &str) -> Option<String> {
     if !line.to_lowercase().contains(listener) {
         return None;
     }
-    let at = line.find("http://127.0.0.1:")?;
-    let rest = &line[at..];
-    let end = rest["http://".len()..]
-        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ':')))
-        .map_or(rest.len(), |end| end + "http://".len());
-    Some(rest[..end].to_owned())
+    let (before, rest) = line.split_once("://127.0.0.1:")?;
+    let scheme = before.split_whitespace().last()?;
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some(format!("{scheme}://127.0.0.1:{port}"))
 }

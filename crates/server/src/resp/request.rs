@@ -1,0 +1,410 @@
+//! Reading commands, which come as arrays of bulk strings or as lines.
+//!
+//! The RESP crates read frames of any type and depth: `redis-protocol` and `resp-async` begin a
+//! frame anew whenever more of it arrives, and wait for whatever length it announces. What clients
+//! send is much less than that, so this reads it piece by piece, and refuses what is too large
+//! when it is announced, before it is buffered.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use super::inline;
+
+/// The longest line that announces a number: `*` or `$`, the digits of 64 bits, the line end.
+const MAX_COUNT_LINE: usize = 32;
+/// The least room made for a read.
+const READ_BYTES: usize = 4 * 1024;
+/// The most room made for a read.
+const MAX_READ_BYTES: usize = 64 * 1024;
+
+/// What a command may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameLimits {
+    /// The most words.
+    pub(super) elements: usize,
+    /// The most bytes in all words together, and in a line.
+    pub(super) bytes: usize,
+    /// Whether these are the limits of a client that has yet to say the password.
+    pub(super) unauthenticated: bool,
+}
+
+/// Why what a client sends is not understood. The texts are those of Redis where it has one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ProtocolError {
+    #[error("invalid multibulk length")]
+    Elements,
+    #[error("unauthenticated multibulk length")]
+    ElementsUnauthenticated,
+    #[error("invalid bulk length")]
+    Bulk,
+    #[error("unauthenticated bulk length")]
+    BulkUnauthenticated,
+    #[error("expected '$', got '{}'", .0.escape_ascii())]
+    NoBulk(u8),
+    #[error("expected a line end after a bulk string")]
+    BulkEnd,
+    #[error("too big mbulk count string")]
+    ElementsLine,
+    #[error("too big bulk count string")]
+    BulkLine,
+    #[error("too big inline request")]
+    Inline,
+    #[error("unbalanced quotes in request")]
+    Quotes,
+}
+
+/// The bytes of a connection, and how far the next command has been read.
+#[derive(Debug)]
+pub(super) struct Requests {
+    buffer: BytesMut,
+    frame: Option<Frame>,
+    /// How much of the buffer has no line end, as was seen before.
+    searched: usize,
+    /// How much the next read may bring.
+    ahead: usize,
+}
+
+/// An array that has not arrived as a whole.
+#[derive(Debug)]
+struct Frame {
+    words: Vec<Bytes>,
+    missing: usize,
+    /// The bytes announced so far.
+    bytes: usize,
+    /// The length of the word that is next, if it is known.
+    next: Option<usize>,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            frame: None,
+            searched: 0,
+            ahead: READ_BYTES,
+        }
+    }
+}
+
+impl Requests {
+    /// Where to read into: always with room, never with much more than is needed.
+    pub(super) fn room(&mut self) -> &mut BytesMut {
+        let wanted = self.frame.as_ref().and_then(|frame| frame.next);
+        let missing = wanted.unwrap_or(0).saturating_sub(self.buffer.len());
+        self.buffer
+            .reserve((missing + 2).clamp(self.ahead, MAX_READ_BYTES));
+        &mut self.buffer
+    }
+
+    /// Takes note of how much was read: who fills the room gets more, so that many commands at once
+    /// are answered at once.
+    pub(super) fn has_read(&mut self, bytes: usize) {
+        self.ahead = match bytes < self.ahead {
+            true => READ_BYTES,
+            false => (2 * self.ahead).min(MAX_READ_BYTES),
+        };
+    }
+
+    /// Whether a command has begun that has not arrived as a whole.
+    pub(super) fn in_the_midst(&self) -> bool {
+        self.frame.is_some() || !self.buffer.is_empty()
+    }
+
+    /// Gives back memory that an idle connection does not need.
+    pub(super) fn rest(&mut self) {
+        if !self.in_the_midst() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    /// The words of the next command, at least one; `None` if it has not arrived.
+    pub(super) fn next(
+        &mut self,
+        limits: &FrameLimits,
+    ) -> Result<Option<Vec<Bytes>>, ProtocolError> {
+        loop {
+            let Some(frame) = &mut self.frame else {
+                match self.buffer.first() {
+                    None => return Ok(None),
+                    Some(b'*') => match self.begin(limits)? {
+                        true => continue,
+                        false => return Ok(None),
+                    },
+                    Some(_) => match self.inline(limits)? {
+                        // An empty line is no command, and has no answer.
+                        Some(words) if words.is_empty() => continue,
+                        words => return Ok(words),
+                    },
+                }
+            };
+            let Some(length) = frame.next else {
+                match self.buffer.first() {
+                    None => return Ok(None),
+                    Some(b'$') => {}
+                    Some(&other) => return Err(ProtocolError::NoBulk(other)),
+                }
+                let Some(line) = count_line(&mut self.buffer, ProtocolError::BulkLine)? else {
+                    return Ok(None);
+                };
+                frame.announce(&line, limits)?;
+                continue;
+            };
+            if self.buffer.len() < length + 2 {
+                return Ok(None);
+            }
+            frame.words.push(self.buffer.split_to(length).freeze());
+            if self.buffer[..2] != *b"\r\n" {
+                return Err(ProtocolError::BulkEnd);
+            }
+            self.buffer.advance(2);
+            frame.next = None;
+            frame.missing -= 1;
+            if frame.missing == 0 {
+                return Ok(self.frame.take().map(|frame| frame.words));
+            }
+        }
+    }
+
+    /// Reads the head of an array; `false` if it has not arrived.
+    fn begin(&mut self, limits: &FrameLimits) -> Result<bool, ProtocolError> {
+        let Some(line) = count_line(&mut self.buffer, ProtocolError::ElementsLine)? else {
+            return Ok(false);
+        };
+        let count = number(&line).ok_or(ProtocolError::Elements)?;
+        // An empty array, or none, is no command, and has no answer.
+        let Ok(count @ 1..) = usize::try_from(count) else {
+            return Ok(true);
+        };
+        if count > limits.elements {
+            return Err(match limits.unauthenticated {
+                true => ProtocolError::ElementsUnauthenticated,
+                false => ProtocolError::Elements,
+            });
+        }
+        self.frame = Some(Frame {
+            words: Vec::with_capacity(count.min(8)),
+            missing: count,
+            bytes: 0,
+            next: None,
+        });
+        Ok(true)
+    }
+
+    /// Reads a line of words; `None` if it has not arrived.
+    fn inline(&mut self, limits: &FrameLimits) -> Result<Option<Vec<Bytes>>, ProtocolError> {
+        let found = self.buffer[self.searched..]
+            .iter()
+            .position(|&b| b == b'\n');
+        let Some(length) = found.map(|at| at + self.searched) else {
+            self.searched = self.buffer.len();
+            return match self.searched > limits.bytes {
+                true => Err(ProtocolError::Inline),
+                false => Ok(None),
+            };
+        };
+        self.searched = 0;
+        if length > limits.bytes {
+            return Err(ProtocolError::Inline);
+        }
+        let line = self.buffer.split_to(length);
+        self.buffer.advance(1);
+        let words = inline::words(&line).ok_or(ProtocolError::Quotes)?;
+        if words.len() > limits.elements {
+            return Err(ProtocolError::Inline);
+        }
+        Ok(Some(words))
+    }
+}
+
+impl Frame {
+    /// Takes note of the length of the next word.
+    fn announce(&mut self, line: &[u8], limits: &FrameLimits) -> Result<(), ProtocolError> {
+        let length = number(line)
+            .and_then(|length| usize::try_from(length).ok())
+            .ok_or(ProtocolError::Bulk)?;
+        self.bytes = self.bytes.saturating_add(length);
+        if self.bytes > limits.bytes {
+            return Err(match limits.unauthenticated {
+                true => ProtocolError::BulkUnauthenticated,
+                false => ProtocolError::Bulk,
+            });
+        }
+        self.next = Some(length);
+        Ok(())
+    }
+}
+
+/// What stands between the first byte and the line end; `None` if the line has not arrived.
+fn count_line(
+    buffer: &mut BytesMut,
+    too_long: ProtocolError,
+) -> Result<Option<Bytes>, ProtocolError> {
+    let within = buffer.len().min(MAX_COUNT_LINE);
+    let Some(end) = buffer[..within].iter().position(|&b| b == b'\n') else {
+        return match buffer.len() > MAX_COUNT_LINE {
+            true => Err(too_long),
+            false => Ok(None),
+        };
+    };
+    let mut line = buffer.split_to(end + 1).freeze();
+    line.advance(1);
+    // Without its `\r` the line is no number.
+    let digits = line.strip_suffix(b"\r\n").map_or(0, <[u8]>::len);
+    line.truncate(digits);
+    Ok(Some(line))
+}
+
+/// A number as the protocol writes it.
+fn number(digits: &[u8]) -> Option<i64> {
+    if digits.starts_with(b"+") {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+    use redis_protocol::resp2::encode;
+    use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame as _};
+
+    use super::*;
+
+    const LIMITS: FrameLimits = FrameLimits {
+        elements: 4,
+        bytes: 100,
+        unauthenticated: false,
+    };
+
+    fn all(chunks: &[&[u8]], limits: &FrameLimits) -> Result<Vec<Vec<Bytes>>, ProtocolError> {
+        let (mut requests, mut commands) = (Requests::default(), Vec::new());
+        for chunk in chunks {
+            requests.room().extend_from_slice(chunk);
+            while let Some(words) = requests.next(limits)? {
+                commands.push(words);
+            }
+        }
+        Ok(commands)
+    }
+
+    fn one(bytes: &[u8]) -> Result<Vec<Vec<Bytes>>, ProtocolError> {
+        all(&[bytes], &LIMITS)
+    }
+
+    #[test]
+    fn arrays_and_lines_follow_each_other() {
+        let read = one(
+            b"*2\r\n$4\r\nECHO\r\n$2\r\n\r\n\r\nPING\r\n\r\n*0\r\n*-1\r\nping x\n*1\r\n$0\r\n\r\n",
+        );
+        let words: Vec<Vec<Bytes>> = vec![
+            vec!["ECHO".into(), "\r\n".into()],
+            vec!["PING".into()],
+            vec!["ping".into(), "x".into()],
+            vec!["".into()],
+        ];
+        assert_eq!(read, Ok(words));
+    }
+
+    #[test]
+    fn each_fault_has_its_text() {
+        for (bytes, text) in [
+            (&b"*x\r\n"[..], "invalid multibulk length"),
+            (b"*+1\r\n", "invalid multibulk length"),
+            (b"*1\n", "invalid multibulk length"),
+            (b"*5\r\n", "invalid multibulk length"),
+            (b"*99999999999999999999\r\n", "invalid multibulk length"),
+            (b"*1\r\n:1\r\n", "expected '$', got ':'"),
+            (b"*1\r\n\r\n", "expected '$', got '\\r'"),
+            (b"*1\r\n$x\r\n", "invalid bulk length"),
+            (b"*1\r\n$-1\r\n", "invalid bulk length"),
+            (b"*1\r\n$101\r\n", "invalid bulk length"),
+            (b"*1\r\n$9223372036854775807\r\n", "invalid bulk length"),
+            (
+                b"*1\r\n$1\r\nabc",
+                "expected a line end after a bulk string",
+            ),
+            (
+                b"*0000000000000000000000000000000000001\r\n",
+                "too big mbulk count string",
+            ),
+            (
+                b"*1\r\n$000000000000000000000000000000000001\r\n",
+                "too big bulk count string",
+            ),
+            (b"say \"hello\r\n", "unbalanced quotes in request"),
+            (b"1 2 3 4 5\r\n", "too big inline request"),
+        ] {
+            let error = one(bytes).unwrap_err();
+            assert_eq!(error.to_string(), text, "{}", bytes.escape_ascii());
+        }
+        assert_eq!(one(&[b'x'; 101]), Err(ProtocolError::Inline));
+        let ended = [&[b'x'; 101][..], b"\r\n"].concat();
+        assert_eq!(one(&ended), Err(ProtocolError::Inline));
+    }
+
+    #[test]
+    fn the_words_of_a_command_share_one_bound() {
+        let half = format!("$50\r\n{}\r\n", "x".repeat(50));
+        assert_eq!(
+            one(format!("*2\r\n{half}{half}").as_bytes()).unwrap().len(),
+            1
+        );
+        let over = format!("*3\r\n{half}{half}$1\r\n");
+        assert_eq!(one(over.as_bytes()), Err(ProtocolError::Bulk));
+    }
+
+    #[test]
+    fn a_client_without_a_password_is_told_so() {
+        let limits = FrameLimits {
+            unauthenticated: true,
+            ..LIMITS
+        };
+        let text = |bytes: &[u8]| all(&[bytes], &limits).unwrap_err().to_string();
+        assert_eq!(text(b"*5\r\n"), "unauthenticated multibulk length");
+        assert_eq!(text(b"*1\r\n$101\r\n"), "unauthenticated bulk length");
+    }
+
+    #[test]
+    fn what_is_announced_is_not_buffered_ahead() {
+        let limits = FrameLimits {
+            bytes: usize::MAX,
+            ..LIMITS
+        };
+        let mut requests = Requests::default();
+        requests.room().extend_from_slice(b"*1\r\n$1000000000\r\n");
+        assert_eq!(requests.next(&limits), Ok(None));
+        assert!(requests.room().capacity() <= 2 * MAX_READ_BYTES);
+    }
+
+    proptest! {
+        /// However it is cut, what another library writes is read as it was meant.
+        #[test]
+        fn what_others_write_is_read(
+            commands in vec(vec(vec(any::<u8>(), 0..20), 1..4), 1..6),
+            cut in 1..40_usize,
+        ) {
+            let mut bytes = Vec::new();
+            for words in &commands {
+                let frame = OwnedFrame::Array(
+                    words.iter().cloned().map(OwnedFrame::BulkString).collect(),
+                );
+                let start = bytes.len();
+                bytes.resize(start + frame.encode_len(false), 0);
+                encode::encode(&mut bytes[start..], &frame, false).unwrap();
+            }
+            let chunks: Vec<&[u8]> = bytes.chunks(cut).collect();
+            prop_assert_eq!(all(&chunks, &LIMITS).unwrap(), commands);
+        }
+
+        /// Any bytes are commands or a fault, the same however they are cut.
+        #[test]
+        fn any_bytes_are_read_the_same_in_pieces(
+            bytes in vec(proptest::sample::select(b"*$1290-\r\n\"'\\x ab".to_vec()), 0..200),
+            cut in 1..20_usize,
+        ) {
+            let chunks: Vec<&[u8]> = bytes.chunks(cut).collect();
+            let (whole, pieces) = (one(&bytes), all(&chunks, &LIMITS));
+            prop_assert!(whole == pieces, "{whole:?} {pieces:?}");
+        }
+    }
+}

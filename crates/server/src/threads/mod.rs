@@ -1,0 +1,14 @@
+//! Listeners that are served by threads of their own, as the edge and the Redis protocol are: each
+//! thread has its own listener on the same address (`SO_REUSEPORT`) and its own current-thread
+//! runtime, so that a connection never leaves its core.
+
+mod bind;
+mod drain;
+mod failures;
+mod run;
+
+pub(crate) use bind::listeners;
+pub(crate) use drain::Drain;
+pub(crate) use failures::FailureLog;
+pub(crate) use run::{Bounds, Speaker, start};
+pub use run::{Handle, ServeError};
