@@ -11,6 +11,7 @@ mod table;
 use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
@@ -115,31 +116,35 @@ struct Slot(Mutex<Shard>);
 
 struct Time {
     clock: Arc<dyn Clock>,
-    /// Nanoseconds from the Unix epoch to the origin of the monotonic clock; below zero if that
-    /// counts from before.
-    origin: i128,
+    /// Nanoseconds from the Unix epoch to the origin of the monotonic clock; below zero, wrapped,
+    /// if that counts from before.
+    origin: u64,
 }
 
 impl Time {
     /// From the wall clock's time, or from `least` if that is later.
     fn new(clock: Arc<dyn Clock>, least: Moment) -> Self {
-        let wall = i128::from(clock.now().as_millis()) * 1_000_000;
-        let wall = wall.max(i128::from(least.as_nanos()));
-        let monotonic = i128::try_from(clock.monotonic().as_nanos()).unwrap_or(i128::MAX);
+        let wall = u64::try_from(clock.now().as_millis()).unwrap_or(0);
+        let wall = Moment::from_nanos(wall.saturating_mul(1_000_000)).max(least);
         Self {
-            origin: wall.saturating_sub(monotonic),
+            origin: wall.as_nanos().wrapping_sub(whole_nanos(clock.monotonic())),
             clock,
         }
     }
 
     #[inline]
     fn now(&self) -> Moment {
-        let monotonic = self.clock.monotonic();
-        let nanos = i128::from(monotonic.as_secs()) * 1_000_000_000
-            + i128::from(monotonic.subsec_nanos())
-            + self.origin;
-        Moment::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
+        Moment::from_nanos(
+            self.origin
+                .wrapping_add(whole_nanos(self.clock.monotonic())),
+        )
     }
+}
+
+/// Fits for 584 years; without the 128 bits that a duration in general takes.
+#[inline]
+const fn whole_nanos(monotonic: Duration) -> u64 {
+    (monotonic.as_secs().wrapping_mul(1_000_000_000)).wrapping_add(monotonic.subsec_nanos() as u64)
 }
 
 impl MemoryStore {
@@ -170,8 +175,20 @@ impl MemoryStore {
     /// Decides and charges a request of one key: as [`LimitStore::decide`] of one charge, but
     /// without a future and without an allocation.
     pub fn decide_one(&self, key: &[u8], limiter: &Limiter, cost: u64) -> Shaped {
+        self.decide_at(self.now(), key, limiter, cost)
+    }
+
+    /// The time by which this store decides.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.time.now()
+    }
+
+    /// As [`decide_one`](Self::decide_one), with a time that the caller has from
+    /// [`now`](Self::now): reading the clock takes as long as the rest, and who has a batch of
+    /// requests at hand reads it once. A time that has passed meanwhile refuses more, never less.
+    pub fn decide_at(&self, now: Moment, key: &[u8], limiter: &Limiter, cost: u64) -> Shaped {
         let hash = self.hash(key);
-        let now = self.time.now();
         let mut shard = self.shard(self.number(hash));
         let now = shard.turn(now);
         match shard.find(hash, limiter) {
