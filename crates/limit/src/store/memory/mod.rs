@@ -34,7 +34,7 @@ const MOST_SHARDS: usize = 1 << 16;
 /// How large a [`MemoryStore`] may become, and how it is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryOptions {
-    /// What tables and logs may take, in bytes. A shard that is being rebuilt takes up to twice
+    /// What tables and logs may take, in bytes; at least an eighth of it is for logs. A shard that is being rebuilt takes up to twice
     /// its share for that moment.
     pub max_bytes: usize,
     /// How many keys are remembered. As they are spread over the shards by chance, the first
