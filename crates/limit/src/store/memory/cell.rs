@@ -14,15 +14,20 @@ const LAST_STEP: u64 = u64::MAX >> (SHARE_BITS + TAG_BITS);
 
 /// The hash that stands for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct KeyHash(pub(super) u128);
+pub(super) struct KeyHash(u128);
 
 impl KeyHash {
-    /// The low half chooses the shard (by its low bits) and the second home (by its high bits).
+    /// Of these 128 bits. An empty cell holds zeros, so no key has that hash.
+    pub(super) const fn new(bits: u128) -> Self {
+        Self(if bits == 0 { 1 } else { bits })
+    }
+
+    /// The low half chooses the shard by its low bits, and the second home by its high ones.
     pub(super) const fn low(self) -> u64 {
         self.0 as u64
     }
 
-    /// The high half chooses the first home (by its high bits) and the mark (by its low bits).
+    /// The high half chooses the first home by its high bits, mark and place by its low ones.
     pub(super) const fn high(self) -> u64 {
         (self.0 >> 64) as u64
     }
@@ -30,6 +35,11 @@ impl KeyHash {
     /// Seven bits by which most other keys are told apart without looking at their cells. Never 0.
     pub(super) const fn mark(self) -> u8 {
         self.high() as u8 | 0x80
+    }
+
+    /// The place in a group that the key likes best, 0 to 15.
+    pub(super) const fn slot(self) -> usize {
+        (self.high() >> 7) as usize & 15
     }
 }
 

@@ -273,7 +273,7 @@ impl MemoryStore {
 
     #[inline]
     fn hash(&self, key: &[u8]) -> KeyHash {
-        KeyHash(xxh3_128_with_seed(key, self.seed))
+        KeyHash::new(xxh3_128_with_seed(key, self.seed))
     }
 
     #[inline]

@@ -29,8 +29,9 @@ pub(super) struct Gone {
     pub(super) evicted: u64,
 }
 
-/// See the module.
+/// See the module. In this order, what every decision needs is on one cache line with the lock.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Shard {
     table: Table,
     /// The latest moment at which anything was decided here. Threads read the clock before they
