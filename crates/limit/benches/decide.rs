@@ -18,7 +18,7 @@ use governor::clock::Clock as _;
 use governor::{Quota as GovernorQuota, RateLimiter};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use tollgate_clock::SystemClock;
+use tollgate_clock::CounterClock;
 use tollgate_limit::store::{MemoryOptions, MemoryStore};
 use tollgate_limit::{AlgorithmKind, Limiter, Quota};
 
@@ -127,11 +127,8 @@ fn main() {
         GovernorQuota::per_second(NonZeroU32::MIN).allow_burst(NonZeroU32::new(BURST).unwrap()),
     );
     let store = MemoryStore::new(
-        MemoryOptions {
-            shards: std::env::var("SHARDS").map_or(1024, |s| s.parse().unwrap()),
-            ..MemoryOptions::with_seed(random.next_u64())
-        },
-        Arc::new(SystemClock::new()),
+        MemoryOptions::with_seed(random.next_u64()),
+        Arc::new(CounterClock::new()),
     );
     let limiter = limiter(options.algorithm);
     let own = |keys: &[String]| {

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
+use spin::Yield;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
 use tollgate_clock::Clock;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -49,13 +51,13 @@ pub struct MemoryOptions {
 }
 
 impl MemoryOptions {
-    /// 1 GiB, 10 million keys, 1,024 shards.
+    /// 1 GiB, 10 million keys, 256 shards.
     #[must_use]
     pub const fn with_seed(seed: u64) -> Self {
         Self {
             max_bytes: 1 << 30,
             max_keys: 10_000_000,
-            shards: 1_024,
+            shards: 256,
             seed,
         }
     }
@@ -112,7 +114,12 @@ pub struct MemoryStore {
 /// On cache lines of its own, so that threads do not slow each other down by neighbouring locks.
 #[repr(align(128))]
 #[derive(Debug)]
-struct Slot(Mutex<Shard>);
+struct Slot(ShardLock);
+
+/// Held for some dozens of nanoseconds, but for the time that it takes to rebuild or copy a shard.
+/// It is given back by a store, so the processor goes on to the next key meanwhile; who finds it
+/// taken lets other threads run.
+type ShardLock = SpinMutex<Shard, Yield>;
 
 struct Time {
     clock: Arc<dyn Clock>,
@@ -162,7 +169,7 @@ impl MemoryStore {
             keys: (options.max_keys / shards).max(1),
             bytes: options.max_bytes.saturating_sub(overhead) / shards,
         };
-        let slots = (0..shards).map(|_| Slot(Mutex::new(Shard::new(bounds))));
+        let slots = (0..shards).map(|_| Slot(ShardLock::new(Shard::new(bounds))));
         Self {
             shards: slots.collect(),
             mask: shards as u64 - 1,
@@ -185,7 +192,7 @@ impl MemoryStore {
     }
 
     /// As [`decide_one`](Self::decide_one), with a time that the caller has from
-    /// [`now`](Self::now): reading the clock takes as long as the rest, and who has a batch of
+    /// [`now`](Self::now): reading the clock takes about as long as the rest, and who has a batch of
     /// requests at hand reads it once. A time that has passed meanwhile refuses more, never less.
     pub fn decide_at(&self, now: Moment, key: &[u8], limiter: &Limiter, cost: u64) -> Shaped {
         let hash = self.hash(key);
@@ -282,7 +289,7 @@ impl MemoryStore {
     }
 
     #[inline]
-    fn shard(&self, number: usize) -> MutexGuard<'_, Shard> {
+    fn shard(&self, number: usize) -> SpinMutexGuard<'_, Shard> {
         self.shards[number].0.lock()
     }
 }
