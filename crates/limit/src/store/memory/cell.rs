@@ -43,8 +43,8 @@ impl KeyHash {
     }
 }
 
-/// How much of its limit a key had used at its last charge, in 255ths; all of it once it was
-/// refused since.
+/// How much of its limit a key had used at its last charge, in powers of two; all of it once it was
+/// refused since. Finer would take a division, which every decision would have to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Share(u8);
 
@@ -52,16 +52,24 @@ impl Share {
     /// Of a key that was refused.
     pub(super) const ALL: Self = Self(u8::MAX);
 
+    /// The least of those that are [busy](Self::is_busy).
+    const BUSY: u8 = 128;
+
     /// What is missing from `limit` if `remaining` is left.
-    pub(super) fn used(limit: u64, remaining: u64) -> Self {
-        // A limit is below 2^54, so this does not overflow.
-        let share = limit.saturating_sub(remaining) * u64::from(u8::MAX) / limit.max(1);
-        Self(u8::try_from(share).unwrap_or(u8::MAX))
+    #[inline]
+    pub(super) const fn used(limit: u64, remaining: u64) -> Self {
+        let used = limit.saturating_sub(remaining);
+        if used >= limit - used {
+            Self(Self::BUSY)
+        } else {
+            // Both lie between 0 and 64. A zero is told from a one nowhere.
+            Self((64 + (limit | 1).leading_zeros() - (used | 1).leading_zeros()) as u8)
+        }
     }
 
     /// Half the limit or more: such a key is not evicted.
     pub(super) const fn is_busy(self) -> bool {
-        self.0 >= 127
+        self.0 >= Self::BUSY
     }
 }
 
@@ -173,6 +181,12 @@ mod tests {
         assert!(Share::used(1, 0).is_busy());
         assert!(!Share::used(100, 51).is_busy());
         assert!(Share::used(crate::MAX_LIMIT, 0).is_busy());
-        assert_eq!(Share::used(9, 9), Share(0));
+        let shares = [0, 2, 5, 10, 20, 40, 50].map(|used| Share::used(100, 100 - used));
+        assert!(shares.is_sorted_by(|a, b| a < b), "{shares:?}");
+        assert!(shares[6] < Share::ALL);
+        let least = Share::used(crate::MAX_LIMIT, crate::MAX_LIMIT - 1);
+        assert!(least < Share::used(2, 2), "{least:?}");
+        // More than the limit may be left, or used, after it was changed.
+        assert!(!Share::used(1, 9).is_busy());
     }
 }

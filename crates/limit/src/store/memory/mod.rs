@@ -93,7 +93,7 @@ pub struct MemoryStats {
 ///   comes across it. Each decision does a bounded amount of such work; there is no scan.
 /// - **When full**, a new key takes the place of an expired one, or else that of the least busy
 ///   key among up to 32 that its hash points to: the one that had used the smallest share of its
-///   limit, and of equals the one forgotten soonest. A key that had used half of its limit or was
+///   limit (in powers of two), and of equals the one forgotten soonest. A key that had used half of its limit or was
 ///   refused since its last charge is never evicted. If all of them are like that, the new key is
 ///   not remembered by itself: all such keys of one limiter share one state, and pass together
 ///   what one key would. So a stream of new keys, however long, frees no key that is held back.
