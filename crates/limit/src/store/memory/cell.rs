@@ -62,7 +62,7 @@ impl Share {
         if used >= limit - used {
             Self(Self::BUSY)
         } else {
-            // Both lie between 0 and 64. A zero is told from a one nowhere.
+            // 10 to 64: a limit has at most 54 bits. No use counts as one unit.
             Self((64 + (limit | 1).leading_zeros() - (used | 1).leading_zeros()) as u8)
         }
     }
