@@ -1,11 +1,13 @@
 //! Time as a parameter: every component that needs to know the time is given a [`Clock`], so that
 //! tests decide what time it is and never sleep.
 
+mod counter;
 mod manual;
 mod unix_millis;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use counter::CounterClock;
 pub use manual::ManualClock;
 pub use unix_millis::{TimeError, UnixMillis};
 

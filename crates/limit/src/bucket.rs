@@ -73,10 +73,11 @@ impl Bucket {
 
     /// The content as it is kept.
     pub(crate) fn level(self, fill: Fill) -> Level {
-        // The quotient is at most the capacity and the remainder is below the window: both fit.
+        // The quotient is at most the capacity: it fits.
+        let (units, parts) = divide(fill.0, self.quota().window_nanos());
         Level {
-            units: u64::try_from(fill.0 / self.unit()).unwrap_or(u64::MAX),
-            parts: u64::try_from(fill.0 % self.unit()).unwrap_or(u64::MAX),
+            units: u64::try_from(units).unwrap_or(u64::MAX),
+            parts,
         }
     }
 
@@ -93,29 +94,31 @@ impl Bucket {
 
     /// When a bucket that holds `fill` at `now` will be empty.
     pub(crate) fn empty_at(self, now: Moment, fill: Fill) -> ExactMoment {
-        // At most the longest refill after the last moment, and a remainder below the limit: both
-        // fit.
-        let nanos = u64::try_from(fill.0 / self.drain()).unwrap_or(u64::MAX);
+        // At most the longest refill after the last moment: it fits.
+        let (nanos, fraction) = divide(fill.0, self.quota().limit());
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
         ExactMoment {
             nanos: now.as_nanos().saturating_add(nanos),
-            fraction: u64::try_from(fill.0 % self.drain()).unwrap_or(u64::MAX),
+            fraction,
         }
     }
 
     /// Whole units for which there is room.
     pub(crate) fn room(self, fill: Fill) -> u64 {
         let brim = u128::from(self.capacity()) * self.unit();
-        let room = brim.saturating_sub(fill.0) / self.unit();
+        let (room, _) = divide(brim.saturating_sub(fill.0), self.quota().window_nanos());
         u64::try_from(room).unwrap_or(u64::MAX)
     }
 
     /// Whole nanoseconds, rounded up, in which so many parts drain.
     pub(crate) fn drain_time(self, parts: u128) -> u128 {
-        parts.div_ceil(self.drain())
+        let (whole, rest) = divide(parts, self.quota().limit());
+        whole + u128::from(rest > 0)
     }
 
     /// Decides a request that finds the bucket holding `fill`. The content afterwards is returned
     /// beside the decision, and equals `fill` unless something was charged.
+    #[inline]
     pub(crate) fn offer(self, fill: Fill, cost: u64) -> (Decision, Fill) {
         let brim = u128::from(self.capacity()) * self.unit();
         let filled = u128::from(cost) * self.unit() + fill.0;
@@ -136,6 +139,18 @@ impl Bucket {
             duration(self.drain_time(after.0)),
         );
         (decision, after)
+    }
+}
+
+/// Quotient and remainder. Most contents fit 64 bits, where dividing is many times faster.
+#[inline]
+fn divide(parts: u128, by: u64) -> (u128, u64) {
+    if let Ok(parts) = u64::try_from(parts) {
+        (u128::from(parts / by), parts % by)
+    } else {
+        let wide = u128::from(by);
+        // A remainder is below the divisor, so it fits.
+        (parts / wide, u64::try_from(parts % wide).unwrap_or(by))
     }
 }
 

@@ -1,6 +1,6 @@
 //! One request that is charged to several keys: all or none.
 
-use parking_lot::MutexGuard;
+use spin::mutex::SpinMutexGuard;
 
 use super::MemoryStore;
 use super::cell::KeyHash;
@@ -27,7 +27,7 @@ struct Copied {
 
 /// The shards that a request needs, locked in the order of their numbers.
 struct Locked<'a> {
-    shards: Vec<(usize, MutexGuard<'a, Shard>)>,
+    shards: Vec<(usize, SpinMutexGuard<'a, Shard>)>,
 }
 
 impl<'a> Locked<'a> {

@@ -14,15 +14,20 @@ const LAST_STEP: u64 = u64::MAX >> (SHARE_BITS + TAG_BITS);
 
 /// The hash that stands for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct KeyHash(pub(super) u128);
+pub(super) struct KeyHash(u128);
 
 impl KeyHash {
-    /// The low half chooses the shard (by its low bits) and the second home (by its high bits).
+    /// Of these 128 bits. An empty cell holds zeros, so no key has that hash.
+    pub(super) const fn new(bits: u128) -> Self {
+        Self(if bits == 0 { 1 } else { bits })
+    }
+
+    /// The low half chooses the shard by its low bits, and the second home by its high ones.
     pub(super) const fn low(self) -> u64 {
         self.0 as u64
     }
 
-    /// The high half chooses the first home (by its high bits) and the mark (by its low bits).
+    /// The high half chooses the first home by its high bits, mark and place by its low ones.
     pub(super) const fn high(self) -> u64 {
         (self.0 >> 64) as u64
     }
@@ -31,10 +36,15 @@ impl KeyHash {
     pub(super) const fn mark(self) -> u8 {
         self.high() as u8 | 0x80
     }
+
+    /// The place in a group that the key likes best, 0 to 15.
+    pub(super) const fn slot(self) -> usize {
+        (self.high() >> 7) as usize & 15
+    }
 }
 
-/// How much of its limit a key had used at its last charge, in 255ths; all of it once it was
-/// refused since.
+/// How much of its limit a key had used at its last charge, in powers of two; all of it once it was
+/// refused since. Finer would take a division, which every decision would have to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Share(u8);
 
@@ -42,16 +52,24 @@ impl Share {
     /// Of a key that was refused.
     pub(super) const ALL: Self = Self(u8::MAX);
 
+    /// The least of those that are [busy](Self::is_busy).
+    const BUSY: u8 = 128;
+
     /// What is missing from `limit` if `remaining` is left.
-    pub(super) fn used(limit: u64, remaining: u64) -> Self {
-        // A limit is below 2^54, so this does not overflow.
-        let share = limit.saturating_sub(remaining) * u64::from(u8::MAX) / limit.max(1);
-        Self(u8::try_from(share).unwrap_or(u8::MAX))
+    #[inline]
+    pub(super) const fn used(limit: u64, remaining: u64) -> Self {
+        let used = limit.saturating_sub(remaining);
+        if used >= limit - used {
+            Self(Self::BUSY)
+        } else {
+            // 10 to 64: a limit has at most 54 bits. No use counts as one unit.
+            Self((64 + (limit | 1).leading_zeros() - (used | 1).leading_zeros()) as u8)
+        }
     }
 
     /// Half the limit or more: such a key is not evicted.
     pub(super) const fn is_busy(self) -> bool {
-        self.0 >= 127
+        self.0 >= Self::BUSY
     }
 }
 
@@ -163,6 +181,12 @@ mod tests {
         assert!(Share::used(1, 0).is_busy());
         assert!(!Share::used(100, 51).is_busy());
         assert!(Share::used(crate::MAX_LIMIT, 0).is_busy());
-        assert_eq!(Share::used(9, 9), Share(0));
+        let shares = [0, 2, 5, 10, 20, 40, 50].map(|used| Share::used(100, 100 - used));
+        assert!(shares.is_sorted_by(|a, b| a < b), "{shares:?}");
+        assert!(shares[6] < Share::ALL);
+        let least = Share::used(crate::MAX_LIMIT, crate::MAX_LIMIT - 1);
+        assert!(least < Share::used(2, 2), "{least:?}");
+        // More than the limit may be left, or used, after it was changed.
+        assert!(!Share::used(1, 9).is_busy());
     }
 }

@@ -11,9 +11,12 @@ mod table;
 use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
+use spin::Yield;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
 use tollgate_clock::Clock;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -33,7 +36,7 @@ const MOST_SHARDS: usize = 1 << 16;
 /// How large a [`MemoryStore`] may become, and how it is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryOptions {
-    /// What tables and logs may take, in bytes. A shard that is being rebuilt takes up to twice
+    /// What tables and logs may take, in bytes; at least an eighth of it is for logs. A shard that is being rebuilt takes up to twice
     /// its share for that moment.
     pub max_bytes: usize,
     /// How many keys are remembered. As they are spread over the shards by chance, the first
@@ -48,13 +51,13 @@ pub struct MemoryOptions {
 }
 
 impl MemoryOptions {
-    /// 1 GiB, 10 million keys, 1,024 shards.
+    /// 1 GiB, 10 million keys, 256 shards.
     #[must_use]
     pub const fn with_seed(seed: u64) -> Self {
         Self {
             max_bytes: 1 << 30,
             max_keys: 10_000_000,
-            shards: 1_024,
+            shards: 256,
             seed,
         }
     }
@@ -90,7 +93,7 @@ pub struct MemoryStats {
 ///   comes across it. Each decision does a bounded amount of such work; there is no scan.
 /// - **When full**, a new key takes the place of an expired one, or else that of the least busy
 ///   key among up to 32 that its hash points to: the one that had used the smallest share of its
-///   limit, and of equals the one forgotten soonest. A key that had used half of its limit or was
+///   limit (in powers of two), and of equals the one forgotten soonest. A key that had used half of its limit or was
 ///   refused since its last charge is never evicted. If all of them are like that, the new key is
 ///   not remembered by itself: all such keys of one limiter share one state, and pass together
 ///   what one key would. So a stream of new keys, however long, frees no key that is held back.
@@ -111,35 +114,44 @@ pub struct MemoryStore {
 /// On cache lines of its own, so that threads do not slow each other down by neighbouring locks.
 #[repr(align(128))]
 #[derive(Debug)]
-struct Slot(Mutex<Shard>);
+struct Slot(ShardLock);
+
+/// Held for some dozens of nanoseconds, but for the time that it takes to rebuild or copy a shard.
+/// It is given back by a store, so the processor goes on to the next key meanwhile; who finds it
+/// taken lets other threads run.
+type ShardLock = SpinMutex<Shard, Yield>;
 
 struct Time {
     clock: Arc<dyn Clock>,
-    /// Nanoseconds from the Unix epoch to the origin of the monotonic clock; below zero if that
-    /// counts from before.
-    origin: i128,
+    /// Nanoseconds from the Unix epoch to the origin of the monotonic clock; below zero, wrapped,
+    /// if that counts from before.
+    origin: u64,
 }
 
 impl Time {
     /// From the wall clock's time, or from `least` if that is later.
     fn new(clock: Arc<dyn Clock>, least: Moment) -> Self {
-        let wall = i128::from(clock.now().as_millis()) * 1_000_000;
-        let wall = wall.max(i128::from(least.as_nanos()));
-        let monotonic = i128::try_from(clock.monotonic().as_nanos()).unwrap_or(i128::MAX);
+        let wall = u64::try_from(clock.now().as_millis()).unwrap_or(0);
+        let wall = Moment::from_nanos(wall.saturating_mul(1_000_000)).max(least);
         Self {
-            origin: wall.saturating_sub(monotonic),
+            origin: wall.as_nanos().wrapping_sub(whole_nanos(clock.monotonic())),
             clock,
         }
     }
 
     #[inline]
     fn now(&self) -> Moment {
-        let monotonic = self.clock.monotonic();
-        let nanos = i128::from(monotonic.as_secs()) * 1_000_000_000
-            + i128::from(monotonic.subsec_nanos())
-            + self.origin;
-        Moment::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
+        Moment::from_nanos(
+            self.origin
+                .wrapping_add(whole_nanos(self.clock.monotonic())),
+        )
     }
+}
+
+/// Fits for 584 years; without the 128 bits that a duration in general takes.
+#[inline]
+const fn whole_nanos(monotonic: Duration) -> u64 {
+    (monotonic.as_secs().wrapping_mul(1_000_000_000)).wrapping_add(monotonic.subsec_nanos() as u64)
 }
 
 impl MemoryStore {
@@ -157,7 +169,7 @@ impl MemoryStore {
             keys: (options.max_keys / shards).max(1),
             bytes: options.max_bytes.saturating_sub(overhead) / shards,
         };
-        let slots = (0..shards).map(|_| Slot(Mutex::new(Shard::new(bounds))));
+        let slots = (0..shards).map(|_| Slot(ShardLock::new(Shard::new(bounds))));
         Self {
             shards: slots.collect(),
             mask: shards as u64 - 1,
@@ -170,8 +182,20 @@ impl MemoryStore {
     /// Decides and charges a request of one key: as [`LimitStore::decide`] of one charge, but
     /// without a future and without an allocation.
     pub fn decide_one(&self, key: &[u8], limiter: &Limiter, cost: u64) -> Shaped {
+        self.decide_at(self.now(), key, limiter, cost)
+    }
+
+    /// The time by which this store decides.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.time.now()
+    }
+
+    /// As [`decide_one`](Self::decide_one), with a time that the caller has from
+    /// [`now`](Self::now): reading the clock takes about as long as the rest, and who has a batch of
+    /// requests at hand reads it once. A time that has passed meanwhile refuses more, never less.
+    pub fn decide_at(&self, now: Moment, key: &[u8], limiter: &Limiter, cost: u64) -> Shaped {
         let hash = self.hash(key);
-        let now = self.time.now();
         let mut shard = self.shard(self.number(hash));
         let now = shard.turn(now);
         match shard.find(hash, limiter) {
@@ -256,7 +280,7 @@ impl MemoryStore {
 
     #[inline]
     fn hash(&self, key: &[u8]) -> KeyHash {
-        KeyHash(xxh3_128_with_seed(key, self.seed))
+        KeyHash::new(xxh3_128_with_seed(key, self.seed))
     }
 
     #[inline]
@@ -265,7 +289,7 @@ impl MemoryStore {
     }
 
     #[inline]
-    fn shard(&self, number: usize) -> MutexGuard<'_, Shard> {
+    fn shard(&self, number: usize) -> SpinMutexGuard<'_, Shard> {
         self.shards[number].0.lock()
     }
 }

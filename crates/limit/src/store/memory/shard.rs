@@ -29,8 +29,9 @@ pub(super) struct Gone {
     pub(super) evicted: u64,
 }
 
-/// See the module.
+/// See the module. In this order, what every decision needs is on one cache line with the lock.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Shard {
     table: Table,
     /// The latest moment at which anything was decided here. Threads read the clock before they
@@ -360,8 +361,10 @@ impl Shard {
     fn most_groups(&self) -> usize {
         // Some more cells than keys, so that the bound of the keys is met before cells run out.
         let by_keys = self.bounds.keys.saturating_add(self.bounds.keys / 4);
-        let by_bytes = self.bounds.bytes.saturating_sub(self.logs.bytes()) / GROUP_BYTES;
-        by_keys.div_ceil(GROUP).min(by_bytes)
+        // An eighth is left to logs, so that cells that came before them cannot shut them out.
+        let bytes = self.bounds.bytes;
+        let by_bytes = (bytes - bytes / 8).min(bytes.saturating_sub(self.logs.bytes()));
+        by_keys.div_ceil(GROUP).min(by_bytes / GROUP_BYTES)
     }
 
     fn may_grow(&self) -> bool {

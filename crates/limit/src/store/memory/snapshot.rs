@@ -168,7 +168,7 @@ fn restore_part(store: &MemoryStore, part: &[u8], now: Moment) -> Result<(), Sna
     let mut words = chunks.iter().map(|bytes| u64::from_le_bytes(*bytes));
     while let Some(low) = words.next() {
         let mut next = || words.next().ok_or(SnapshotError::Damaged);
-        let hash = KeyHash(u128::from(next()?) << 64 | u128::from(low));
+        let hash = KeyHash::new(u128::from(next()?) << 64 | u128::from(low));
         let meta = Meta(next()?);
         let state = match meta.tag().ok_or(SnapshotError::Damaged)? {
             Tag::SlidingLog => {
