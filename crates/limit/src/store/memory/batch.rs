@@ -1,9 +1,11 @@
 //! One request that is charged to several keys: all or none.
 
+use parking_lot::MutexGuard;
 use spin::mutex::SpinMutexGuard;
 
 use super::MemoryStore;
 use super::cell::KeyHash;
+use super::overflow::Overflow;
 use super::shard::Shard;
 use crate::store::Charge;
 use crate::{Decision, Limiter, LimiterState, Moment, Shaped};
@@ -66,6 +68,7 @@ pub(super) fn decide(store: &MemoryStore, charges: &[Charge]) -> Vec<Shaped> {
         charges,
         hashes,
         locked,
+        overflow: None,
         copies: Vec::with_capacity(charges.len()),
         now,
     }
@@ -77,11 +80,18 @@ struct Request<'a> {
     charges: &'a [Charge],
     hashes: Vec<KeyHash>,
     locked: Locked<'a>,
+    /// Locked after the shards, once it is needed, and until the end.
+    overflow: Option<MutexGuard<'a, Overflow>>,
     copies: Vec<Copied>,
     now: Moment,
 }
 
 impl Request<'_> {
+    fn overflow(&mut self) -> &mut Overflow {
+        self.overflow
+            .get_or_insert_with(|| self.store.overflow.lock())
+    }
+
     fn decide(mut self) -> Vec<Shaped> {
         let owners: Vec<Owner> = (0..self.charges.len()).map(|at| self.owner(at)).collect();
         let mut answers = vec![None; self.charges.len()];
@@ -128,7 +138,7 @@ impl Request<'_> {
     /// The state that is kept now.
     fn load(&mut self, owner: Owner, limiter: &Limiter) -> LimiterState {
         match owner {
-            Owner::Shared(limiter) => self.store.overflow.lock().load(&limiter),
+            Owner::Shared(limiter) => self.overflow().load(&limiter),
             Owner::Key(hash) => {
                 let number = self.store.number(hash);
                 let found = self.locked.shard(number).and_then(|shard| {
@@ -187,9 +197,9 @@ impl Request<'_> {
             let hash = match copy.owner {
                 Owner::Key(hash) => hash,
                 Owner::Shared(limiter) => {
-                    let until = now.plus(decision.reset_after());
-                    let mut overflow = self.store.overflow.lock();
-                    overflow.store(&limiter, copy.state, until, now);
+                    let reset_after = decision.reset_after();
+                    self.overflow()
+                        .store(&limiter, copy.state, reset_after, now);
                     continue;
                 }
             };
@@ -202,7 +212,7 @@ impl Request<'_> {
             } else if !shard.add(hash, state, &decision, now) {
                 // Another new key of this request took the last place: charge what can be.
                 let used = decision.limit() - decision.remaining().min(decision.limit());
-                let _ = self.store.overflow.lock().shape(&copy.limiter, now, used);
+                let _ = self.overflow().shape(&copy.limiter, now, used);
             }
         }
     }

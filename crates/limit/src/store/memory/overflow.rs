@@ -1,5 +1,7 @@
 //! What keys share that find no place of their own.
 
+use std::time::Duration;
+
 use crate::{Limiter, LimiterState, Moment, Shaped};
 
 /// More limiters than this are not told apart; far more than anybody has policies.
@@ -12,6 +14,8 @@ const MOST: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Overflow {
     states: Vec<Shared>,
+    /// Shards come with times out of order.
+    latest: Moment,
     charges: u64,
 }
 
@@ -28,7 +32,7 @@ impl Overflow {
         let mut state = self.load(limiter);
         let shaped = limiter.shape(&mut state, now, cost);
         if cost > 0 && shaped.decision.allowed() {
-            self.store(limiter, state, now.plus(shaped.decision.reset_after()), now);
+            self.store(limiter, state, shaped.decision.reset_after(), now);
         }
         shaped
     }
@@ -39,19 +43,21 @@ impl Overflow {
         shared.map_or(LimiterState::New, |shared| shared.state.clone())
     }
 
-    /// Keeps what came of it, which is as good as new at `until`.
+    /// Keeps what came of it, which is as good as new after `reset_after`.
     pub(super) fn store(
         &mut self,
         limiter: &Limiter,
         state: LimiterState,
-        until: Moment,
+        reset_after: Duration,
         now: Moment,
     ) {
         self.charges += 1;
+        self.latest = self.latest.max(now);
+        let now = self.latest;
         let shared = Shared {
             limiter: *limiter,
             state,
-            until,
+            until: now.plus(reset_after),
         };
         if let Some(place) = self.states.iter_mut().find(|s| s.limiter == *limiter) {
             *place = shared;
