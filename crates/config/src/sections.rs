@@ -274,6 +274,9 @@ section! {
         policies: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
         /// The most keys remembered at once.
         max_keys: u64 = "1000000", POSITIVE;
+        /// Where the counters are kept while the server is down: written at shutdown, read at start.
+        /// Empty: nowhere, and limits begin anew.
+        snapshot: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
         /// How often the file of the policies is looked at.
         watch: Duration = r#""1s""#, PERIOD;
         /// The domain of the policies that `/api/v1/limits/authorize` asks, unless its query names

@@ -125,6 +125,7 @@ fn every_key_can_be_set_by_its_environment_variable() {
             "tls_key",
             "policies",
             "file",
+            "snapshot",
             "password",
         ];
         let refused = error.is_err_and(|text| text.contains(&key.env()));

@@ -1,6 +1,8 @@
 //! The limit service: its store, its policies, and reading them again.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,73 @@ use crate::open;
 pub(super) struct Made {
     pub(super) limits: Limits,
     pub(super) store: Arc<MemoryStore>,
+    snapshot: Option<PathBuf>,
     audit: Option<(ErrorCounter, AuditGuard)>,
+}
+
+/// What is done when nobody asks any more.
+pub(super) struct Ending {
+    store: Arc<MemoryStore>,
+    snapshot: Option<PathBuf>,
+    /// Writes the rest of the audit log when it is dropped.
+    _audit: Option<AuditGuard>,
+}
+
+impl Ending {
+    /// Keeps the counters, if that is configured. A failure is told, and nothing else.
+    pub(super) fn keep(&self) {
+        let Some(file) = &self.snapshot else { return };
+        match write_snapshot(&self.store, file) {
+            Ok(()) => tracing::info!(file = %file.display(), "the counters of limits are kept"),
+            Err(error) => {
+                tracing::error!(%error, file = %file.display(), "the counters of limits are lost");
+            }
+        }
+    }
+}
+
+/// Whole or not at all.
+fn write_snapshot(store: &MemoryStore, file: &Path) -> anyhow::Result<()> {
+    let directory = match file.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    let mut to = BufWriter::new(tempfile::NamedTempFile::new_in(directory)?);
+    store.snapshot(&mut to)?;
+    let to = to.into_inner()?;
+    to.as_file().sync_all()?;
+    to.persist(file)?;
+    Ok(())
+}
+
+/// The store, with what the last process kept. A snapshot is read once: after a crash, an old one
+/// would bring back what has long been used up or given back.
+fn store(config: &Config) -> anyhow::Result<MemoryStore> {
+    let seed = getrandom::u64().context("the system gives no randomness")?;
+    let options = MemoryOptions {
+        max_keys: usize::try_from(config.limits.max_keys).unwrap_or(usize::MAX),
+        ..MemoryOptions::with_seed(seed)
+    };
+    let clock = Arc::new(SystemClock::new());
+    let Some(path) = &config.limits.snapshot else {
+        return Ok(MemoryStore::new(options, clock));
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(MemoryStore::new(options, clock));
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("limits.snapshot: {}", path.display()));
+        }
+    };
+    let restored = MemoryStore::restore(&mut BufReader::new(file), options, clock.clone());
+    std::fs::remove_file(path)
+        .with_context(|| format!("limits.snapshot: {} cannot be removed", path.display()))?;
+    Ok(restored.unwrap_or_else(|error| {
+        tracing::error!(%error, file = %path.display(), "limits are counted anew");
+        MemoryStore::new(options, clock)
+    }))
 }
 
 impl Made {
@@ -39,20 +107,20 @@ impl Made {
         }
     }
 
-    /// The service, and what writes the rest of the audit log when it is dropped.
-    pub(super) fn into_parts(self) -> (Limits, Option<AuditGuard>) {
-        (self.limits, self.audit.map(|(_, guard)| guard))
+    /// The service, and what is left to do in the end.
+    pub(super) fn into_parts(self) -> (Limits, Ending) {
+        let ending = Ending {
+            store: self.store,
+            snapshot: self.snapshot,
+            _audit: self.audit.map(|(_, guard)| guard),
+        };
+        (self.limits, ending)
     }
 }
 
 /// Makes the service and its store.
 pub(super) fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<Made> {
-    let seed = getrandom::u64().context("the system gives no randomness")?;
-    let options = MemoryOptions {
-        max_keys: usize::try_from(config.limits.max_keys).unwrap_or(usize::MAX),
-        ..MemoryOptions::with_seed(seed)
-    };
-    let store = Arc::new(MemoryStore::new(options, Arc::new(SystemClock::new())));
+    let store = Arc::new(store(config)?);
     let sources = open::policies(config, data_dir);
     let policies = sources.load()?;
     // The store is in this process already: nothing is left to fall back to.
@@ -75,6 +143,7 @@ pub(super) fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<Made> {
     Ok(Made {
         limits,
         store,
+        snapshot: config.limits.snapshot.clone(),
         audit,
     })
 }

@@ -15,7 +15,6 @@ use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts
 use tollgate_server::admin::{self, AdminState};
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
-use tollgate_server::limits::AuditGuard;
 use tollgate_server::metrics::Metrics;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 
@@ -83,8 +82,7 @@ struct Running {
     edge: edge::EdgeHandle,
     resp: Option<RespHandle>,
     admin: tokio::task::JoinHandle<std::io::Result<()>>,
-    /// Writes the rest of the audit log in the end.
-    audit: Option<AuditGuard>,
+    limits: limits::Ending,
 }
 
 impl Running {
@@ -116,7 +114,7 @@ impl Running {
             listeners.clone(),
         )?;
         let limit_store = Arc::clone(&limits.store);
-        let (limits, audit) = limits.into_parts();
+        let (limits, ending) = limits.into_parts();
         let book = Arc::clone(&limits.book);
         let resp = match resp {
             Some(resp) => Some(resp.serve(
@@ -150,7 +148,7 @@ impl Running {
             edge,
             resp,
             admin,
-            audit,
+            limits: ending,
         })
     }
 
@@ -191,7 +189,8 @@ impl Running {
         if let Err(error) = returned {
             tracing::warn!(%error, "leases are not given back: they end by themselves");
         }
-        drop(self.audit);
+        self.limits.keep();
+        drop(self.limits);
         edge.context("an edge thread failed")?;
         admin?.context("the admin side failed")?;
         tracing::info!("shut down");

@@ -153,6 +153,39 @@ fn refusals_are_in_the_audit_log() {
 }
 
 #[test]
+fn counters_are_kept_over_a_restart_if_that_is_wanted() {
+    let home = new_home();
+    let policies = home.path().join("limits.yaml");
+    std::fs::write(&policies, POLICIES).unwrap();
+    let snapshot = home.path().join("limits.snapshot");
+    let toml = format!(
+        "[limits]\npolicies = {:?}\nsnapshot = {:?}\n",
+        policies.display().to_string(),
+        snapshot.display().to_string()
+    );
+    let options = Options::default().config(&toml);
+    let check = ["check", "--domain", "shop", "--hits", "2", "user=u1"];
+    let server = options.start_in(&home);
+    assert_eq!(limit(&server, &check).0, Some(0));
+    server.stop();
+    assert!(snapshot.exists());
+    let server = options.start_in(&home);
+    assert_eq!(limit(&server, &check).0, Some(1), "it was used up before");
+    assert!(!snapshot.exists(), "it is read once");
+    server.stop();
+    let mut text = std::fs::read(&snapshot).unwrap();
+    text.truncate(text.len() / 2);
+    std::fs::write(&snapshot, text).unwrap();
+    let server = options.start_in(&home);
+    assert_eq!(limit(&server, &check).0, Some(0));
+    assert!(
+        server.log().contains("limits are counted anew"),
+        "{}",
+        server.log()
+    );
+}
+
+#[test]
 fn a_mistake_in_the_policies_stops_the_start_and_the_check() {
     let home = new_home();
     let file = home.path().join("limits.yaml");
