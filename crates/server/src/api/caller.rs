@@ -13,7 +13,7 @@ use super::limits::over;
 use crate::admin::AdminState;
 use crate::problem::{Kind, Problem};
 
-/// The key a request came with.
+/// The key a request came with. The request is counted.
 pub(super) struct Caller {
     key: Arc<ApiKey>,
 }
@@ -25,7 +25,24 @@ impl FromRequestParts<AdminState> for Caller {
         parts: &mut Parts,
         state: &AdminState,
     ) -> Result<Self, Self::Rejection> {
-        Self::from_headers(&parts.headers, state).await
+        let caller = Self::from_headers(&parts.headers, state).await?;
+        let admitted = state.limits.guard.api_key(caller.id()).await;
+        admitted.map_err(|answer| over(&answer))?;
+        Ok(caller)
+    }
+}
+
+/// The key of a request that is not counted: a question to the limit service.
+pub(super) struct Asker(pub(super) Caller);
+
+impl FromRequestParts<AdminState> for Asker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &AdminState,
+    ) -> Result<Self, Self::Rejection> {
+        Caller::from_headers(&parts.headers, state).await.map(Self)
     }
 }
 
@@ -55,8 +72,6 @@ impl Caller {
     pub(super) async fn of(secret: &str, state: &AdminState) -> Result<Self, Problem> {
         let key = state.keys.authenticate(secret).await?;
         tracing::Span::current().record("key", key.id.as_str());
-        let admitted = state.limits.guard.api_key(key.id.as_str()).await;
-        admitted.map_err(|answer| over(&answer))?;
         Ok(Self { key })
     }
 

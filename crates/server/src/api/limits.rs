@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::Answer;
 use super::body::JsonBody;
-use super::caller::Caller;
+use super::caller::Asker;
 use super::describe::Writing;
 use super::query::Params;
 use crate::admin::AdminState;
@@ -124,7 +124,7 @@ pub(super) struct StatusView {
 )]
 pub(super) async fn check(
     State(state): State<AdminState>,
-    caller: Caller,
+    Asker(caller): Asker,
     params: Params,
     JsonBody(check): JsonBody<Check>,
 ) -> Answer {

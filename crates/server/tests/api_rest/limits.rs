@@ -372,6 +372,22 @@ async fn a_changed_file_is_put_in_force_and_a_broken_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_over_its_own_limit_may_still_ask_for_others() {
+    let server = Server::start().await;
+    let yaml = "domain: tollgate\ndescriptors:\n- key: api_key\n  \
+                rate_limit: {name: api_requests, unit: hour, requests_per_unit: 3}\n";
+    assert_eq!(put(&server, "tollgate", yaml).await.status, 204);
+    while server.get("/api/v1/links").await.status == 200 {}
+    let refused = server.get("/api/v1/links").await;
+    assert_eq!(refused.json()["violated-policies"], json!(["api_requests"]));
+    assert_eq!(
+        check(&server, "shop", &[("user", "a")], 1).await.status,
+        200
+    );
+    assert_eq!(authorize(&server, "", &[]).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_api_guards_itself() {
     let server = Server::start().await;
     let yaml = "domain: tollgate\ndescriptors:\n- key: create\n  descriptors:\n  - key: api_key\n    \
