@@ -35,6 +35,9 @@ pub(crate) fn error(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
 }
 
+/// Columns are not squeezed into less.
+const LEAST_WIDTH: u16 = 40;
+
 /// Prints rows as a table that fits the terminal, or with tabs between in a pipe.
 pub(crate) fn table(
     header: &[&str],
@@ -56,6 +59,10 @@ pub(crate) fn table(
         .load_preset(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header.to_vec());
+    // Some terminals do not tell their width, or tell 0.
+    if table.width().is_none_or(|width| width < LEAST_WIDTH) {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
     for row in rows {
         table.add_row(row);
     }
