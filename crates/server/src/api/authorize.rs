@@ -10,9 +10,10 @@ use tollgate_limit::service::CheckRequest;
 use super::Answer;
 use super::caller::Caller;
 use super::describe::Reading;
-use super::limits::{over, told};
+use super::limits::over;
 use super::query::Params;
 use crate::admin::{AdminState, Peer};
+use crate::limits::headers::told;
 use crate::limits::{Attribute, Forwarded};
 use crate::problem::{Kind, Problem};
 

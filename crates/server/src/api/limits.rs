@@ -18,15 +18,9 @@ use super::caller::Asker;
 use super::describe::Writing;
 use super::query::Params;
 use crate::admin::AdminState;
-use crate::limits::headers::{Seen, headers};
+use crate::limits::headers::told;
+use crate::limits::{MAX_DESCRIPTORS, MAX_ENTRIES, MAX_ENTRY_BYTES};
 use crate::problem::{Kind, Problem};
-
-/// The most descriptors in one request.
-const MAX_DESCRIPTORS: usize = 100;
-/// The most entries of one descriptor.
-const MAX_ENTRIES: usize = 32;
-/// The longest key or value, in bytes.
-const MAX_ENTRY_BYTES: usize = 4096;
 
 /// What somebody wants to know.
 #[derive(Deserialize, ToSchema)]
@@ -208,24 +202,6 @@ fn status(status: &Status) -> StatusView {
 /// Milliseconds, rounded up: whoever waits so long comes late enough.
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
-}
-
-/// The headers of an answer.
-pub(super) fn told(answer: &CheckAnswer) -> http::HeaderMap {
-    let seen: Vec<Seen<'_>> = answer.statuses.iter().filter_map(seen).collect();
-    let retry_after = answer.retry_after().filter(|_| !answer.allowed);
-    headers(&seen, retry_after)
-}
-
-fn seen(status: &Status) -> Option<Seen<'_>> {
-    let limit = status.limit?;
-    Some(Seen {
-        policy: status.policy()?,
-        quota: limit.requests(),
-        window: limit.window(),
-        remaining: status.remaining?,
-        more_after: status.retry_after.or(status.reset_after)?,
-    })
 }
 
 /// The answer to a request over its limits.

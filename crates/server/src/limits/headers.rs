@@ -5,9 +5,17 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tollgate_limit::service::{CheckAnswer, Status};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The headers of an answer.
+pub(crate) fn told(answer: &CheckAnswer) -> HeaderMap {
+    let seen: Vec<Seen<'_>> = answer.statuses.iter().filter_map(seen).collect();
+    let retry_after = answer.retry_after().filter(|_| !answer.allowed);
+    headers(&seen, retry_after)
+}
 
 /// One limit as its client sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +30,17 @@ pub(crate) struct Seen<'a> {
     pub(crate) remaining: u64,
     /// When there are more.
     pub(crate) more_after: Duration,
+}
+
+fn seen(status: &Status) -> Option<Seen<'_>> {
+    let limit = status.limit?;
+    Some(Seen {
+        policy: status.policy()?,
+        quota: limit.requests(),
+        window: limit.window(),
+        remaining: status.remaining?,
+        more_after: status.retry_after.or(status.reset_after)?,
+    })
 }
 
 /// `RateLimit` and `RateLimit-Policy`, and `Retry-After` for a refusal that ends. Nothing without a

@@ -20,6 +20,13 @@ use tollgate_limit::service::LimitService;
 pub(crate) use book::{Origin, PutError};
 pub(crate) use forward::Forwarded;
 
+/// The most descriptors in one request.
+pub(crate) const MAX_DESCRIPTORS: usize = 100;
+/// The most entries of one descriptor.
+pub(crate) const MAX_ENTRIES: usize = 32;
+/// The longest key or value, in bytes.
+pub(crate) const MAX_ENTRY_BYTES: usize = 4096;
+
 /// What the front ends of the limit service work with.
 #[derive(Clone)]
 pub struct Limits {

@@ -5,6 +5,7 @@ mod admin;
 mod cache;
 mod connections;
 mod edge;
+mod grpc;
 mod limits;
 mod process;
 mod reading;
@@ -25,6 +26,7 @@ pub use resp::{RespOutcome, RespRecorder};
 
 pub(crate) use connections::Connections;
 pub(crate) use resp::RespTotals;
+pub use grpc::{GrpcMetrics, OpenConnection};
 
 use cache::CacheCollector;
 use edge::EdgeMetrics;
@@ -87,6 +89,12 @@ impl Metrics {
     /// Shows what the policies of the limit service decided.
     pub fn register_limits(&self, service: Arc<LimitService>) {
         self.register_collector(LimitsCollector(service));
+    }
+
+    /// Shows the calls to a gRPC listener, which counts them by what this answers.
+    #[must_use]
+    pub fn register_grpc(&self) -> GrpcMetrics {
+        GrpcMetrics::registered(&mut self.registry())
     }
 
     /// Shows what the store of limits in memory holds.

@@ -1,0 +1,14 @@
+//! The gRPC front end, asked by a client that others generated from Envoy's own protocol.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed step fails the test"
+)]
+
+mod decisions;
+mod generated;
+mod health;
+mod messages;
+mod server;
+mod shutdown;
