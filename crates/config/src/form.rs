@@ -159,6 +159,13 @@ pub(crate) const COUNT: Form<u64> = Form {
     read: |value| between(value, 0, 1_000_000_000),
 };
 
+/// Calls at once on a connection, of which HTTP/2 can number 2^31.
+pub(crate) const STREAMS: Form<u32> = Form {
+    kind: Kind::Integer,
+    expects: "a whole number from 1 to 1000000",
+    read: |value| between(value, 1, 1_000_000).and_then(|n| u32::try_from(n).or_else(|_| wrong())),
+};
+
 pub(crate) const POSITIVE: Form<u64> = Form {
     kind: Kind::Integer,
     expects: "a whole number from 1 to 1000000000",

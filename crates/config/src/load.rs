@@ -7,7 +7,9 @@ use url::Url;
 
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
-use crate::sections::{Access, Admin, Audit, Edge, Limits, Links, Log, MemoryCache, Resp, Sweep};
+use crate::sections::{
+    Access, Admin, Audit, Edge, Grpc, Limits, Links, Log, MemoryCache, Resp, Sweep,
+};
 use crate::source::Given;
 
 /// A complete and valid configuration.
@@ -31,6 +33,8 @@ pub struct Config {
     pub audit: Audit,
     /// `[resp]`
     pub resp: Resp,
+    /// `[grpc]`
+    pub grpc: Grpc,
     /// `[log]`
     pub log: Log,
 }
@@ -57,6 +61,7 @@ impl Config {
         Limits::SECTION,
         Audit::SECTION,
         Resp::SECTION,
+        Grpc::SECTION,
         Log::SECTION,
     ];
 
@@ -92,6 +97,7 @@ impl Config {
         let limits = Limits::read(&mut reader);
         let audit = Audit::read(&mut reader);
         let resp = Resp::read(&mut reader);
+        let grpc = Grpc::read(&mut reader);
         let log = Log::read(&mut reader);
         if let Some(links) = &links {
             check_hosts(links, &mut given);
@@ -110,6 +116,7 @@ impl Config {
                 limits: limits?,
                 audit: audit?,
                 resp: resp?,
+                grpc: grpc?,
                 log: log?,
             })
         })();

@@ -326,6 +326,29 @@ section! {
 }
 
 section! {
+    /// The gRPC listener: rate limits in the protocol of Envoy, for proxies. It knows no API keys:
+    /// whoever reaches it can ask.
+    Grpc in "grpc" {
+        /// Where it listens, such as `127.0.0.1:8083`. Port 0 takes any free one. Empty: it is off.
+        listen: Option<SocketAddr> = r#""""#, OPTIONAL_ADDRESS;
+        /// Send `RateLimit`, `RateLimit-Policy` and `Retry-After` with each decision, for the proxy
+        /// to add to its response.
+        headers: bool = "false", SWITCH;
+        /// The most connections at once; more wait.
+        max_connections: u64 = "1024", POSITIVE;
+        /// The most calls at once on one connection; more wait.
+        max_streams: u32 = "1024", STREAMS;
+        /// The most bytes of a message.
+        max_message: u64 = r#""1MiB""#, SIZE;
+        /// How long a message may take to arrive, and then its answer to be made. Policies that
+        /// queue hold the answer back for as long as they delay a request.
+        request_timeout: Duration = r#""10s""#, PERIOD;
+        /// How long calls in flight may take to finish at shutdown.
+        drain: Duration = r#""10s""#, DURATION;
+    }
+}
+
+section! {
     /// The log, on standard error.
     Log in "log" {
         /// `text` for people, `json` for machines.

@@ -78,6 +78,9 @@ pub(crate) struct ServeArgs {
     /// Where the Redis protocol listens, such as 127.0.0.1:6380; by default nowhere
     #[arg(long, value_name = "ADDR")]
     pub(crate) resp_listen: Option<SocketAddr>,
+    /// Where rate limits are decided over gRPC, such as 127.0.0.1:8083
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) grpc_listen: Option<SocketAddr>,
     /// What short links begin with
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,

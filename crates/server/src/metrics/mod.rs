@@ -25,8 +25,8 @@ pub use edge::{EdgeRecorder, Outcome, Source};
 pub use resp::{RespOutcome, RespRecorder};
 
 pub(crate) use connections::Connections;
-pub(crate) use resp::RespTotals;
 pub use grpc::{GrpcMetrics, OpenConnection};
+pub(crate) use resp::RespTotals;
 
 use cache::CacheCollector;
 use edge::EdgeMetrics;

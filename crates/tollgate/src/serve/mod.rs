@@ -2,6 +2,7 @@
 
 mod background;
 mod first_key;
+mod grpc;
 mod limits;
 mod log;
 mod options;
@@ -43,6 +44,7 @@ fn flags(args: &ServeArgs) -> Vec<(&'static str, &'static str, String)> {
             args.admin_listen.map(text),
         ),
         ("resp.listen", "--resp-listen", args.resp_listen.map(text)),
+        ("grpc.listen", "--grpc-listen", args.grpc_listen.map(text)),
         ("links.base_url", "--base-url", args.base_url.clone()),
         ("log.format", "--log-format", args.log_format.clone()),
         ("log.level", "--log-level", args.log_level.clone()),
@@ -59,7 +61,11 @@ fn raise_file_limit(config: &Config) {
         .resp
         .listen
         .map_or(0, |_| config.resp.max_connections);
-    let wanted = config.edge.max_connections + config.admin.max_connections + resp + 256;
+    let grpc = config
+        .grpc
+        .listen
+        .map_or(0, |_| config.grpc.max_connections);
+    let wanted = config.edge.max_connections + config.admin.max_connections + resp + grpc + 256;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < wanted => {
             tracing::info!(

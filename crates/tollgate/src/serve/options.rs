@@ -10,6 +10,7 @@ use tollgate_links::{
 };
 use tollgate_server::admin::AdminOptions;
 use tollgate_server::edge::{EdgeOptions, LINGER, RootPage, TlsFiles};
+use tollgate_server::grpc::GrpcOptions;
 use tollgate_server::limits::{Attribute as Counted, AuditOptions, Forwarding};
 use tollgate_server::resp::{MAX_FRAME, RespOptions};
 
@@ -49,6 +50,19 @@ pub(super) fn admin(config: &Config) -> AdminOptions {
         header_timeout: admin.header_timeout,
         drain: admin.drain,
         max_connections: size(admin.max_connections),
+    }
+}
+
+/// The gRPC listener's.
+pub(super) fn grpc(config: &Config) -> GrpcOptions {
+    let grpc = &config.grpc;
+    GrpcOptions {
+        headers: grpc.headers,
+        max_message_bytes: size(grpc.max_message),
+        max_connections: size(grpc.max_connections),
+        max_streams: grpc.max_streams,
+        request_timeout: grpc.request_timeout,
+        drain: grpc.drain,
     }
 }
 

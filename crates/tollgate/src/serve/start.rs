@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_clock::{Clock, SystemClock};
@@ -19,7 +20,7 @@ use tollgate_server::metrics::Metrics;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 
 use super::signals::Signals;
-use super::{background, first_key, limits, options};
+use super::{background, first_key, grpc, limits, options};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -39,13 +40,21 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         .with_context(|| format!("the admin side cannot listen on {}", config.admin.listen))
         .map_err(address_help)?;
     let admin_address = admin.local_addr()?;
+    let grpc = grpc::bind(config).await.map_err(address_help)?;
+    let grpc_address = grpc.as_ref().map(|grpc| grpc.address);
 
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
     let limits = limits::limits(config, data_dir)?;
     let first_key = first_key::ensure(&keys).await?;
 
-    let running = Running::start(config, edge, resp, admin, store, Arc::new(keys), limits).await?;
+    let bound = Bound {
+        edge,
+        resp,
+        admin,
+        grpc,
+    };
+    let running = Running::start(config, bound, store, Arc::new(keys), limits).await?;
     let scheme = if config.edge.tls_cert.is_some() {
         "https"
     } else {
@@ -62,6 +71,9 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
             );
         }
     }
+    if let Some(address) = grpc_address {
+        show::line(format_args!("grpc       http://{address}"))?;
+    }
     if let Some(secret) = first_key {
         show::line(format_args!(
             "admin key  {secret}\n           shown only this once: keep it, and give it as --key or TOLLGATE_KEY"
@@ -70,6 +82,14 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     let resp_address = resp_address.map(tracing::field::display);
     tracing::info!(%edge_address, %admin_address, resp_address, "serving");
     running.until_signal(&mut signals).await
+}
+
+/// The listeners: their addresses are taken, but they serve nobody yet.
+struct Bound {
+    edge: BoundEdge,
+    resp: Option<BoundResp>,
+    admin: TcpListener,
+    grpc: Option<grpc::Bound>,
 }
 
 /// What runs, with what is needed to end it.
@@ -83,14 +103,19 @@ struct Running {
     resp: Option<RespHandle>,
     admin: tokio::task::JoinHandle<std::io::Result<()>>,
     limits: limits::Ending,
+    /// The listeners that are only there if they were asked for.
+    optional: JoinSet<anyhow::Result<()>>,
 }
 
 impl Running {
     async fn start(
         config: &Config,
-        edge: BoundEdge,
-        resp: Option<BoundResp>,
-        admin: TcpListener,
+        Bound {
+            edge,
+            resp,
+            admin,
+            grpc,
+        }: Bound,
         store: Arc<SqliteLinkStore>,
         keys: Arc<tollgate_access::Keys>,
         limits: limits::Made,
@@ -115,6 +140,11 @@ impl Running {
         )?;
         let limit_store = Arc::clone(&limits.store);
         let (limits, ending) = limits.into_parts();
+        let mut optional = JoinSet::new();
+        if let Some(grpc) = grpc {
+            let state = grpc::state(config, Arc::clone(&limits.service), &metrics);
+            optional.spawn(grpc.serve(state, listeners.clone()));
+        }
         let book = Arc::clone(&limits.book);
         let resp = match resp {
             Some(resp) => Some(resp.serve(
@@ -149,6 +179,7 @@ impl Running {
             resp,
             admin,
             limits: ending,
+            optional,
         })
     }
 
@@ -165,6 +196,10 @@ impl Running {
                 };
                 return Err(error.context("the admin side stopped"));
             }
+            Some(ended) = self.optional.join_next() => {
+                ended??;
+                return Err(anyhow!("a listener ended by itself"));
+            }
         }
         tokio::select! {
             ended = self.end() => ended,
@@ -172,7 +207,7 @@ impl Running {
         }
     }
 
-    async fn end(self) -> anyhow::Result<()> {
+    async fn end(mut self) -> anyhow::Result<()> {
         self.health.drain();
         self.listeners.cancel();
         let (edge, resp) = (self.edge, self.resp);
@@ -182,7 +217,14 @@ impl Running {
                 resp.join();
             }
         });
-        let (edge, admin) = tokio::join!(edge, self.admin);
+        let optional = async {
+            let mut ended = Ok(());
+            while let Some(one) = self.optional.join_next().await {
+                ended = ended.and(one.map_err(Into::into).flatten());
+            }
+            ended
+        };
+        let (edge, admin, optional) = tokio::join!(edge, self.admin, optional);
         self.tasks.cancel();
         self.background.wait().await;
         let returned = self.service.parts().strategies.shutdown().await;
@@ -193,6 +235,7 @@ impl Running {
         drop(self.limits);
         edge.context("an edge thread failed")?;
         admin?.context("the admin side failed")?;
+        optional?;
         tracing::info!("shut down");
         Ok(())
     }
@@ -293,7 +336,7 @@ fn address_help(error: impl Into<anyhow::Error>) -> anyhow::Error {
     {
         anyhow!(
             "{error:#}. Another process listens there, perhaps another `tollgate serve`: end it, \
-             or choose other addresses by --edge-listen, --admin-listen and --resp-listen"
+             or choose other addresses by --edge-listen, --admin-listen, --resp-listen and --grpc-listen"
         )
     } else {
         error
