@@ -21,6 +21,8 @@ mod devtools;
 mod domains;
 mod durability;
 mod edit;
+mod envoy;
+mod grpc;
 mod http;
 mod keys;
 mod lifecycle;

@@ -21,6 +21,7 @@ pub(crate) const ADMIN_KEY: &str = "tg_0123456789abcdefghijklmnopqrstuvwxyzABCDE
 pub(crate) struct Options {
     config: String,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     generated_key: bool,
 }
 
@@ -61,6 +62,12 @@ impl Options {
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds an argument to the command line.
+    pub(crate) fn arg(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
         self
     }
 
@@ -128,6 +135,7 @@ impl Options {
             .arg(home.path().join("data"))
             .args(["--edge-listen", "127.0.0.1:0"])
             .args(["--admin-listen", "127.0.0.1:0"])
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
