@@ -1,6 +1,7 @@
 //! The admin listener: the API, its documentation, health and metrics.
 
 mod docs;
+mod leftover;
 mod observe;
 mod pages;
 mod serve;

@@ -8,11 +8,11 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, EXPECT, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue};
 use tracing::Instrument;
 
-use super::AdminState;
+use super::{AdminState, leftover};
 use crate::problem::{Kind, Problem, finish};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,6 +45,11 @@ pub(super) async fn observe(
         .uri()
         .path_and_query()
         .is_some_and(|path| path.as_str().len() > MAX_URI_BYTES);
+    // Who asks first has sent nothing yet.
+    let asks = request.headers().contains_key(EXPECT);
+    let (head, body) = request.into_parts();
+    let (body, leftover) = leftover::split(body);
+    let request = Request::from_parts(head, body);
     let response = if too_long {
         Problem::new(
             Kind::UriTooLong,
@@ -54,6 +59,9 @@ pub(super) async fn observe(
     } else {
         next.run(request).instrument(span.clone()).await
     };
+    if !asks {
+        leftover.discard().await;
+    }
     let mut response = finish(response, &id);
     let headers = response.headers_mut();
     // Every id is made of visible ASCII, so this never fails.

@@ -1,6 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::server::{Server, empty, full};
 
@@ -129,4 +130,26 @@ async fn a_sane_request_id_is_kept_and_another_one_replaced() {
         assert_eq!(answer.header("x-request-id") == given, kept, "{given}");
         assert!(!answer.header("x-request-id").is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_after_a_body_that_nobody_wanted() {
+    let server = Server::start().await;
+    let mut stream = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    let head = format!(
+        "POST {LINKS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: text/plain\r\n\
+         content-length: 4\r\n\r\n",
+        server.admin
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The refusal is known by now, or will be before the body comes: it is the same either way.
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    let rest = "bodyGET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.unwrap();
+    assert!(answers.starts_with("HTTP/1.1 415"), "{answers}");
+    assert!(answers.contains("HTTP/1.1 200"), "{answers}");
 }
