@@ -29,6 +29,12 @@ impl FixedWindow {
     pub const fn new(quota: Quota) -> Self {
         Self { quota }
     }
+
+    /// Its limit and window.
+    #[must_use]
+    pub const fn quota(&self) -> Quota {
+        self.quota
+    }
 }
 
 impl FixedWindowState {

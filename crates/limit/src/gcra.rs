@@ -33,6 +33,12 @@ impl Gcra {
             bucket: bucket.into(),
         }
     }
+
+    /// Its rate and depth.
+    #[must_use]
+    pub const fn bucket(&self) -> Bucket {
+        self.bucket
+    }
 }
 
 impl GcraState {

@@ -32,6 +32,12 @@ impl LeakyMeter {
             bucket: bucket.into(),
         }
     }
+
+    /// Its rate and depth.
+    #[must_use]
+    pub const fn bucket(&self) -> Bucket {
+        self.bucket
+    }
 }
 
 impl LeakyMeterState {

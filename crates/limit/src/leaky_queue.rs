@@ -65,6 +65,18 @@ impl LeakyQueue {
         })
     }
 
+    /// Its rate and depth.
+    #[must_use]
+    pub const fn bucket(&self) -> Bucket {
+        self.bucket
+    }
+
+    /// The longest that a request waits.
+    #[must_use]
+    pub const fn max_delay(&self) -> Duration {
+        Duration::from_nanos(self.max_delay)
+    }
+
     /// Decides a request as [`Algorithm::decide`] does and tells how long to hold it.
     pub fn shape(&self, state: &mut LeakyQueueState, now: Moment, cost: u64) -> Shaped {
         let waiting = self.bucket.until_empty(state.free, now);

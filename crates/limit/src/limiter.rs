@@ -148,6 +148,41 @@ impl Limiter {
         }
     }
 
+    /// Rate and depth; none if it has no depth of its own.
+    #[must_use]
+    pub const fn bucket(&self) -> Option<Bucket> {
+        match self {
+            Self::Gcra(limit) => Some(limit.bucket()),
+            Self::TokenBucket(limit) => Some(limit.bucket()),
+            Self::LeakyMeter(limit) => Some(limit.bucket()),
+            Self::LeakyQueue(limit) => Some(limit.bucket()),
+            Self::FixedWindow(_) | Self::SlidingCounter(_) | Self::SlidingLog(_) => None,
+        }
+    }
+
+    /// The rate.
+    #[must_use]
+    pub const fn quota(&self) -> Quota {
+        match self {
+            Self::Gcra(limit) => limit.bucket().quota(),
+            Self::TokenBucket(limit) => limit.bucket().quota(),
+            Self::LeakyMeter(limit) => limit.bucket().quota(),
+            Self::LeakyQueue(limit) => limit.bucket().quota(),
+            Self::FixedWindow(limit) => limit.quota(),
+            Self::SlidingCounter(limit) => limit.quota(),
+            Self::SlidingLog(limit) => limit.quota(),
+        }
+    }
+
+    /// The most that passes at once: the depth, or else the limit of the quota.
+    #[must_use]
+    pub const fn most(&self) -> u64 {
+        match self.bucket() {
+            Some(bucket) => bucket.capacity(),
+            None => self.quota().limit(),
+        }
+    }
+
     /// Decides a request as [`Algorithm::decide`] does, and tells how long to hold it: zero but for
     /// a [`LeakyQueue`].
     pub fn shape(&self, state: &mut LimiterState, now: Moment, cost: u64) -> Shaped {

@@ -34,6 +34,12 @@ impl SlidingCounter {
         Self { quota }
     }
 
+    /// Its limit and window.
+    #[must_use]
+    pub const fn quota(&self) -> Quota {
+        self.quota
+    }
+
     /// The counters as they are seen from the window of `now`.
     fn turned(&self, state: SlidingCounterState, now: Moment) -> SlidingCounterState {
         let window = self.quota.window_nanos();

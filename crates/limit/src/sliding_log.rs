@@ -41,6 +41,12 @@ impl SlidingLog {
     pub const fn new(quota: Quota) -> Self {
         Self { quota }
     }
+
+    /// Its limit and window.
+    #[must_use]
+    pub const fn quota(&self) -> Quota {
+        self.quota
+    }
 }
 
 impl SlidingLogState {

@@ -36,6 +36,12 @@ impl TokenBucket {
             bucket: bucket.into(),
         }
     }
+
+    /// Its rate and depth.
+    #[must_use]
+    pub const fn bucket(&self) -> Bucket {
+        self.bucket
+    }
 }
 
 impl TokenBucketState {

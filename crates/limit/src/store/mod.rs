@@ -1,12 +1,16 @@
 //! Where the states of keys live, and how they are stepped.
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 pub use self::memory::{MemoryOptions, MemoryStats, MemoryStore, SnapshotError};
+#[cfg(feature = "redis")]
+pub use self::redis::{Inexact, RedisOptions, RedisStore, RedisUrlError};
 use crate::{Limiter, Shaped};
 
 /// The longest key, in bytes.

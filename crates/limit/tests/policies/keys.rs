@@ -1,5 +1,6 @@
 //! Keys of our own beside those of the reference service, and what errors say.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate_limit::policy::{
@@ -79,7 +80,7 @@ fn the_other_keys_are_kept_on_the_rule() {
     assert_eq!((read.cost, &*read.name), (3, "n"));
     assert_eq!(read.on_store_failure, Some(OnStoreFailure::Closed));
     assert_eq!(read.precision, Precision::Leased);
-    assert_eq!(read.replaces, ["a".into(), "b".into()]);
+    assert_eq!(read.replaces, ["a", "b"].map(Arc::<str>::from));
 }
 
 #[test]

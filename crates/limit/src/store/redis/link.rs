@@ -1,0 +1,152 @@
+//! The connection to Redis: one, which all requests share, made again when it breaks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::failure;
+use crate::store::StoreError;
+
+/// So many calls in a row without an answer, and the connection is taken for dead: it may lead to
+/// a machine that is gone.
+const MOST_UNANSWERED: u32 = 3;
+/// Commands that wait to be written.
+const PIPELINE: usize = 1_024;
+
+/// A connection that is ready for decisions.
+pub(super) struct Ready {
+    pub(super) connection: MultiplexedConnection,
+    /// By what the server knows the script.
+    pub(super) script: String,
+    unanswered: AtomicU32,
+}
+
+type Outcome = Result<Arc<Ready>, StoreError>;
+
+enum Slot {
+    Empty,
+    Connecting(watch::Receiver<Option<Outcome>>),
+    Ready(Arc<Ready>),
+}
+
+/// Where the connection is.
+pub(super) struct Link {
+    client: Client,
+    script: Arc<str>,
+    connect_within: Duration,
+    /// Connections live here, whatever runtime the requests come from.
+    runtime: Handle,
+    slot: Arc<Mutex<Slot>>,
+}
+
+impl Link {
+    /// Connects at the first [`get`](Self::get).
+    pub(super) fn new(client: Client, script: Arc<str>, connect_within: Duration) -> Self {
+        Self {
+            client,
+            script,
+            connect_within,
+            runtime: Handle::current(),
+            slot: Arc::new(Mutex::new(Slot::Empty)),
+        }
+    }
+
+    /// The connection. Without one, begins to make it, or waits for who began; making it goes on
+    /// if the caller stops waiting.
+    pub(super) async fn get(&self) -> Outcome {
+        let mut made = {
+            let mut slot = self.slot.lock();
+            match &*slot {
+                Slot::Ready(ready) => return Ok(Arc::clone(ready)),
+                Slot::Connecting(made) if made.has_changed().is_ok() => made.clone(),
+                Slot::Connecting(_) | Slot::Empty => {
+                    let made = self.connect();
+                    *slot = Slot::Connecting(made.clone());
+                    made
+                }
+            }
+        };
+        match made.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(outcome)) => outcome.clone(),
+            Ok(None) | Err(_) => Err(StoreError::Unavailable("connecting was given up".into())),
+        }
+    }
+
+    fn connect(&self) -> watch::Receiver<Option<Outcome>> {
+        let (tell, made) = watch::channel(None);
+        let (client, script) = (self.client.clone(), Arc::clone(&self.script));
+        let (within, slot) = (self.connect_within, Arc::clone(&self.slot));
+        self.runtime.spawn(async move {
+            let outcome = match tokio::time::timeout(within, connected(&client, &script)).await {
+                Ok(outcome) => outcome.map(Arc::new),
+                Err(_) => Err(StoreError::Unavailable(format!(
+                    "no connection within {within:?}"
+                ))),
+            };
+            *slot.lock() = match &outcome {
+                Ok(ready) => Slot::Ready(Arc::clone(ready)),
+                Err(_) => Slot::Empty,
+            };
+            tell.send_replace(Some(outcome));
+        });
+        made
+    }
+
+    /// The connection answered.
+    pub(super) fn answered(&self, ready: &Ready) {
+        ready.unanswered.store(0, Ordering::Relaxed);
+    }
+
+    /// The connection did not answer in time.
+    pub(super) fn unanswered(&self, ready: &Arc<Ready>) {
+        if ready.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_UNANSWERED {
+            self.broken(ready);
+        }
+    }
+
+    /// The connection is of no more use.
+    pub(super) fn broken(&self, ready: &Arc<Ready>) {
+        let mut slot = self.slot.lock();
+        if matches!(&*slot, Slot::Ready(held) if Arc::ptr_eq(held, ready)) {
+            *slot = Slot::Empty;
+        }
+    }
+}
+
+async fn connected(client: &Client, script: &str) -> Result<Ready, StoreError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(PIPELINE);
+    let unavailable = |error: redis::RedisError| match failure(&error) {
+        StoreError::Unavailable(why) | StoreError::Failed(why) => StoreError::Unavailable(why),
+    };
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .map_err(unavailable)?;
+    let script = redis::cmd("SCRIPT")
+        .arg("LOAD")
+        .arg(script)
+        .query_async(&mut connection)
+        .await
+        .map_err(unavailable)?;
+    Ok(Ready {
+        connection,
+        script,
+        unanswered: AtomicU32::new(0),
+    })
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! A Redis of a test's own, in a directory of its own.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A server, which ends with the value.
+pub struct PrivateRedis {
+    port: u16,
+    directory: TempDir,
+    child: Option<Child>,
+}
+
+impl PrivateRedis {
+    /// A server that answers.
+    pub fn start() -> Self {
+        // Somebody else may take the port meanwhile.
+        for _ in 0..20 {
+            let mut redis = Self {
+                port: free_port(),
+                directory: tempfile::tempdir().expect("a temporary directory"),
+                child: None,
+            };
+            if redis.run() {
+                return redis;
+            }
+        }
+        panic!("redis-server does not start: is it installed?");
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it at once, with what it holds.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts it again at the same address, empty.
+    pub fn restart(&mut self) {
+        self.kill();
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.run() {
+            assert!(Instant::now() < end, "redis-server does not start again");
+        }
+    }
+
+    /// Stops it, without closing its connections.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("it runs");
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {signal}");
+    }
+
+    /// Whether it started and answers.
+    fn run(&mut self) -> bool {
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string()])
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let child = self.child.insert(child);
+        loop {
+            if child.try_wait().expect("its state").is_some() {
+                self.child = None;
+                return false;
+            }
+            if ping(self.port).is_ok() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for PrivateRedis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    socket.local_addr().expect("its address").port()
+}
+
+fn ping(port: u16) -> io::Result<()> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(b"PING\r\n")?;
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer)?;
+    match &answer == b"+PONG\r\n" {
+        true => Ok(()),
+        false => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
