@@ -1,0 +1,89 @@
+//! Stores and charges of the tests.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use tollgate_limit::store::{Charge, LimitKey, RedisOptions, RedisStore};
+use tollgate_limit::{AlgorithmKind, Limiter, Quota};
+
+use crate::private_redis::PrivateRedis;
+
+/// Longer than any pause of a loaded machine: for tests of what is decided, not of when.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn patient() -> RedisOptions {
+    RedisOptions {
+        deadline: PATIENCE,
+        connect_within: PATIENCE,
+        ..RedisOptions::default()
+    }
+}
+
+pub(crate) async fn store(redis: &PrivateRedis) -> RedisStore {
+    RedisStore::connect(&redis.url(), patient()).await.unwrap()
+}
+
+/// A connection of the test itself.
+pub(crate) async fn connection(redis: &PrivateRedis) -> MultiplexedConnection {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let config = redis::AsyncConnectionConfig::new()
+        .set_response_timeout(None)
+        .set_connection_timeout(None);
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .unwrap()
+}
+
+pub(crate) async fn send<T: redis::FromRedisValue>(redis: &PrivateRedis, command: &[&str]) -> T {
+    let mut connection = connection(redis).await;
+    let (name, arguments) = command.split_first().unwrap();
+    redis::cmd(name)
+        .arg(arguments)
+        .query_async(&mut connection)
+        .await
+        .unwrap()
+}
+
+/// So many in a year: no test lives to see any of it come back.
+pub(crate) fn yearly(kind: AlgorithmKind, limit: u64) -> Limiter {
+    let year = Duration::from_secs(365 * 86_400);
+    Limiter::new(kind, Quota::new(limit, year).unwrap(), None).unwrap()
+}
+
+pub(crate) fn charge(key: &str, limiter: Limiter, cost: u64) -> Charge {
+    Charge {
+        key: LimitKey::new(format!("domain|key={key}|").as_bytes()).unwrap(),
+        limiter,
+        cost,
+        binds: true,
+    }
+}
+
+/// The time of this machine, in seconds.
+pub(crate) fn seconds() -> f64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    since.as_secs_f64()
+}
+
+/// Every command that the server is sent from now on, a line each.
+pub(crate) struct Monitor(BufReader<TcpStream>);
+
+impl Monitor {
+    pub(crate) fn of(redis: &PrivateRedis) -> Self {
+        let mut stream = TcpStream::connect(redis.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"MONITOR\r\n").unwrap();
+        let mut monitor = Self(BufReader::new(stream));
+        assert_eq!(monitor.line(), "+OK");
+        monitor
+    }
+
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}

@@ -1,0 +1,11 @@
+//! The store in Redis, with servers of the tests' own: what instances share, and what happens when
+//! Redis goes away.
+
+#![cfg(feature = "redis")]
+// Set-up outside of the test functions may fail as loudly as they do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bench;
+mod failures;
+mod private_redis;
+mod sharing;
