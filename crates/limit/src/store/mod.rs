@@ -1,5 +1,7 @@
 //! Where the states of keys live, and how they are stepped.
 
+#[cfg(feature = "redis")]
+mod guarded;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -8,6 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "redis")]
+pub use self::guarded::{BreakerState, BreakerStats, GuardOptions, Guarded};
 pub use self::memory::{MemoryOptions, MemoryStats, MemoryStore, SnapshotError};
 #[cfg(feature = "redis")]
 pub use self::redis::{Inexact, RedisOptions, RedisStore, RedisUrlError};

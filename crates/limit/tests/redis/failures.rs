@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_millis(50);
 const MARGIN: Duration = Duration::from_secs(2);
 
 /// Tasks that ask without a pause.
-struct Load {
+pub(crate) struct Load {
     answered: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
     late: Arc<AtomicU64>,
@@ -24,7 +24,7 @@ struct Load {
 }
 
 impl Load {
-    fn on<S: LimitStore>(store: &Arc<S>) -> Self {
+    pub(crate) fn on<S: LimitStore>(store: &Arc<S>) -> Self {
         let mut load = Self {
             answered: Arc::default(),
             failed: Arc::default(),
@@ -65,15 +65,15 @@ impl Load {
         }
     }
 
-    async fn answers(&self) {
+    pub(crate) async fn answers(&self) {
         self.more(&self.answered, 100, "answers").await;
     }
 
-    async fn failures(&self) {
+    pub(crate) async fn failures(&self) {
         self.more(&self.failed, 20, "failures").await;
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.end.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.unwrap();

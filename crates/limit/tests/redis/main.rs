@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
+mod breaker;
 mod failures;
 mod private_redis;
 mod sharing;
