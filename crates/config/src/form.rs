@@ -9,7 +9,9 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::secret::Secret;
-use crate::sections::{Attribute, Hash, LogFormat, Redirect, Root, Strategy};
+use crate::sections::{
+    Attribute, Hash, LimitStore, LogFormat, OnStoreFailure, Redirect, RedisUrl, Root, Strategy,
+};
 use crate::value::{Kind, Value};
 
 /// How a value of type `T` is written.
@@ -378,14 +380,53 @@ pub(crate) const STORE: Form<Option<PathBuf>> = Form {
     },
 };
 
-/// The only store of limits there is.
-pub(crate) const MEMORY_ONLY: Form<()> = Form {
+/// The URL of a Redis may hold a password: no message shows it.
+pub(crate) const LIMIT_STORE: Form<LimitStore> = Form {
     kind: Kind::Text,
-    expects: "\"memory:\"",
-    read: |value| match value.text() {
-        Some("memory:") => Ok(()),
-        Some(_) => Err("this build has no other store of limits than \"memory:\"".to_owned()),
-        None => wrong(),
+    expects: "\"memory:\", or the URL of a Redis such as \"redis://127.0.0.1:6379/0\" or \"rediss://user:password@host\"",
+    read: |value| {
+        let text = value.text().map_or_else(wrong, Ok)?;
+        match text.split_once(':') {
+            Some(("memory", "")) => Ok(LimitStore::Memory),
+            Some(("redis" | "rediss", _)) => match Url::parse(text) {
+                Ok(url) if url.has_host() && url.fragment().is_none() => {
+                    Ok(LimitStore::Redis(RedisUrl(text.to_owned())))
+                }
+                _ => Err("this is no URL of a Redis: give redis://host:port/database".to_owned()),
+            },
+            Some((engine @ ("redis+sentinel" | "redis+cluster"), _)) => Err(format!(
+                "{engine}:// is not supported: give redis:// or rediss:// and the address of one server"
+            )),
+            _ => Err(
+                "give \"memory:\" or the URL of a Redis, such as \"redis://127.0.0.1:6379/0\""
+                    .to_owned(),
+            ),
+        }
+    },
+};
+
+pub(crate) const ON_STORE_FAILURE: Form<OnStoreFailure> = Form {
+    kind: Kind::Text,
+    expects: "\"open\", \"closed\" or \"local\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "open" => Some(OnStoreFailure::Open),
+            "closed" => Some(OnStoreFailure::Closed),
+            "local" => Some(OnStoreFailure::Local),
+            _ => None,
+        })
+    },
+};
+
+pub(crate) const PREFIX: Form<String> = Form {
+    kind: Kind::Text,
+    expects: "a text of at most 64 characters, without braces and control characters",
+    read: |value| {
+        parsed(value, |text| {
+            let fits = text.chars().count() <= 64;
+            let refused = |sign: char| sign.is_control() || matches!(sign, '{' | '}');
+            (fits && !text.contains(refused)).then(|| text.to_owned())
+        })
     },
 };
 

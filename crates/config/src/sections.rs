@@ -1,5 +1,6 @@
 //! Every section with its keys: fields, defaults, forms and documentation in one declaration.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,6 +73,44 @@ pub enum Attribute {
     ApiKey,
     /// Another header; its name in lower case.
     Header(String),
+}
+
+/// Where limits are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LimitStore {
+    /// In this process.
+    Memory,
+    /// In a Redis, which instances share.
+    Redis(RedisUrl),
+}
+
+/// The URL of a Redis. It may hold a password: it is shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(pub(crate) String);
+
+impl RedisUrl {
+    /// The URL with what it holds.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisUrl")
+    }
+}
+
+/// What happens to requests while the store of limits fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStoreFailure {
+    /// They pass.
+    Open,
+    /// They are refused.
+    Closed,
+    /// This process counts by itself.
+    Local,
 }
 
 /// How log lines look.
@@ -266,13 +305,21 @@ section! {
 section! {
     /// Rate limits: for those who ask by the API, and for this server itself.
     Limits in "limits" {
-        /// The store of the counters. This build has `memory:`, which is in this process.
-        store: () = r#""memory:""#, MEMORY_ONLY;
+        /// The store of the counters: `memory:` in this process, or a Redis, which instances share.
+        store: LimitStore = r#""memory:""#, LIMIT_STORE;
+        /// What happens to requests while a Redis cannot be reached, for policies that do not say so
+        /// themselves: `open` lets them pass, `closed` refuses them, `local` counts them in this
+        /// process alone.
+        on_store_failure: OnStoreFailure = r#""local""#, ON_STORE_FAILURE;
+        /// How long a Redis may take for a decision. After that it counts as failed.
+        deadline: Duration = r#""5ms""#, PERIOD;
+        /// What keys in a Redis begin with. Instances with the same prefix share their limits.
+        prefix: String = r#""tollgate:""#, PREFIX;
         /// The policies: a file in the format of the Envoy ratelimit service, extended. Empty: only
         /// those that guard this server, and those that were set by the API. It is read again when
         /// it changes, and on SIGHUP.
         policies: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
-        /// The most keys remembered at once.
+        /// The most keys remembered at once in this process.
         max_keys: u64 = "1000000", POSITIVE;
         /// Where the counters are kept while the server is down: written at shutdown, read at start.
         /// Empty: nowhere, and limits begin anew.

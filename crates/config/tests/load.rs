@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use tollgate_config::{
-    Attribute, Config, Place, Redirect, Root, Sources, Strategy, default_file, keys, reference,
+    Attribute, Config, LimitStore, Place, Redirect, Root, Sources, Strategy, default_file, keys,
+    reference,
 };
 
 fn load(
@@ -189,6 +190,42 @@ fn hosts_and_tls_files_are_checked_together() {
     t.toml:3:1: links.domains: the host "a.example" is given twice
     t.toml:5:1: edge.tls_key: TLS needs both files: set edge.tls_cert as well
     "#);
+}
+
+#[test]
+fn limits_are_counted_here_or_in_one_redis_whose_password_is_not_shown() {
+    let store = |url: &str| {
+        load(
+            &format!("[limits]\nstore = {url:?}\nprefix = 'p:'"),
+            &[],
+            &[],
+        )
+    };
+    assert_eq!(store("memory:").unwrap().limits.store, LimitStore::Memory);
+    for url in [
+        "redis://127.0.0.1",
+        "rediss://user:secret@redis.example:6380/2",
+    ] {
+        let config = store(url).unwrap();
+        match &config.limits.store {
+            LimitStore::Redis(held) => assert_eq!(held.expose(), url),
+            LimitStore::Memory => panic!("{url}"),
+        }
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+    for (url, said) in [
+        (
+            "redis+sentinel://:secret@a,b/main",
+            "redis+sentinel:// is not supported",
+        ),
+        ("redis://:secret@", "this is no URL of a Redis"),
+        ("rediss://:secret@a/#insecure", "this is no URL of a Redis"),
+        ("etcd://:secret@a", "give \"memory:\" or the URL of a Redis"),
+    ] {
+        let error = store(url).unwrap_err();
+        assert!(error.contains(said) && !error.contains("secret"), "{error}");
+    }
+    assert!(load("[limits]\nprefix = '{p}'", &[], &[]).is_err());
 }
 
 #[test]

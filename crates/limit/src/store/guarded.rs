@@ -12,6 +12,9 @@ use tollgate_clock::Clock;
 use super::{Charge, LimitStore, StoreError};
 use crate::Shaped;
 
+/// Nobody needs to read the same mistake at every request.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
+
 /// When a [`Guarded`] gives up on its store, and when it tries again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuardOptions {
@@ -57,6 +60,8 @@ pub struct BreakerStats {
     pub unavailable: u64,
     /// Decisions that failed at once, without asking.
     pub refused: u64,
+    /// Decisions that failed though the store answered.
+    pub failed: u64,
 }
 
 /// A store that is not asked while it is away.
@@ -74,6 +79,9 @@ pub struct Guarded<S> {
     probes: AtomicU64,
     unavailable: AtomicU64,
     refused: AtomicU64,
+    failed: AtomicU64,
+    /// When the log last told of a failure though the store answered.
+    told: Mutex<Option<Duration>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +116,8 @@ impl<S> Guarded<S> {
             probes: AtomicU64::new(0),
             unavailable: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            told: Mutex::new(None),
         }
     }
 
@@ -132,6 +142,7 @@ impl<S> Guarded<S> {
             probes: read(&self.probes),
             unavailable: read(&self.unavailable),
             refused: read(&self.refused),
+            failed: read(&self.failed),
         }
     }
 
@@ -173,6 +184,18 @@ impl<S> Guarded<S> {
         }
     }
 
+    /// The store answered, but could not decide this.
+    fn answered_wrong(&self, error: &StoreError) {
+        count(&self.failed);
+        let now = self.clock.monotonic();
+        let mut told = self.told.lock();
+        if told.is_none_or(|then| now.saturating_sub(then) >= BETWEEN_WARNINGS) {
+            *told = Some(now);
+            drop(told);
+            tracing::warn!(%error, "a request was not decided by the store of limits");
+        }
+    }
+
     fn failed(&self, probed: bool, error: &StoreError) {
         count(&self.unavailable);
         let until = self.clock.monotonic().saturating_add(self.options.pause);
@@ -200,7 +223,11 @@ impl<S> Passage<'_, S> {
         self.ended = true;
         match outcome {
             Err(error @ StoreError::Unavailable(_)) => self.guarded.failed(self.probes, error),
-            Ok(()) | Err(StoreError::Failed(_)) => self.guarded.succeeded(self.probes),
+            Ok(()) => self.guarded.succeeded(self.probes),
+            Err(error @ StoreError::Failed(_)) => {
+                self.guarded.answered_wrong(error);
+                self.guarded.succeeded(self.probes);
+            }
         }
     }
 }

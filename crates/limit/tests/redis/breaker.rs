@@ -120,6 +120,7 @@ async fn failures_have_to_follow_each_other_and_be_of_the_store() {
     bench.mood(CONFUSED);
     assert_eq!(bench.ask(20).await, 20);
     assert_eq!(bench.state(), BreakerState::Closed);
+    assert_eq!(bench.guarded.stats().failed, 20);
 }
 
 #[tokio::test]

@@ -8,5 +8,6 @@
 mod bench;
 mod breaker;
 mod failures;
+#[allow(dead_code, reason = "shared with the end-to-end tests")]
 mod private_redis;
 mod sharing;

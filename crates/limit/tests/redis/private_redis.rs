@@ -1,7 +1,8 @@
 //! A Redis of a test's own, in a directory of its own.
 
-use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,17 +12,30 @@ use tempfile::TempDir;
 pub struct PrivateRedis {
     port: u16,
     directory: TempDir,
+    /// Certificate and key, which are files.
+    tls: Option<[String; 2]>,
     child: Option<Child>,
 }
 
 impl PrivateRedis {
     /// A server that answers.
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// A server that speaks TLS with this certificate and key, which are files.
+    pub fn start_tls(certificate: &Path, key: &Path) -> Self {
+        let text = |path: &Path| path.display().to_string();
+        Self::start_with(Some([text(certificate), text(key)]))
+    }
+
+    fn start_with(tls: Option<[String; 2]>) -> Self {
         // Somebody else may take the port meanwhile.
         for _ in 0..20 {
             let mut redis = Self {
                 port: free_port(),
                 directory: tempfile::tempdir().expect("a temporary directory"),
+                tls: tls.clone(),
                 child: None,
             };
             if redis.run() {
@@ -38,7 +52,10 @@ impl PrivateRedis {
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("redis://{}", self.address())
+        match &self.tls {
+            Some(_) => format!("rediss://localhost:{}", self.port),
+            None => format!("redis://{}", self.address()),
+        }
     }
 
     /// Ends it at once, with what it holds.
@@ -78,8 +95,16 @@ impl PrivateRedis {
 
     /// Whether it started and answers.
     fn run(&mut self) -> bool {
-        let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string()])
+        let port = self.port.to_string();
+        let mut command = Command::new("redis-server");
+        match &self.tls {
+            None => command.args(["--port", &port]),
+            Some([certificate, key]) => command
+                .args(["--port", "0", "--tls-port", &port])
+                .args(["--tls-cert-file", certificate, "--tls-key-file", key])
+                .args(["--tls-auth-clients", "no"]),
+        };
+        let child = command
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .arg("--dir")
             .arg(self.directory.path())
@@ -93,7 +118,7 @@ impl PrivateRedis {
                 self.child = None;
                 return false;
             }
-            if ping(self.port).is_ok() {
+            if answers(self.port, self.tls.is_some()).is_ok() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -112,9 +137,12 @@ fn free_port() -> u16 {
     socket.local_addr().expect("its address").port()
 }
 
-fn ping(port: u16) -> io::Result<()> {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+/// With TLS, that it listens has to do.
+fn answers(port: u16, tls: bool) -> io::Result<()> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    if tls {
+        return Ok(());
+    }
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     stream.write_all(b"PING\r\n")?;
     let mut answer = [0; 7];

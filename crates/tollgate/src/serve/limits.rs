@@ -10,19 +10,23 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tollgate_clock::SystemClock;
-use tollgate_config::Config;
+use tollgate_config::{Config, LimitStore as Store};
 use tollgate_limit::service::LimitService;
-use tollgate_limit::store::{MemoryOptions, MemoryStore};
+use tollgate_limit::store::{LimitStore, MemoryOptions, MemoryStore};
 use tollgate_server::limits::{AuditGuard, AuditLog, ErrorCounter, Guard, Limits, PolicyBook};
 use tollgate_server::metrics::Metrics;
 
 use super::options;
+use super::shared::{self, Shared};
 use crate::open;
 
-/// The service, and the store it counts in.
+/// The service, and the stores it counts in.
 pub(super) struct Made {
     pub(super) limits: Limits,
-    pub(super) store: Arc<MemoryStore>,
+    /// What front ends without policies count in.
+    pub(super) store: Arc<dyn LimitStore>,
+    memory: Arc<MemoryStore>,
+    shared: Option<Shared>,
     snapshot: Option<PathBuf>,
     audit: Option<(ErrorCounter, AuditGuard)>,
 }
@@ -64,7 +68,7 @@ fn write_snapshot(store: &MemoryStore, file: &Path) -> anyhow::Result<()> {
 
 /// The store, with what the last process kept. A snapshot is read once: after a crash, an old one
 /// would bring back what has long been used up or given back.
-fn store(config: &Config) -> anyhow::Result<MemoryStore> {
+fn memory(config: &Config) -> anyhow::Result<MemoryStore> {
     let seed = getrandom::u64().context("the system gives no randomness")?;
     let options = MemoryOptions {
         max_keys: usize::try_from(config.limits.max_keys).unwrap_or(usize::MAX),
@@ -96,7 +100,10 @@ impl Made {
     /// Shows what is decided, and what is remembered for it.
     pub(super) fn register(&self, metrics: &Metrics) {
         metrics.register_limits(Arc::clone(&self.limits.service));
-        metrics.register_limit_store(Arc::clone(&self.store));
+        metrics.register_limit_store(Arc::clone(&self.memory));
+        if let Some(shared) = &self.shared {
+            shared.register(metrics);
+        }
         if let Some((dropped, _)) = &self.audit {
             let dropped = dropped.clone();
             metrics.register_counter(
@@ -110,7 +117,7 @@ impl Made {
     /// The service, and what is left to do in the end.
     pub(super) fn into_parts(self) -> (Limits, Ending) {
         let ending = Ending {
-            store: self.store,
+            store: self.memory,
             snapshot: self.snapshot,
             _audit: self.audit.map(|(_, guard)| guard),
         };
@@ -118,13 +125,27 @@ impl Made {
     }
 }
 
-/// Makes the service and its store.
-pub(super) fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<Made> {
-    let store = Arc::new(store(config)?);
+/// Makes the service and its stores.
+pub(super) async fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<Made> {
+    let memory = Arc::new(memory(config)?);
     let sources = open::policies(config, data_dir);
     let policies = sources.load()?;
-    // The store is in this process already: nothing is left to fall back to.
-    let mut service = LimitService::new(policies, store.clone(), store.clone());
+    let shared = match &config.limits.store {
+        Store::Memory => None,
+        Store::Redis(url) => Some(Shared::connect(url.expose(), &config.limits).await?),
+    };
+    if shared.is_some()
+        && let Some(wrong) = shared::uncountable(&policies)
+    {
+        anyhow::bail!(wrong);
+    }
+    // What is in this process already has nothing left to fall back to.
+    let store: Arc<dyn LimitStore> = match &shared {
+        Some(shared) => shared.store(),
+        None => memory.clone(),
+    };
+    let mut service = LimitService::new(policies, Arc::clone(&store), memory.clone())
+        .with_on_store_failure(options::on_store_failure(config));
     let mut audit = None;
     if let Some(options) = options::audit(config) {
         let (log, guard) = AuditLog::open(&options, Arc::new(SystemClock::new()))
@@ -143,6 +164,8 @@ pub(super) fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<Made> {
     Ok(Made {
         limits,
         store,
+        memory,
+        shared,
         snapshot: config.limits.snapshot.clone(),
         audit,
     })

@@ -6,6 +6,11 @@ mod grpc;
 mod limits;
 mod log;
 mod options;
+#[cfg(feature = "redis")]
+mod shared;
+#[cfg(not(feature = "redis"))]
+#[path = "not_shared.rs"]
+mod shared;
 mod signals;
 mod start;
 

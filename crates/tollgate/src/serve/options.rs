@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 
 use tollgate_config::{Attribute, Config, Hash, Redirect, Root, Strategy};
+use tollgate_limit::policy::OnStoreFailure;
 use tollgate_links::{
     CacheOptions, Domain, Domains, PasswordHasher, RedirectKind, SpecRules, StrategyKind,
     StrategyOptions, TargetRules, TargetUrl,
@@ -87,6 +88,15 @@ pub(super) fn audit(config: &Config) -> Option<AuditOptions> {
         max_bytes: size(audit.max_bytes),
         keep: audit.keep,
     })
+}
+
+/// What rules do on a failure of the store that do not say so themselves.
+pub(super) const fn on_store_failure(config: &Config) -> OnStoreFailure {
+    match config.limits.on_store_failure {
+        tollgate_config::OnStoreFailure::Open => OnStoreFailure::Open,
+        tollgate_config::OnStoreFailure::Closed => OnStoreFailure::Closed,
+        tollgate_config::OnStoreFailure::Local => OnStoreFailure::Local,
+    }
 }
 
 /// `None` never: the names of headers were checked as they were read.

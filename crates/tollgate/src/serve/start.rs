@@ -45,7 +45,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
 
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
-    let limits = limits::limits(config, data_dir)?;
+    let limits = limits::limits(config, data_dir).await?;
     let first_key = first_key::ensure(&keys).await?;
 
     let bound = Bound {

@@ -30,9 +30,13 @@ mod limit_service;
 mod limits;
 mod observe;
 mod pages;
+#[allow(dead_code, reason = "shared with the tests of the library")]
+#[path = "../../../limit/tests/redis/private_redis.rs"]
+mod private_redis;
 mod redirect;
 mod resp;
 mod rules;
 mod server;
+mod shared_limits;
 mod shutdown;
 mod transfer;

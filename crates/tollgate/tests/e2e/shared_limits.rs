@@ -1,0 +1,165 @@
+//! Limits that servers share in a Redis, and what becomes of them while it is away.
+
+use std::sync::Arc;
+use std::thread;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::private_redis::PrivateRedis;
+use crate::server::{Options, Server, eventually, new_home};
+
+/// Limits of a year: none of them comes back while a test runs.
+const POLICIES: &str = "
+domain: shop
+descriptors:
+  - {key: user, rate_limit: {unit: year, requests_per_unit: 50, algorithm: sliding_counter}}
+  - {key: open, rate_limit: {unit: year, requests_per_unit: 3, on_store_failure: open}}
+  - {key: closed, rate_limit: {unit: year, requests_per_unit: 3, on_store_failure: closed}}
+  - {key: local, rate_limit: {unit: year, requests_per_unit: 3, on_store_failure: local}}
+  - {key: unsaid, rate_limit: {unit: year, requests_per_unit: 3}}
+";
+
+/// A deadline that a loaded machine keeps; a Redis that was killed refuses at once.
+fn options(url: &str, more: &str) -> (Options, Arc<TempDir>) {
+    let home = new_home();
+    let policies = home.path().join("limits.yaml");
+    std::fs::write(&policies, POLICIES).unwrap();
+    let options = Options::default().config(&format!(
+        "[limits]\nstore = {url:?}\npolicies = {policies:?}\ndeadline = \"10s\"\n{more}"
+    ));
+    (options, home)
+}
+
+fn start(url: &str, more: &str) -> Server {
+    let (options, home) = options(url, more);
+    options.start_in(&home)
+}
+
+fn passes(client: &Client, key: &str, value: &str) -> bool {
+    let body = json!({"domain": "shop", "descriptors": [[{"key": key, "value": value}]]});
+    let answer = client.api_json("POST", "/api/v1/limits/check", &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["allowed"] == true
+}
+
+/// How many of ten pass.
+fn of_ten(client: &Client, key: &str, value: &str) -> usize {
+    (0..10).filter(|_| passes(client, key, value)).count()
+}
+
+fn metric(server: &Server, name: &str) -> f64 {
+    let client = server.client();
+    let reply = client.http.get(&format!("{}/metrics", server.admin));
+    let line = reply
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
+}
+
+fn is_ready(server: &Server) -> bool {
+    let url = format!("{}/health/ready", server.admin);
+    server.client().http.get(&url).status == 200
+}
+
+#[test]
+fn two_servers_admit_the_limit_between_them() {
+    let redis = PrivateRedis::start();
+    let servers = [start(&redis.url(), ""), start(&redis.url(), "")];
+    let admitted: usize = thread::scope(|scope| {
+        let tasks: Vec<_> = (0..8)
+            .map(|at| {
+                let client = servers[at % 2].client();
+                scope.spawn(move || (0..3).map(|_| of_ten(&client, "user", "u")).sum::<usize>())
+            })
+            .collect();
+        tasks.into_iter().map(|task| task.join().unwrap()).sum()
+    });
+    assert_eq!(admitted, 50);
+    let other = start(&redis.url(), "prefix = \"other:\"");
+    assert!(passes(&other.client(), "user", "u"), "another prefix");
+}
+
+#[test]
+fn policies_say_what_happens_while_redis_is_away() {
+    let mut redis = PrivateRedis::start();
+    let server = start(&redis.url(), "on_store_failure = \"closed\"");
+    let client = server.client();
+    for key in ["open", "closed", "local", "unsaid"] {
+        assert_eq!(of_ten(&client, key, "a"), 3, "{key}");
+    }
+    redis.kill();
+    let passing = ["open", "closed", "local", "unsaid"].map(|key| of_ten(&client, key, "b"));
+    assert_eq!(passing, [10, 0, 3, 0]);
+    assert!(is_ready(&server), "links are served as before");
+    assert_eq!(metric(&server, "tollgate_limits_breaker_open"), 1.0);
+    assert!(metric(&server, "tollgate_limits_breaker_refused_total") > 0.0);
+    redis.restart();
+    eventually("Redis is asked again", || {
+        passes(&client, "closed", "c").then_some(())
+    });
+    assert_eq!(of_ten(&client, "closed", "c"), 2);
+    assert_eq!(metric(&server, "tollgate_limits_breaker_open"), 0.0);
+    assert!(metric(&server, "tollgate_limits_breaker_opened_total") > 0.0);
+    for told in ["the store of limits is away", "the store of limits is back"] {
+        assert!(server.log().contains(told), "{}", server.log());
+    }
+}
+
+#[test]
+fn a_server_starts_without_its_redis() {
+    let mut redis = PrivateRedis::start();
+    redis.kill();
+    let server = start(&redis.url(), "");
+    assert!(is_ready(&server));
+    assert_eq!(of_ten(&server.client(), "unsaid", "a"), 3, "local");
+    redis.restart();
+    eventually("Redis is asked", || {
+        passes(&server.client(), "closed", "a").then_some(())
+    });
+}
+
+#[test]
+fn tls_is_spoken_with_who_is_trusted_only() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let files = new_home();
+    let (certificate, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let redis = PrivateRedis::start_tls(&certificate, &key);
+    let trusted = certificate.display().to_string();
+    let (options, home) = options(&redis.url(), "on_store_failure = \"closed\"");
+    let trusting = options.env("SSL_CERT_FILE", &trusted).start_in(&home);
+    assert_eq!(of_ten(&trusting.client(), "unsaid", "a"), 3);
+    let suspicious = start(&redis.url(), "on_store_failure = \"closed\"");
+    assert_eq!(of_ten(&suspicious.client(), "unsaid", "b"), 0);
+    assert!(
+        suspicious.log().contains("certificate"),
+        "{}",
+        suspicious.log()
+    );
+}
+
+#[test]
+fn what_is_no_redis_is_refused_without_its_password() {
+    for (url, said) in [
+        (
+            "redis+cluster://:secret@a,b",
+            "redis+cluster:// is not supported",
+        ),
+        ("redis://:secret@", "this is no URL of a Redis"),
+        ("redis://:secret@127.0.0.1/words", "not the URL of a Redis"),
+        (
+            "postgres://:secret@a",
+            "give \"memory:\" or the URL of a Redis",
+        ),
+    ] {
+        let (options, home) = options(url, "");
+        let output = options.fails_to_start(&home);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(said), "{url}: {text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}
