@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
@@ -14,9 +14,10 @@ use tokio::sync::watch;
 use super::failure;
 use crate::store::StoreError;
 
-/// So many calls in a row without an answer, and the connection is taken for dead: it may lead to
-/// a machine that is gone.
+/// So many calls in a row without an answer, and none for so long: the connection is taken for
+/// dead. It may lead to a machine that is gone.
 const MOST_UNANSWERED: u32 = 3;
+const LONGEST_SILENCE: Duration = Duration::from_secs(1);
 /// Commands that wait to be written.
 const PIPELINE: usize = 1_024;
 
@@ -26,6 +27,9 @@ pub(super) struct Ready {
     /// By what the server knows the script.
     pub(super) script: String,
     unanswered: AtomicU32,
+    made: Instant,
+    /// Milliseconds from then to the last answer.
+    answered: AtomicU64,
 }
 
 type Outcome = Result<Arc<Ready>, StoreError>;
@@ -102,11 +106,16 @@ impl Link {
     /// The connection answered.
     pub(super) fn answered(&self, ready: &Ready) {
         ready.unanswered.store(0, Ordering::Relaxed);
+        ready.answered.store(ready.age(), Ordering::Relaxed);
     }
 
     /// The connection did not answer in time.
     pub(super) fn unanswered(&self, ready: &Arc<Ready>) {
-        if ready.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_UNANSWERED {
+        let unanswered = ready.unanswered.fetch_add(1, Ordering::Relaxed) + 1;
+        let silence = ready
+            .age()
+            .saturating_sub(ready.answered.load(Ordering::Relaxed));
+        if unanswered >= MOST_UNANSWERED && Duration::from_millis(silence) >= LONGEST_SILENCE {
             self.broken(ready);
         }
     }
@@ -142,7 +151,16 @@ async fn connected(client: &Client, script: &str) -> Result<Ready, StoreError> {
         connection,
         script,
         unanswered: AtomicU32::new(0),
+        made: Instant::now(),
+        answered: AtomicU64::new(0),
     })
+}
+
+impl Ready {
+    /// In milliseconds.
+    fn age(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 impl fmt::Debug for Link {

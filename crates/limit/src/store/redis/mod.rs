@@ -68,8 +68,8 @@ impl Default for RedisOptions {
 /// - **A log** is one string of 16 bytes an admission, which is written anew at each: take
 ///   [`SlidingLog`](crate::SlidingLog) for limits up to some thousands.
 /// - **Failure**: a decision that takes longer than the deadline is an error, though Redis may
-///   still charge it. A connection that breaks, or leaves three calls in a row unanswered, is made
-///   again by the next decision. Put a [`Guarded`](crate::store::Guarded) around the store, so
+///   still charge it. A connection that breaks, or leaves some calls in a row unanswered and says
+///   nothing for a second, is made again by the next decision. Put a [`Guarded`](crate::store::Guarded) around the store, so
 ///   that not every request waits for the deadline while Redis is away.
 ///
 /// Redis has to be version 5 or later, and one server: neither Sentinel nor Cluster is supported.
