@@ -193,7 +193,7 @@ fn hosts_and_tls_files_are_checked_together() {
 }
 
 #[test]
-fn limits_are_counted_here_or_in_one_redis_whose_password_is_not_shown() {
+fn limits_are_counted_here_or_in_a_redis_whose_password_is_not_shown() {
     let store = |url: &str| {
         load(
             &format!("[limits]\nstore = {url:?}\nprefix = 'p:'"),
@@ -205,6 +205,7 @@ fn limits_are_counted_here_or_in_one_redis_whose_password_is_not_shown() {
     for url in [
         "redis://127.0.0.1",
         "rediss://user:secret@redis.example:6380/2",
+        "redis+sentinel://:secret@a:7000,b,c/main",
     ] {
         let config = store(url).unwrap();
         match &config.limits.store {
@@ -215,8 +216,8 @@ fn limits_are_counted_here_or_in_one_redis_whose_password_is_not_shown() {
     }
     for (url, said) in [
         (
-            "redis+sentinel://:secret@a,b/main",
-            "redis+sentinel:// is not supported",
+            "redis+cluster://:secret@a,b",
+            "redis+cluster:// is not supported",
         ),
         ("redis://:secret@", "this is no URL of a Redis"),
         ("rediss://:secret@a/#insecure", "this is no URL of a Redis"),

@@ -10,4 +10,5 @@ mod breaker;
 mod failures;
 #[allow(dead_code, reason = "shared with the end-to-end tests")]
 mod private_redis;
+mod sentinel;
 mod sharing;

@@ -14,28 +14,36 @@ pub struct PrivateRedis {
     directory: TempDir,
     /// Certificate and key, which are files.
     tls: Option<[String; 2]>,
+    /// Whose replica it is.
+    master: Option<u16>,
     child: Option<Child>,
 }
 
 impl PrivateRedis {
     /// A server that answers.
     pub fn start() -> Self {
-        Self::start_with(None)
+        Self::start_with(None, None)
+    }
+
+    /// A replica of `master`.
+    pub fn start_replica(master: &Self) -> Self {
+        Self::start_with(None, Some(master.port))
     }
 
     /// A server that speaks TLS with this certificate and key, which are files.
     pub fn start_tls(certificate: &Path, key: &Path) -> Self {
         let text = |path: &Path| path.display().to_string();
-        Self::start_with(Some([text(certificate), text(key)]))
+        Self::start_with(Some([text(certificate), text(key)]), None)
     }
 
-    fn start_with(tls: Option<[String; 2]>) -> Self {
+    fn start_with(tls: Option<[String; 2]>, master: Option<u16>) -> Self {
         // Somebody else may take the port meanwhile.
         for _ in 0..20 {
             let mut redis = Self {
                 port: free_port(),
                 directory: tempfile::tempdir().expect("a temporary directory"),
                 tls: tls.clone(),
+                master,
                 child: None,
             };
             if redis.run() {
@@ -104,6 +112,9 @@ impl PrivateRedis {
                 .args(["--tls-cert-file", certificate, "--tls-key-file", key])
                 .args(["--tls-auth-clients", "no"]),
         };
+        if let Some(master) = self.master {
+            command.args(["--replicaof", &format!("127.0.0.1 {master}")]);
+        }
         let child = command
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .arg("--dir")
@@ -123,6 +134,57 @@ impl PrivateRedis {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+/// A Sentinel that alone watches a master named `main`, and ends with the value.
+pub struct PrivateSentinel {
+    port: u16,
+    child: Child,
+    _directory: TempDir,
+}
+
+impl PrivateSentinel {
+    /// One that calls a master away after half a second.
+    pub fn start(master: &PrivateRedis) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (port, file) = (free_port(), directory.path().join("sentinel.conf"));
+        let watched = master.port;
+        let config = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {watched} 1\n\
+             sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\n"
+        );
+        std::fs::write(&file, config).expect("a file");
+        let child = Command::new("redis-server")
+            .arg(&file)
+            .args(["--sentinel", "--dir"])
+            .arg(directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        Self {
+            port,
+            child,
+            _directory: directory,
+        }
+    }
+
+    /// The URL of its master.
+    pub fn url(&self) -> String {
+        format!("redis+sentinel://127.0.0.1:{}/main", self.port)
+    }
+
+    /// Its own URL.
+    pub fn own_url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for PrivateSentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

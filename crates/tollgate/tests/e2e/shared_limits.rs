@@ -149,6 +149,10 @@ fn what_is_no_redis_is_refused_without_its_password() {
             "redis+cluster://:secret@a,b",
             "redis+cluster:// is not supported",
         ),
+        (
+            "redis+sentinel://:secret@a,b",
+            "the name of the master is missing",
+        ),
         ("redis://:secret@", "this is no URL of a Redis"),
         ("redis://:secret@127.0.0.1/words", "not the URL of a Redis"),
         (

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::address::Address;
 use super::failure;
 use crate::store::StoreError;
 
@@ -42,7 +43,8 @@ enum Slot {
 
 /// Where the connection is.
 pub(super) struct Link {
-    client: Client,
+    address: Arc<Address>,
+    attempts: AtomicUsize,
     script: Arc<str>,
     connect_within: Duration,
     /// Connections live here, whatever runtime the requests come from.
@@ -52,9 +54,10 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects at the first [`get`](Self::get).
-    pub(super) fn new(client: Client, script: Arc<str>, connect_within: Duration) -> Self {
+    pub(super) fn new(address: Address, script: Arc<str>, connect_within: Duration) -> Self {
         Self {
-            client,
+            address: Arc::new(address),
+            attempts: AtomicUsize::new(0),
             script,
             connect_within,
             runtime: Handle::current(),
@@ -85,10 +88,12 @@ impl Link {
 
     fn connect(&self) -> watch::Receiver<Option<Outcome>> {
         let (tell, made) = watch::channel(None);
-        let (client, script) = (self.client.clone(), Arc::clone(&self.script));
+        let (address, script) = (Arc::clone(&self.address), Arc::clone(&self.script));
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
         let (within, slot) = (self.connect_within, Arc::clone(&self.slot));
         self.runtime.spawn(async move {
-            let outcome = match tokio::time::timeout(within, connected(&client, &script)).await {
+            let connected = connected(&address, attempt, &script);
+            let outcome = match tokio::time::timeout(within, connected).await {
                 Ok(outcome) => outcome.map(Arc::new),
                 Err(_) => Err(StoreError::Unavailable(format!(
                     "no connection within {within:?}"
@@ -129,7 +134,7 @@ impl Link {
     }
 }
 
-async fn connected(client: &Client, script: &str) -> Result<Ready, StoreError> {
+async fn connected(address: &Address, attempt: usize, script: &str) -> Result<Ready, StoreError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
@@ -137,10 +142,7 @@ async fn connected(client: &Client, script: &str) -> Result<Ready, StoreError> {
     let unavailable = |error: redis::RedisError| match failure(&error) {
         StoreError::Unavailable(why) | StoreError::Failed(why) => StoreError::Unavailable(why),
     };
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(unavailable)?;
+    let mut connection = address.open(attempt, &config).await.map_err(unavailable)?;
     let script = redis::cmd("SCRIPT")
         .arg("LOAD")
         .arg(script)

@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use self::address::Address;
 pub use self::address::RedisUrlError;
 use self::link::{Link, Ready};
 pub use self::order::Inexact;
@@ -72,7 +73,8 @@ impl Default for RedisOptions {
 ///   nothing for a second, is made again by the next decision. Put a [`Guarded`](crate::store::Guarded) around the store, so
 ///   that not every request waits for the deadline while Redis is away.
 ///
-/// Redis has to be version 5 or later, and one server: neither Sentinel nor Cluster is supported.
+/// Redis has to be version 5 or later: one server, or a master that Sentinels name and replace. What
+/// the new master has not heard of by then is forgotten. Cluster is not supported.
 pub struct RedisStore {
     link: Link,
     prefix: Vec<u8>,
@@ -82,7 +84,9 @@ pub struct RedisStore {
 
 impl RedisStore {
     /// A store at `url`: `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS
-    /// with the certificates that the system trusts.
+    /// with the certificates that the system trusts; or
+    /// `redis+sentinel://[user:password@]host[:port],…/master[/database]` for the master that one of
+    /// these Sentinels names, which has that password.
     ///
     /// Tries to connect, and logs if it cannot: a Redis that is away is no error, as it may come.
     ///
@@ -98,9 +102,9 @@ impl RedisStore {
 
     fn with_script(url: &str, options: RedisOptions, script: &str) -> Result<Self, RedisUrlError> {
         let script: Arc<str> = script.into();
-        let client = address::client(url)?;
+        let address = Address::parse(url)?;
         Ok(Self {
-            link: Link::new(client, Arc::clone(&script), options.connect_within),
+            link: Link::new(address, Arc::clone(&script), options.connect_within),
             prefix: options.prefix.into_bytes(),
             deadline: options.deadline,
             script,
