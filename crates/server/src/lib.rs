@@ -7,6 +7,7 @@ mod client_ip;
 pub mod edge;
 pub mod grpc;
 pub mod health;
+mod leftover;
 pub mod limits;
 pub mod metrics;
 mod problem;

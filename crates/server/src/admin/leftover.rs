@@ -1,22 +1,13 @@
-//! Bodies that nobody read. hyper answers, and then closes the connection if more of the body is
-//! still to come; a client that sends its next request on it loses that one. So what is left of a
-//! body is read and thrown away before the answer goes.
+//! Keeping a body at hand while a handler may or may not read it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::Error;
 use axum::body::{Body, Bytes};
-use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
-
-/// How much is read, in bytes; whoever has more to send gets the answer and a closed connection.
-const MOST_BYTES: usize = 256 * 1024;
-/// How long the rest may take.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the body is while nobody reads it.
 pub(super) struct Leftover(Arc<Mutex<Body>>);
@@ -36,18 +27,7 @@ impl Leftover {
         let Ok(body) = Arc::try_unwrap(self.0) else {
             return;
         };
-        let mut body = body.into_inner();
-        let rest = async {
-            let mut bytes = 0;
-            while !body.is_end_stream() && bytes < MOST_BYTES {
-                match body.frame().await {
-                    Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, Bytes::len),
-                    Some(Err(_)) | None => return,
-                }
-            }
-        };
-        // Whoever is slower gets the answer all the same.
-        let _ = tokio::time::timeout(PATIENCE, rest).await;
+        crate::leftover::discard(body.into_inner()).await;
     }
 }
 

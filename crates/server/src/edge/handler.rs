@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::Either;
-use http::header::{CONNECTION, HOST};
+use http::header::{CONNECTION, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
 use tollgate_clock::UnixMillis;
 use tollgate_links::store::{ClickGrant, StoreError};
@@ -29,6 +29,7 @@ use super::respond::{Answer, Reply};
 use super::route::{Route, route};
 use super::visit::{Recognition, RequestHead, destination};
 use crate::client_ip::client_ip;
+use crate::leftover;
 use crate::metrics::{Outcome, Source};
 
 /// What a path with a code may be asked.
@@ -76,7 +77,7 @@ impl Service<Request<Incoming>> for EdgeService {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let started = self.activity.last_read();
         match first_step(&self.thread, self.peer, &request) {
-            Step::Answer(reply) => {
+            Step::Answer(reply) if request.body().is_end_stream() => {
                 let now = Instant::now();
                 self.activity.answered(now);
                 let answer = self.thread.count(reply, started, now);
@@ -274,12 +275,17 @@ async fn later(
         },
         other => other,
     };
+    if let Step::Earn(link, Intent::Unlock, source) = next {
+        return unlock(thread, peer, &head, body, &link, source).await;
+    }
+    let asks = head.headers.contains_key(EXPECT);
+    // Who asks first has sent nothing yet.
+    if !asks {
+        leftover::discard(body).await;
+    }
     match next {
         Step::Answer(reply) => reply,
         Step::Missing(source) => missing(thread, peer, &head, source).await,
-        Step::Earn(link, Intent::Unlock, source) => {
-            unlock(thread, peer, &head, body, &link, source).await
-        }
         Step::Earn(link, _, source) => take_click(thread, peer, &head, &link, None, source).await,
         Step::Fetch(key, _) => Reply::failed(format_args!("{key} was fetched twice"), Source::None),
     }

@@ -15,6 +15,19 @@ use tollgate_server::edge::TlsFiles;
 use crate::edge::{Edge, block_on, options};
 
 #[test]
+fn a_connection_goes_on_after_a_body_that_nobody_wanted() {
+    let edge = Edge::start();
+    edge.link("abc", |_| ());
+    let mut client = edge.client();
+    client.send("PUT /abc HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n");
+    // The refusal is known by now, or will be before the body comes: it is the same either way.
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    client.send("bodyGET /abc HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert_eq!(client.receive().status, 405);
+    assert_eq!(client.receive().status, 302);
+}
+
+#[test]
 fn a_connection_is_kept_and_requests_may_be_sent_ahead() {
     let edge = Edge::start();
     for i in 0..20 {
