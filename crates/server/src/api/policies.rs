@@ -98,9 +98,10 @@ pub(super) async fn list(
     caller.require(Scope::LimitsCheck)?;
     params.finish()?;
     let policies = state.limits.service.policies();
+    let origins = state.limits.book.origins();
     let domains = policies.domains().into_iter().map(|domain| DomainView {
         domain: domain.to_owned(),
-        origin: match state.limits.book.origin(domain) {
+        origin: match origins.get(domain) {
             Some(Origin::Api) => "api",
             Some(Origin::File) => "file",
             Some(Origin::BuiltIn) | None => "built_in",

@@ -1,7 +1,7 @@
 //! Where policies come from: those built in, a file, and what was set through the API. Later ones
 //! take the place of earlier ones, domain by domain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -88,13 +88,23 @@ struct Texts {
     kept: BTreeMap<String, String>,
 }
 
+/// Sources as they were read, for the [`PolicyBook`] of whoever decides by them.
+#[derive(Debug)]
+pub struct ReadSources {
+    sources: PolicySources,
+    texts: Texts,
+}
+
 impl PolicySources {
     /// Reads the policies of all sources.
     ///
     /// # Errors
     /// The first file that cannot be read or used.
-    pub fn load(&self) -> Result<PolicySet, BookError> {
-        self.parse(&self.read()?)
+    pub fn load(self) -> Result<(PolicySet, ReadSources), BookError> {
+        let texts = self.read()?;
+        let policies = self.parse(&texts)?;
+        let sources = self;
+        Ok((policies, ReadSources { sources, texts }))
     }
 
     fn read(&self) -> Result<Texts, BookError> {
@@ -154,17 +164,14 @@ impl PolicySources {
 }
 
 impl PolicyBook {
-    /// The book of what `service` has in force, which are the policies that `sources` loaded.
-    ///
-    /// # Errors
-    /// See [`BookError`].
-    pub fn new(sources: PolicySources, service: Arc<LimitService>) -> Result<Self, BookError> {
-        let known = Mutex::new(sources.read()?);
-        Ok(Self {
-            sources,
+    /// The book of what `service` has in force, which are the policies that were read with `read`.
+    #[must_use]
+    pub fn new(read: ReadSources, service: Arc<LimitService>) -> Self {
+        Self {
+            sources: read.sources,
             service,
-            known,
-        })
+            known: Mutex::new(read.texts),
+        }
     }
 
     /// Reads all sources again, and puts them in force if any has changed. Tells whether one had.
@@ -220,31 +227,37 @@ impl PolicyBook {
         Ok(true)
     }
 
-    /// Where a domain's policies come from; none if nobody defines it.
-    pub(crate) fn origin(&self, domain: &str) -> Option<Origin> {
-        let known = self.known.lock();
-        self.find(&known, domain).map(|(origin, _)| origin)
+    /// Where the policies of each domain come from.
+    pub(crate) fn origins(&self) -> HashMap<String, Origin> {
+        self.origins_in(&self.known.lock())
     }
 
     /// The whole text in which a domain's policies are given.
     pub(crate) fn text(&self, domain: &str) -> Option<String> {
         let known = self.known.lock();
-        self.find(&known, domain).map(|(_, text)| text.to_owned())
+        match self.origins_in(&known).get(domain)? {
+            Origin::BuiltIn => Some(self.sources.built_in.to_owned()),
+            Origin::File => known.file.clone(),
+            Origin::Api => known.kept.get(domain).cloned(),
+        }
     }
 
-    fn find<'a>(&self, known: &'a Texts, domain: &str) -> Option<(Origin, &'a str)> {
-        let defines = |yaml: &str| {
-            let policies = PolicySet::parse("", yaml);
-            policies.is_ok_and(|policies| policies.domains().contains(&domain))
-        };
-        let kept = known
-            .kept
-            .get(domain)
-            .map(|yaml| (Origin::Api, yaml.as_str()));
-        let file = || known.file.as_deref().map(|yaml| (Origin::File, yaml));
-        let built_in = || Some((Origin::BuiltIn, self.sources.built_in));
-        kept.or_else(|| file().filter(|(_, yaml)| defines(yaml)))
-            .or_else(|| built_in().filter(|(_, yaml)| defines(yaml)))
+    fn origins_in(&self, known: &Texts) -> HashMap<String, Origin> {
+        let mut origins = HashMap::new();
+        let texts = [
+            (Origin::BuiltIn, Some(self.sources.built_in)),
+            (Origin::File, known.file.as_deref()),
+        ];
+        for (origin, text) in texts {
+            // What is known was read before: it has no mistakes.
+            let policies = text.and_then(|text| PolicySet::parse("", text).ok());
+            let policies = policies.unwrap_or_default();
+            let domains = policies.domains().into_iter();
+            origins.extend(domains.map(|domain| (domain.to_owned(), origin)));
+        }
+        let kept = known.kept.keys().cloned();
+        origins.extend(kept.map(|domain| (domain, Origin::Api)));
+        origins
     }
 
     /// Whole or not at all, also if the machine stops in between.

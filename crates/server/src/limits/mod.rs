@@ -8,7 +8,7 @@ mod guard;
 pub(crate) mod headers;
 
 pub use audit::{AuditGuard, AuditLog, AuditOptions};
-pub use book::{BookError, PolicyBook, PolicySources};
+pub use book::{BookError, PolicyBook, PolicySources, ReadSources};
 pub use forward::{Attribute, Forwarding};
 pub use guard::{BUILT_IN, Guard};
 pub use tracing_appender::non_blocking::ErrorCounter;

@@ -241,11 +241,11 @@ fn limits(directory: &Path, clock: Arc<ManualClock>) -> Limits {
         directory: directory.join("kept"),
     };
     let store = Arc::new(LimitMemory::new(MemoryOptions::with_seed(1), clock));
-    let policies = sources.load().unwrap();
+    let (policies, read) = sources.load().unwrap();
     let service = Arc::new(LimitService::new(policies, store.clone(), store));
     Limits {
         guard: Guard::new(service.clone()),
-        book: Arc::new(PolicyBook::new(sources, service.clone()).unwrap()),
+        book: Arc::new(PolicyBook::new(read, service.clone())),
         service,
         forwarding: Arc::new(Forwarding {
             domain: "http".to_owned(),

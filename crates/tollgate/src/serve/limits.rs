@@ -129,7 +129,7 @@ impl Made {
 pub(super) async fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<Made> {
     let memory = Arc::new(memory(config)?);
     let sources = open::policies(config, data_dir);
-    let policies = sources.load()?;
+    let (policies, read) = sources.load()?;
     let shared = match &config.limits.store {
         Store::Memory => None,
         Store::Redis(url) => Some(Shared::connect(url.expose(), &config.limits).await?),
@@ -154,7 +154,7 @@ pub(super) async fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<M
         service = service.with_audit(Arc::new(log));
     }
     let service = Arc::new(service);
-    let book = PolicyBook::new(sources, Arc::clone(&service))?;
+    let book = PolicyBook::new(read, Arc::clone(&service));
     let limits = Limits {
         guard: Guard::new(Arc::clone(&service)),
         service,
