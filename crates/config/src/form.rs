@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::secret::Secret;
 use crate::sections::{
-    Attribute, Hash, LimitStore, LogFormat, OnStoreFailure, Redirect, RedisUrl, Root, Strategy,
+    Attribute, Hash, LimitStore, LogFormat, OnStoreFailure, Redirect, Root, Strategy,
 };
 use crate::value::{Kind, Value};
 
@@ -390,13 +390,13 @@ pub(crate) const LIMIT_STORE: Form<LimitStore> = Form {
             Some(("memory", "")) => Ok(LimitStore::Memory),
             Some(("redis" | "rediss", _)) => match Url::parse(text) {
                 Ok(url) if url.has_host() && url.fragment().is_none() => {
-                    Ok(LimitStore::Redis(RedisUrl(text.to_owned())))
+                    Ok(LimitStore::Redis(Secret::new(text)))
                 }
                 _ => Err("this is no URL of a Redis: give redis://host:port/database".to_owned()),
             },
             // Several hosts are no URL: what connects reads the rest.
             Some(("redis+sentinel", rest)) if rest.starts_with("//") && !rest.contains('#') => {
-                Ok(LimitStore::Redis(RedisUrl(text.to_owned())))
+                Ok(LimitStore::Redis(Secret::new(text)))
             }
             Some(("redis+cluster", _)) => Err(
                 "redis+cluster:// is not supported: give the address of one server, or of Sentinels"

@@ -22,5 +22,5 @@ pub use reference::{default_file, reference};
 pub use secret::Secret;
 pub use sections::{
     Access, Admin, Attribute, Audit, Edge, Grpc, Hash, LimitStore, Limits, Links, Log, LogFormat,
-    MemoryCache, OnStoreFailure, Redirect, RedisUrl, Resp, Root, Strategy, Sweep,
+    MemoryCache, OnStoreFailure, Redirect, Resp, Root, Strategy, Sweep,
 };

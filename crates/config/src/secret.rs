@@ -10,6 +10,12 @@ impl Secret {
         Self(text.into())
     }
 
+    /// The value.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
     /// The value, still guarded.
     #[must_use]
     pub fn guarded(&self) -> &SecretString {
@@ -21,7 +27,7 @@ impl PartialEq for Secret {
     /// For comparing configurations, not for checking what a stranger says: it takes longer the more
     /// is equal.
     fn eq(&self, other: &Self) -> bool {
-        self.0.expose_secret() == other.0.expose_secret()
+        self.expose() == other.expose()
     }
 }
 

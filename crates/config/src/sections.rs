@@ -1,6 +1,5 @@
 //! Every section with its keys: fields, defaults, forms and documentation in one declaration.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -76,30 +75,12 @@ pub enum Attribute {
 }
 
 /// Where limits are counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum LimitStore {
     /// In this process.
     Memory,
-    /// In a Redis, which instances share.
-    Redis(RedisUrl),
-}
-
-/// The URL of a Redis. It may hold a password: it is shown nowhere.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(pub(crate) String);
-
-impl RedisUrl {
-    /// The URL with what it holds.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RedisUrl")
-    }
+    /// In the Redis of this URL, which instances share. It may hold a password.
+    Redis(Secret),
 }
 
 /// What happens to requests while the store of limits fails.
