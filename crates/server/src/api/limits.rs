@@ -1,7 +1,5 @@
 //! Decisions of the limit service, over JSON.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -18,7 +16,7 @@ use super::caller::Asker;
 use super::describe::Writing;
 use super::query::Params;
 use crate::admin::AdminState;
-use crate::limits::headers::told;
+use crate::limits::headers::{millis, told};
 use crate::limits::{MAX_DESCRIPTORS, MAX_ENTRIES, MAX_ENTRY_BYTES};
 use crate::problem::{Kind, Problem};
 
@@ -197,11 +195,6 @@ fn status(status: &Status) -> StatusView {
         retry_after_ms: status.retry_after.map(millis),
         would_refuse: status.would_refuse,
     }
-}
-
-/// Milliseconds, rounded up: whoever waits so long comes late enough.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 /// The answer to a request over its limits.

@@ -11,7 +11,7 @@ use super::pb::envoy::service::ratelimit::v3::rate_limit_response::rate_limit::U
 use super::pb::envoy::service::ratelimit::v3::rate_limit_response::{
     Code as Told, DescriptorStatus, RateLimit,
 };
-use crate::limits::headers::told;
+use crate::limits::headers::{millis, told};
 
 /// The header that a request goes on with if it should wait: whole milliseconds.
 const DELAY: &str = "x-ratelimit-delay";
@@ -35,9 +35,7 @@ pub(super) fn response(answer: &CheckAnswer, headers: bool, delay: Duration) -> 
     let go_on = if delay.is_zero() {
         Vec::new()
     } else {
-        // Rounded up: whoever waits so long comes late enough.
-        let millis = delay.as_nanos().div_ceil(1_000_000);
-        vec![header(DELAY, &millis.to_string())]
+        vec![header(DELAY, &millis(delay).to_string())]
     };
     RateLimitResponse {
         overall_code: code(!answer.allowed).into(),

@@ -13,6 +13,8 @@ use tollgate_clock::Clock;
 use tollgate_limit::service::{Audit, Denial};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
+use super::headers::millis;
+
 /// Lines that wait for the disk; what comes on top is dropped and counted.
 const QUEUE_LINES: usize = 10_000;
 
@@ -115,9 +117,6 @@ impl Audit for AuditLog {
         if !self.seen.fetch_add(1, Relaxed).is_multiple_of(self.one_in) {
             return;
         }
-        let millis = |duration: std::time::Duration| {
-            u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
-        };
         let limit = denial.status.limit;
         let entries = denial.entries.iter().map(|entry| Pair {
             key: &entry.key,

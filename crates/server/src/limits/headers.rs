@@ -78,6 +78,11 @@ pub(crate) fn seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
+/// Milliseconds, rounded up in the same way.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
 /// Integers of structured fields have 15 digits (RFC 9651, section 3.3.1).
 fn integer(number: u64) -> u64 {
     number.min(999_999_999_999_999)
