@@ -4,7 +4,6 @@ use axum::extract::{Extension, Request, State};
 use axum::response::IntoResponse;
 use http::{HeaderName, StatusCode};
 use tollgate_access::Scope;
-use tollgate_limit::policy::Descriptor;
 use tollgate_limit::service::CheckRequest;
 
 use super::Answer;
@@ -74,20 +73,17 @@ pub(super) async fn authorize(
     let by = params.take_all("by");
     let refusal = refusal(params.take("deny")?)?;
     params.finish()?;
-    let trusted = &forwarding.trusted_proxies;
-    let descriptors: Vec<Descriptor> = if by.is_empty() {
-        let by = forwarding.by.iter();
-        by.filter_map(|by| forwarded.descriptor(by, trusted))
-            .collect()
+    let given = attributes(&by)?;
+    let by = if given.is_empty() {
+        &forwarding.by
     } else {
-        let by = attributes(&by)?;
-        by.iter()
-            .filter_map(|by| forwarded.descriptor(by, trusted))
-            .collect()
+        &given
     };
+    let trusted = &forwarding.trusted_proxies;
+    let descriptors = by.iter().filter_map(|by| forwarded.descriptor(by, trusted));
     let request = CheckRequest {
         domain: domain.unwrap_or_else(|| forwarding.domain.clone()),
-        descriptors,
+        descriptors: descriptors.collect(),
         hits: 1,
     };
     if request.descriptors.is_empty() {
