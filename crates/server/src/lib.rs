@@ -12,4 +12,5 @@ pub mod limits;
 pub mod metrics;
 mod problem;
 pub mod resp;
+mod shared_accept;
 mod threads;

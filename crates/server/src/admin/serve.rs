@@ -1,7 +1,7 @@
 //! Accepting connections: HTTP/1.1 and h2c, each with its bounds, until the shutdown.
 
 use std::io;
-use std::pin::pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,11 +13,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{AdminState, Peer, router};
+use crate::shared_accept::{accept_until, unless_silent};
 
 /// The most bytes of a request's head.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -25,8 +25,8 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 const MAX_STREAMS: u32 = 128;
 /// How often a silent h2c connection is asked whether it still lives.
 const H2_PING: Duration = Duration::from_secs(30);
-/// How long to rest when accepting fails, which it does while file descriptors are short.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What the log calls this listener.
+const NAME: &str = "admin";
 
 /// Answers requests on `listener` until `shutdown`, then lets those in flight finish within
 /// [`super::AdminOptions::drain`].
@@ -54,39 +54,17 @@ pub async fn serve(
         .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX));
     let builder = Arc::new(builder);
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(options.max_connections));
-    loop {
-        let accepted = async {
-            // Never closed, so this only waits.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
-            accepted = accepted => accepted,
-            () = shutdown.cancelled() => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok((stream, peer)) => (stream, Peer(peer.ip())),
-            Err(error) => {
-                tracing::warn!(%error, "a connection to the admin listener was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let watcher = graceful.watcher();
-        let connection = connection(
+    let serve = |stream, peer: SocketAddr| {
+        connection(
             stream,
-            peer,
+            Peer(peer.ip()),
             Arc::clone(&builder),
             router.clone(),
-            watcher,
+            graceful.watcher(),
             options.header_timeout,
-        );
-        tokio::spawn(async move {
-            connection.await;
-            drop(place);
-        });
-    }
+        )
+    };
+    accept_until(&shutdown, &listener, NAME, options.max_connections, serve).await;
     health.drain();
     drop(listener);
     if tokio::time::timeout(options.drain, graceful.shutdown())
@@ -106,8 +84,6 @@ async fn connection(
     watcher: Watcher,
     header_timeout: Duration,
 ) {
-    // Answers are small and written whole: waiting to fill a segment only delays them.
-    let _ = stream.set_nodelay(true);
     let spoken = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&spoken);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
@@ -116,19 +92,8 @@ async fn connection(
         router.clone().oneshot(request.map(axum::body::Body::new))
     });
     let served = builder.serve_connection(TokioIo::new(stream), service);
-    let mut served = pin!(watcher.watch(served.into_owned()));
+    let served = watcher.watch(served.into_owned());
     // Until hyper knows which protocol is spoken its own header timeout does not run.
-    let silence = tokio::time::sleep(header_timeout + Duration::from_secs(1));
-    let result = tokio::select! {
-        result = &mut served => result,
-        () = silence => {
-            if !spoken.load(Ordering::Relaxed) {
-                return;
-            }
-            served.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection to the admin listener ended early");
-    }
+    let silence = header_timeout + Duration::from_secs(1);
+    unless_silent(served, &spoken, silence, NAME).await;
 }

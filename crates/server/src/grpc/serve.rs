@@ -1,7 +1,6 @@
 //! Accepting connections, each with its bounds, until the shutdown.
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,12 +12,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::GrpcState;
 use super::routes::{end, routes};
+use crate::shared_accept::{accept_until, unless_silent};
 
 /// The most bytes of a call's metadata.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
@@ -27,8 +26,8 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How long a new connection may take to make its first call.
 const FIRST_CALL: Duration = Duration::from_secs(60);
-/// How long to rest when accepting fails, which it does while file descriptors are short.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What the log calls this listener.
+const NAME: &str = "gRPC";
 
 /// Answers calls on `listener` until `shutdown`, then lets those in flight finish within
 /// [`super::GrpcOptions::drain`].
@@ -53,38 +52,21 @@ pub async fn serve(
         .max_concurrent_streams(options.max_streams)
         .max_header_list_size(MAX_HEADER_BYTES);
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(options.max_connections));
     // Cuts off what is left in the end.
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
-    loop {
-        let accepted = async {
-            // Never closed, so this only waits.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
-            accepted = accepted => accepted,
-            () = shutdown.cancelled() => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "a connection to the gRPC listener was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+    let serve = |stream, _| {
         let connection = connection(stream, builder.clone(), router.clone(), graceful.watcher());
         let (open, cut) = (metrics.opened(), cut.clone());
-        tokio::spawn(async move {
+        async move {
             tokio::select! {
                 () = connection => {}
                 () = cut.cancelled() => {}
             }
-            drop((place, open));
-        });
-    }
+            drop(open);
+        }
+    };
+    accept_until(&shutdown, &listener, NAME, options.max_connections, serve).await;
     drop(listener);
     end(health).await;
     if tokio::time::timeout(options.drain, graceful.shutdown())
@@ -102,8 +84,6 @@ async fn connection(
     router: Router,
     watcher: Watcher,
 ) {
-    // Answers are small and written whole: waiting to fill a segment only delays them.
-    let _ = stream.set_nodelay(true);
     let spoken = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&spoken);
     let service = service_fn(move |request: http::Request<Incoming>| {
@@ -111,19 +91,6 @@ async fn connection(
         router.clone().oneshot(request.map(axum::body::Body::new))
     });
     let served = builder.serve_connection(TokioIo::new(stream), service);
-    let mut served = pin!(watcher.watch(served));
     // Pings find out who is gone only once HTTP/2 is spoken.
-    let silence = tokio::time::sleep(FIRST_CALL);
-    let result = tokio::select! {
-        result = &mut served => result,
-        () = silence => {
-            if !spoken.load(Ordering::Relaxed) {
-                return;
-            }
-            served.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection to the gRPC listener ended early");
-    }
+    unless_silent(watcher.watch(served), &spoken, FIRST_CALL, NAME).await;
 }
