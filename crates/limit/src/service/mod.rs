@@ -20,6 +20,7 @@ mod answer;
 mod denied;
 mod outcome;
 mod plan;
+mod receipt;
 mod settle;
 mod stats;
 
@@ -31,6 +32,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use answer::{CheckAnswer, CheckError, CheckRequest, Code, Status};
 pub use denied::{Audit, Denial, Denied};
+pub use receipt::Receipt;
 pub use stats::{RuleStats, Stats};
 
 use crate::policy::{OnStoreFailure, PolicyError, PolicySet};
@@ -157,6 +159,16 @@ impl LimitService {
         self.count(&reign.board, &steps, &answer);
         self.report(request, &answer);
         Ok(answer)
+    }
+
+    /// Gives back what a request was charged that was told to wait and left before its turn. Its
+    /// places in queues are free for later requests; those behind it keep the times they were told.
+    ///
+    /// If the store fails, the places stay taken until their time has passed.
+    pub async fn refund(&self, receipt: Receipt) {
+        // Whoever left learns nothing from a failure; the breaker of the store tells of it.
+        let _ = self.store.refund(&receipt.stored).await;
+        let _ = self.fallback.refund(&receipt.local).await;
     }
 
     /// What was decided since the start.
