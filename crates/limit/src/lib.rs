@@ -10,6 +10,8 @@ mod decision;
 mod fixed_window;
 mod gcra;
 mod gradient;
+#[cfg(feature = "http")]
+pub mod headers;
 mod leaky_meter;
 mod leaky_queue;
 mod limiter;
