@@ -150,6 +150,7 @@ impl Running {
             Some(resp) => Some(resp.serve(
                 RespState {
                     store: limit_store,
+                    service: Arc::clone(&limits.service),
                     clock,
                     metrics: Arc::clone(&metrics),
                 },

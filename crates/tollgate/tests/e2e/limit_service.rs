@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use ureq::http::Request;
 
 use crate::http::Http;
-use crate::server::{Options, Server, both, eventually, new_home};
+use crate::server::{Options, Server, both, eventually, new_home, run};
 
 const POLICIES: &str = "\
 domain: http
@@ -210,6 +210,36 @@ fn a_mistake_in_the_policies_stops_the_start_and_the_check() {
         "{}",
         both(&output)
     );
+}
+
+/// One counter, whoever asks: the command line over HTTP, and a client of Redis.
+#[test]
+fn the_redis_protocol_asks_the_same_policies() {
+    let home = new_home();
+    let file = home.path().join("limits.yaml");
+    std::fs::write(&file, POLICIES).unwrap();
+    let toml = format!(
+        "[limits]\npolicies = {:?}\n[resp]\nlisten = \"127.0.0.1:0\"\n",
+        file.display().to_string()
+    );
+    let server = Options::default().config(&toml).start_in(&home);
+    let port = server.address("resp");
+    let port = port.rsplit_once(':').unwrap().1;
+    let check = || {
+        let mut redis_cli = Command::new("redis-cli");
+        redis_cli.args(["-p", port, "TG.CHECK", "shop", "1", "user", "u1"]);
+        let lines = run(&mut redis_cli);
+        let lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+        assert_eq!(lines[6], "per_user", "{lines:?}");
+        [lines[0].clone(), lines[2].clone()]
+    };
+    assert_eq!(check(), ["1", "1"]);
+    assert_eq!(
+        limit(&server, &["check", "--domain", "shop", "user=u1"]).0,
+        Some(0)
+    );
+    assert_eq!(check(), ["0", "0"]);
+    server.stop();
 }
 
 /// A program that is killed when this is dropped.
