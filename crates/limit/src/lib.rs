@@ -12,6 +12,8 @@ mod gcra;
 mod gradient;
 #[cfg(feature = "http")]
 pub mod headers;
+#[cfg(feature = "tower")]
+pub mod layer;
 mod leaky_meter;
 mod leaky_queue;
 mod limiter;
