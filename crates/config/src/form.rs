@@ -383,7 +383,7 @@ pub(crate) const STORE: Form<Option<PathBuf>> = Form {
 /// The URL of a Redis may hold a password: no message shows it.
 pub(crate) const LIMIT_STORE: Form<LimitStore> = Form {
     kind: Kind::Text,
-    expects: "\"memory:\", or the URL of a Redis such as \"redis://127.0.0.1:6379/0\", \"rediss://user:password@host\" or \"redis+sentinel://host1,host2/master\"",
+    expects: "\"memory:\", or the URL of a Redis such as \"redis://127.0.0.1:6379/0\", \"rediss://user:password@host\", \"redis+sentinel://host1,host2/master\" or \"redis+cluster://host1,host2\"",
     read: |value| {
         let text = value.text().map_or_else(wrong, Ok)?;
         match text.split_once(':') {
@@ -395,13 +395,11 @@ pub(crate) const LIMIT_STORE: Form<LimitStore> = Form {
                 _ => Err("this is no URL of a Redis: give redis://host:port/database".to_owned()),
             },
             // Several hosts are no URL: what connects reads the rest.
-            Some(("redis+sentinel", rest)) if rest.starts_with("//") && !rest.contains('#') => {
+            Some(("redis+sentinel" | "redis+cluster" | "rediss+cluster", rest))
+                if rest.starts_with("//") && !rest.contains('#') =>
+            {
                 Ok(LimitStore::Redis(Secret::new(text)))
             }
-            Some(("redis+cluster", _)) => Err(
-                "redis+cluster:// is not supported: give the address of one server, or of Sentinels"
-                    .to_owned(),
-            ),
             _ => Err(
                 "give \"memory:\" or the URL of a Redis, such as \"redis://127.0.0.1:6379/0\""
                     .to_owned(),

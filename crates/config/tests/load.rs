@@ -206,6 +206,8 @@ fn limits_are_counted_here_or_in_a_redis_whose_password_is_not_shown() {
         "redis://127.0.0.1",
         "rediss://user:secret@redis.example:6380/2",
         "redis+sentinel://:secret@a:7000,b,c/main",
+        "redis+cluster://:secret@a:7000,b,c",
+        "rediss+cluster://:secret@a",
     ] {
         let config = store(url).unwrap();
         match &config.limits.store {
@@ -216,8 +218,8 @@ fn limits_are_counted_here_or_in_a_redis_whose_password_is_not_shown() {
     }
     for (url, said) in [
         (
-            "redis+cluster://:secret@a,b",
-            "redis+cluster:// is not supported",
+            "rediss+cluster://:secret@a#insecure",
+            "give \"memory:\" or the URL of a Redis",
         ),
         ("redis://:secret@", "this is no URL of a Redis"),
         ("rediss://:secret@a/#insecure", "this is no URL of a Redis"),

@@ -4,54 +4,73 @@
 //! `domain|key=value|key=value|`; `key~pattern` where all values of a pattern share a counter;
 //! `^nanoseconds` at the end where the request brought its limit itself. The signs that mean
 //! something, and braces, which a Redis cluster would read, are escaped inside of names. Nothing
-//! of a rule but its place goes in, so that a reload keeps what was counted. A key over
-//! [`MAX_KEY_BYTES`] is replaced by its SHA-256.
+//! of a rule but its place goes in, so that a reload keeps what was counted. Of a key over
+//! [`MAX_KEY_BYTES`] all but the domain is replaced by a SHA-256, and so is a domain that leaves no room
+//! for that: all keys of a domain begin alike, by which a Redis cluster keeps them together.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{LimitKey, MAX_KEY_BYTES};
+use crate::store::{CLIENT, LEVEL, LimitKey, MAX_KEY_BYTES};
 
-/// Between the levels of a path.
-const LEVEL: char = '|';
+/// `#` and 64 hexadecimal digits.
+const DIGEST_BYTES: usize = 65;
+/// The longest domain that a key shows: a digest fits behind it.
+const MAX_DOMAIN_BYTES: usize = MAX_KEY_BYTES - DIGEST_BYTES - 1;
 
 /// A key while it is put together.
 #[derive(Debug)]
-pub(super) struct KeyText(String);
+pub(super) struct KeyText {
+    text: String,
+    /// Where the domain and its separator end.
+    domain: usize,
+}
 
 impl KeyText {
     pub(super) fn new(domain: &str) -> Self {
         let mut text = String::with_capacity(64);
-        escape(domain, &mut text);
+        match domain.strip_prefix(CLIENT) {
+            Some(rest) => {
+                text.push_str("r%3A");
+                escape(rest, &mut text);
+            }
+            None => escape(domain, &mut text),
+        }
+        if text.len() > MAX_DOMAIN_BYTES {
+            text = digest(&text);
+        }
         text.push(LEVEL);
-        Self(text)
+        let domain = text.len();
+        Self { text, domain }
     }
 
     /// One more entry, which counts by its value.
     pub(super) fn push(&mut self, key: &str, value: &str) {
-        push_pair(&mut self.0, key, Some(value));
-        self.0.push(LEVEL);
+        push_pair(&mut self.text, key, Some(value));
+        self.text.push(LEVEL);
     }
 
     /// One more entry, which counts with all others of this pattern.
     pub(super) fn push_shared(&mut self, key: &str, pattern: &str) {
-        escape(key, &mut self.0);
-        self.0.push('~');
-        escape(pattern, &mut self.0);
-        self.0.push(LEVEL);
+        escape(key, &mut self.text);
+        self.text.push('~');
+        escape(pattern, &mut self.text);
+        self.text.push(LEVEL);
     }
 
     /// The key.
     #[expect(
         clippy::expect_used,
-        reason = "the text has a byte at least, and a digest has 65"
+        reason = "the text has a byte at least, and there is room for a digest behind its domain"
     )]
     pub(super) fn finish(self) -> LimitKey {
-        let Self(mut text) = self;
+        let Self { mut text, domain } = self;
         if text.len() > MAX_KEY_BYTES {
-            text = digest(&text);
+            let short = digest(&text);
+            text.truncate(domain);
+            text.push_str(&short);
         }
         LimitKey::new(text.as_bytes()).expect("not empty and not too long")
     }
@@ -59,7 +78,7 @@ impl KeyText {
     /// The key of a limit that the request brought, which counts apart from those of other windows.
     pub(super) fn finish_brought(mut self, window: Duration) -> LimitKey {
         // Writing to a string cannot fail.
-        let _ = write!(self.0, "^{}", window.as_nanos());
+        let _ = write!(self.text, "^{}", window.as_nanos());
         self.finish()
     }
 }
@@ -98,9 +117,9 @@ fn escape(name: &str, text: &mut String) {
     }
 }
 
-/// `#` and 64 hexadecimal digits, which no other key begins with.
+/// `#` and 64 hexadecimal digits, which no domain and no entry begins with.
 fn digest(text: &str) -> String {
-    let mut hex = String::with_capacity(65);
+    let mut hex = String::with_capacity(DIGEST_BYTES);
     hex.push('#');
     for byte in Sha256::digest(text.as_bytes()) {
         // Writing to a string cannot fail.
@@ -195,9 +214,34 @@ mod tests {
     fn a_long_key_becomes_short_and_stays_its_own() {
         let long = |last: &str| [("k".to_owned(), "v".repeat(5_000) + last, false)];
         let (one, other) = (key("d", &long("1"), None), key("d", &long("2"), None));
-        assert_eq!(one.as_bytes().len(), 65);
+        assert_eq!(one.as_bytes().len(), 2 + 65);
+        assert!(one.as_bytes().starts_with(b"d|#"));
         assert_ne!(one, other);
         assert_eq!(one, key("d", &long("1"), None));
+    }
+
+    #[test]
+    fn all_keys_of_a_domain_have_it_in_common() {
+        for domain in [1, 3_000, 4_029, 4_030, 4_031, 4_095, 4_096, 9_000] {
+            let domain = "d".repeat(domain);
+            let long = [("k".to_owned(), "v".repeat(5_000), false)];
+            let (short, long) = (key(&domain, &[], None), key(&domain, &long, None));
+            assert_ne!(short, long);
+            assert!(short.domain().is_some_and(|domain| !domain.is_empty()));
+            assert_eq!(short.domain(), long.domain());
+            assert_ne!(key(&(domain + "e"), &[], None).domain(), short.domain());
+        }
+    }
+
+    #[test]
+    fn no_domain_looks_like_the_key_of_a_client() {
+        let of_client = LimitKey::of_client(b"x|k=v|").unwrap();
+        let parts = [("k".to_owned(), "v".to_owned(), false)];
+        let of_policy = key("r:x", &parts, None);
+        assert_ne!(of_policy, of_client);
+        assert_eq!(of_policy.domain(), Some(&b"r%3Ax"[..]));
+        assert_eq!(of_client.domain(), None);
+        assert_ne!(of_policy, key("r%3Ax", &parts, None));
     }
 
     #[test]

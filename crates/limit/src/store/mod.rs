@@ -20,6 +20,15 @@ use crate::{Limiter, LimiterState, Moment, Shaped};
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 4096;
 
+/// What keys begin with that clients chose, and no key of a policy.
+pub(crate) const CLIENT: &str = "r:";
+
+/// What ends the domain in a key of a policy.
+pub(crate) const LEVEL: char = '|';
+
+/// The longest key that a client can choose, in bytes.
+pub const MAX_CLIENT_KEY_BYTES: usize = MAX_KEY_BYTES - CLIENT.len();
+
 /// What a limit counts by: any bytes, 1 to [`MAX_KEY_BYTES`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LimitKey(Arc<[u8]>);
@@ -48,10 +57,33 @@ impl LimitKey {
         }
     }
 
+    /// A key that a client chose, of up to [`MAX_CLIENT_KEY_BYTES`], kept apart from those of
+    /// policies. It may be empty.
+    ///
+    /// # Errors
+    /// [`KeyError::TooLong`], with the length that the client gave.
+    pub fn of_client(bytes: &[u8]) -> Result<Self, KeyError> {
+        match bytes.len() {
+            0..=MAX_CLIENT_KEY_BYTES => Ok(Self([CLIENT.as_bytes(), bytes].concat().into())),
+            length => Err(KeyError::TooLong(length)),
+        }
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// What the keys of a request have in common if there are several: what comes before the first
+    /// `|`. A key that a client chose has none.
+    #[must_use]
+    pub fn domain(&self) -> Option<&[u8]> {
+        if self.0.starts_with(CLIENT.as_bytes()) {
+            return None;
+        }
+        let end = self.0.iter().position(|byte| *byte == LEVEL as u8)?;
+        self.0.get(..end)
     }
 }
 

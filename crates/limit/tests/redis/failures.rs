@@ -10,7 +10,7 @@ use tollgate_limit::store::{Charge, LimitStore, RedisOptions, RedisStore, StoreE
 use crate::bench::{PATIENCE, charge, yearly};
 use crate::private_redis::PrivateRedis;
 
-const DEADLINE: Duration = Duration::from_millis(50);
+pub(crate) const DEADLINE: Duration = Duration::from_millis(50);
 /// What a loaded machine may add to a deadline, before a call counts as late.
 const MARGIN: Duration = Duration::from_secs(2);
 

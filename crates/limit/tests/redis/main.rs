@@ -7,7 +7,10 @@
 
 mod bench;
 mod breaker;
+mod cluster;
+mod cluster_failures;
 mod failures;
+mod private_cluster;
 #[allow(dead_code, reason = "shared with the end-to-end tests")]
 mod private_redis;
 mod sentinel;

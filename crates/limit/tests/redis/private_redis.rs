@@ -15,36 +15,81 @@ pub struct PrivateRedis {
     directory: TempDir,
     /// Certificate and key, which are files.
     tls: Option<[String; 2]>,
-    /// Whose replica it is.
-    master: Option<u16>,
+    role: Role,
     child: Option<Child>,
+}
+
+#[derive(Clone)]
+enum Role {
+    Alone,
+    /// Of the master on this port.
+    Replica(u16),
+    Member {
+        /// Where it hears of the other members.
+        bus: u16,
+        /// After so many milliseconds without a word a member is away.
+        timeout: u32,
+    },
 }
 
 impl PrivateRedis {
     /// A server that answers.
     pub fn start() -> Self {
-        Self::start_with(None, None)
+        Self::start_with(None, Role::Alone)
     }
 
     /// A replica of `master`.
     pub fn start_replica(master: &Self) -> Self {
-        Self::start_with(None, Some(master.port))
+        Self::start_with(None, Role::Replica(master.port))
     }
 
     /// A server that speaks TLS with this certificate and key, which are files.
     pub fn start_tls(certificate: &Path, key: &Path) -> Self {
         let text = |path: &Path| path.display().to_string();
-        Self::start_with(Some([text(certificate), text(key)]), None)
+        Self::start_with(Some([text(certificate), text(key)]), Role::Alone)
     }
 
-    fn start_with(tls: Option<[String; 2]>, master: Option<u16>) -> Self {
+    /// One that may become a member of a cluster.
+    pub fn start_member(timeout: u32) -> Self {
+        let bus = free_port();
+        Self::start_with(None, Role::Member { bus, timeout })
+    }
+
+    /// A cluster of this one server alone, with TLS if certificate and key are given.
+    pub fn start_cluster(tls: Option<[&Path; 2]>) -> Self {
+        let bus = free_port();
+        let role = Role::Member {
+            bus,
+            timeout: 600_000,
+        };
+        let tls = tls.map(|files| files.map(|path| path.display().to_string()));
+        let redis = Self::start_with(tls, role);
+        let told = |words: &[&str]| {
+            let mut command = Command::new("redis-cli");
+            command.args(["-h", "localhost", "-p", &redis.port.to_string()]);
+            if let Some([certificate, _]) = &redis.tls {
+                command.args(["--tls", "--cacert", certificate]);
+            }
+            let output = command.arg("cluster").args(words).output();
+            String::from_utf8(output.expect("redis-cli is installed").stdout).expect("text")
+        };
+        assert_eq!(told(&["addslotsrange", "0", "16383"]).trim(), "OK");
+        let end = Instant::now() + Duration::from_secs(60);
+        while !told(&["info"]).contains("cluster_state:ok") {
+            assert!(Instant::now() < end, "the cluster is not sound");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        redis
+    }
+
+    fn start_with(tls: Option<[String; 2]>, role: Role) -> Self {
         // Somebody else may take the port meanwhile.
         for _ in 0..20 {
             let mut redis = Self {
                 port: free_port(),
                 directory: tempfile::tempdir().expect("a temporary directory"),
                 tls: tls.clone(),
-                master,
+                role: role.clone(),
                 child: None,
             };
             if redis.run() {
@@ -67,6 +112,16 @@ impl PrivateRedis {
         }
     }
 
+    /// The URL of the cluster it belongs to.
+    pub fn cluster_url(&self) -> String {
+        self.url().replacen("://", "+cluster://", 1)
+    }
+
+    /// Whether it was not ended.
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Ends it at once, with what it holds.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -75,7 +130,7 @@ impl PrivateRedis {
         }
     }
 
-    /// Starts it again at the same address, empty.
+    /// Starts it again at the same address, empty. A member of a cluster knows where it belongs.
     pub fn restart(&mut self) {
         self.kill();
         let end = Instant::now() + Duration::from_secs(60);
@@ -111,11 +166,26 @@ impl PrivateRedis {
             Some([certificate, key]) => command
                 .args(["--port", "0", "--tls-port", &port])
                 .args(["--tls-cert-file", certificate, "--tls-key-file", key])
-                .args(["--tls-auth-clients", "no"]),
+                .args([
+                    "--tls-ca-cert-file",
+                    certificate,
+                    "--tls-auth-clients",
+                    "no",
+                ])
+                .args(["--tls-cluster", "yes"]),
         };
-        if let Some(master) = self.master {
-            command.args(["--replicaof", &format!("127.0.0.1 {master}")]);
-        }
+        match self.role {
+            Role::Alone => &mut command,
+            Role::Replica(master) => command.args(["--replicaof", &format!("127.0.0.1 {master}")]),
+            Role::Member { bus, timeout } => command
+                .args([
+                    "--cluster-enabled",
+                    "yes",
+                    "--cluster-port",
+                    &bus.to_string(),
+                ])
+                .args(["--cluster-node-timeout", &timeout.to_string()]),
+        };
         let child = command
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .arg("--dir")

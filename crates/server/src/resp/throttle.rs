@@ -4,18 +4,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tollgate_limit::store::{Charge, KeyError, LimitKey, MAX_KEY_BYTES};
+use tollgate_limit::store::{Charge, LimitKey, MAX_CLIENT_KEY_BYTES};
 use tollgate_limit::{
     AlgorithmKind, Decision, Limiter, MAX_LIMIT, MAX_WINDOW, Quota, QuotaError, Verdict,
 };
 
 use super::reply::Replies;
-
-/// Keeps the keys of this protocol apart from those of policies, which never begin like this.
-const PREFIX: &[u8] = b"r:";
-
-/// The longest key, in bytes.
-pub(super) const MAX_USER_KEY_BYTES: usize = MAX_KEY_BYTES - PREFIX.len();
 
 /// Whose command it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +45,7 @@ pub(super) enum ThrottleError {
          a higher rate"
     )]
     Refill,
-    #[error("a key has at most {MAX_USER_KEY_BYTES} bytes, this one has {0}")]
+    #[error("a key has at most {MAX_CLIENT_KEY_BYTES} bytes, this one has {0}")]
     Key(usize),
 }
 
@@ -86,7 +80,7 @@ pub(super) fn charge(dialect: Dialect, words: &[Bytes]) -> Result<Charge, Thrott
         // What else it could say has been looked at.
         .map_err(|_: QuotaError| ThrottleError::Refill)?;
     Ok(Charge {
-        key: prefixed(key)?,
+        key: LimitKey::of_client(key).map_err(|_| ThrottleError::Key(key.len()))?,
         limiter,
         cost,
         binds: true,
@@ -141,13 +135,6 @@ fn between(name: &'static str, value: i64, least: u64, most: u64) -> Result<u64,
             least,
             most,
         })
-}
-
-fn prefixed(key: &[u8]) -> Result<LimitKey, ThrottleError> {
-    if key.len() > MAX_USER_KEY_BYTES {
-        return Err(ThrottleError::Key(key.len()));
-    }
-    LimitKey::new(&[PREFIX, key].concat()).map_err(|_: KeyError| ThrottleError::Key(key.len()))
 }
 
 impl Dialect {

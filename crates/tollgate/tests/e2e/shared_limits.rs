@@ -83,6 +83,15 @@ fn two_servers_admit_the_limit_between_them() {
 }
 
 #[test]
+fn servers_share_the_limits_of_a_cluster() {
+    let cluster = PrivateRedis::start_cluster(None);
+    let closed = "on_store_failure = \"closed\"";
+    let servers = [(); 2].map(|()| start(&cluster.cluster_url(), closed));
+    let passing = [0, 1].map(|at: usize| of_ten(&servers[at].client(), "unsaid", "u"));
+    assert_eq!(passing, [3, 0]);
+}
+
+#[test]
 fn policies_say_what_happens_while_redis_is_away() {
     let mut redis = PrivateRedis::start();
     let server = start(&redis.url(), "on_store_failure = \"closed\"");
@@ -129,10 +138,13 @@ fn tls_is_spoken_with_who_is_trusted_only() {
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let redis = PrivateRedis::start_tls(&certificate, &key);
+    let cluster = PrivateRedis::start_cluster(Some([&certificate, &key]));
     let trusted = certificate.display().to_string();
-    let (options, home) = options(&redis.url(), "on_store_failure = \"closed\"");
-    let trusting = options.env("SSL_CERT_FILE", &trusted).start_in(&home);
-    assert_eq!(of_ten(&trusting.client(), "unsaid", "a"), 3);
+    for url in [redis.url(), cluster.cluster_url()] {
+        let (options, home) = options(&url, "on_store_failure = \"closed\"");
+        let trusting = options.env("SSL_CERT_FILE", &trusted).start_in(&home);
+        assert_eq!(of_ten(&trusting.client(), "unsaid", "a"), 3, "{url}");
+    }
     let suspicious = start(&redis.url(), "on_store_failure = \"closed\"");
     assert_eq!(of_ten(&suspicious.client(), "unsaid", "b"), 0);
     eventually("what is wrong with it", || {
@@ -144,8 +156,8 @@ fn tls_is_spoken_with_who_is_trusted_only() {
 fn what_is_no_redis_is_refused_without_its_password() {
     for (url, said) in [
         (
-            "redis+cluster://:secret@a,b",
-            "redis+cluster:// is not supported",
+            "redis+cluster://:secret@a,b/1",
+            "a cluster has one database",
         ),
         (
             "redis+sentinel://:secret@a,b",

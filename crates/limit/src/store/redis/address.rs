@@ -17,16 +17,24 @@ const SENTINEL_PORT: u16 = 26_379;
 pub enum RedisUrlError {
     /// No URL.
     #[error(
-        "not the URL of a Redis ({0}): give redis://host:port/database, rediss://… or \
-         redis+sentinel://host:port,host:port/master"
+        "not the URL of a Redis ({0}): give redis://host:port/database, rediss://…, \
+         redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port"
     )]
     Malformed(String),
-    /// Of a cluster.
-    #[error("redis+cluster:// is not supported: give the address of one server, or of Sentinels")]
-    Cluster,
     /// Of something else.
-    #[error("{0}:// is not a Redis: give redis://, rediss:// or redis+sentinel://")]
+    #[error(
+        "{0}:// is not a Redis: give redis://, rediss://, redis+sentinel://, redis+cluster:// or \
+         rediss+cluster://"
+    )]
     Scheme(String),
+}
+
+/// What a URL names.
+pub(super) enum Location {
+    /// One server at a time.
+    Server(Address),
+    /// Several servers, each with a part of the keys.
+    Cluster(Members),
 }
 
 /// Where to connect.
@@ -43,12 +51,33 @@ pub(super) struct Sentinels {
     settings: RedisConnectionInfo,
 }
 
-impl Address {
+/// Where a cluster can be asked for its servers, and how all of them are spoken to.
+pub(super) struct Members {
+    pub(super) seeds: Vec<Node>,
+    settings: ConnectionInfo,
+}
+
+/// A server of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Node {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Location {
     /// No message shows the URL, which may hold a password.
     pub(super) fn parse(url: &str) -> Result<Self, RedisUrlError> {
         match url.split_once("://") {
-            Some(("redis+cluster", _)) => return Err(RedisUrlError::Cluster),
-            Some(("redis+sentinel", rest)) => return Sentinels::parse(rest).map(Self::Sentinels),
+            Some(("redis+cluster", rest)) => {
+                return Members::parse("redis", rest).map(Self::Cluster);
+            }
+            Some(("rediss+cluster", rest)) => {
+                return Members::parse("rediss", rest).map(Self::Cluster);
+            }
+            Some(("redis+sentinel", rest)) => {
+                let sentinels = Sentinels::parse(rest)?;
+                return Ok(Self::Server(Address::Sentinels(sentinels)));
+            }
             _ => {}
         }
         let url = Url::parse(url).map_err(malformed)?;
@@ -57,9 +86,93 @@ impl Address {
             other => return Err(RedisUrlError::Scheme(other.to_owned())),
         }
         let client = Client::open(info(url)?.set_tcp_settings(settings()));
-        client.map(Self::One).map_err(malformed)
+        client
+            .map(|client| Self::Server(Address::One(client)))
+            .map_err(malformed)
+    }
+}
+
+impl Members {
+    /// `[user:password@]host[:port],host[:port]…`
+    fn parse(scheme: &str, rest: &str) -> Result<Self, RedisUrlError> {
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if !path.is_empty() {
+            return Err(malformed(
+                "a cluster has one database, and nothing follows its hosts",
+            ));
+        }
+        let mut seeds = Vec::new();
+        let mut settings = None;
+        for url in urls(scheme, authority, "") {
+            let info = info(url?)?;
+            match info.addr() {
+                ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                    seeds.push(Node::new(host, *port));
+                }
+                _ => return Err(malformed("a server of a cluster has a host")),
+            }
+            settings = Some(info);
+        }
+        match settings {
+            Some(settings) => Ok(Self { seeds, settings }),
+            None => Err(malformed("the hosts are missing")),
+        }
     }
 
+    /// How to reach one of them.
+    pub(super) fn address(&self, node: &Node) -> RedisResult<Address> {
+        let (host, port) = (node.host.clone(), node.port);
+        let address = match self.settings.addr() {
+            ConnectionAddr::TcpTls { .. } => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            },
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        let info = self.settings.clone().set_addr(address);
+        Client::open(info.set_tcp_settings(settings())).map(Address::One)
+    }
+}
+
+impl Node {
+    pub(super) fn new(host: &str, port: u16) -> Self {
+        Self {
+            host: host.to_owned(),
+            port,
+        }
+    }
+
+    /// `host:port`, as a server of a cluster names another one. Without a host it is that of
+    /// whoever names it.
+    pub(super) fn parse(text: &str, named_by: &Self) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = match host {
+            "" | "?" => &named_by.host,
+            host => host,
+        };
+        Some(Self::new(host, port.parse().ok()?))
+    }
+}
+
+/// One URL for each of several hosts, which have the user and password in common.
+fn urls(
+    scheme: &str,
+    authority: &str,
+    path: &str,
+) -> impl Iterator<Item = Result<Url, RedisUrlError>> {
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    hosts.split(',').map(move |host| {
+        let url = Url::parse(&format!("{scheme}://{user}@{host}/{path}")).map_err(malformed)?;
+        match url.has_host() {
+            true => Ok(url),
+            false => Err(malformed("a host is missing")),
+        }
+    })
+}
+
+impl Address {
     /// Connects. `attempt` counts, so that a Sentinel that is away is not always the first asked.
     pub(super) async fn open(
         &self,
@@ -88,12 +201,10 @@ impl Sentinels {
         if master.is_empty() {
             return Err(malformed("the name of the master is missing"));
         }
-        let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let mut addresses = Vec::new();
         let mut settings = None;
-        for host in hosts.split(',') {
-            let mut url =
-                Url::parse(&format!("redis://{user}@{host}/{database}")).map_err(malformed)?;
+        for url in urls("redis", authority, database) {
+            let mut url = url?;
             if url.port().is_none() && url.set_port(Some(SENTINEL_PORT)).is_err() {
                 return Err(malformed("a Sentinel has no host"));
             }
@@ -154,14 +265,24 @@ mod tests {
             "redis://127.0.0.1:7000/3",
             "rediss://name:secret@redis.example:6380",
         ] {
-            assert!(Address::parse(url).is_ok(), "{url}");
+            let parsed = Location::parse(url);
+            assert!(
+                matches!(parsed, Ok(Location::Server(Address::One(_)))),
+                "{url}"
+            );
         }
     }
 
     #[test]
     fn others_are_refused_with_what_to_give_and_without_their_password() {
         for (url, begins) in [
-            ("redis+cluster://a,b,c", "redis+cluster:// is not supported"),
+            ("redis+cluster://:secret@a,b/1", "not the URL of a Redis"),
+            ("redis+cluster://:secret@a,,b", "not the URL of a Redis"),
+            ("redis+cluster://:secret@", "not the URL of a Redis"),
+            (
+                "rediss+cluster://:secret@a#insecure",
+                "not the URL of a Redis",
+            ),
             ("redis+sentinel://:secret@a,b", "not the URL of a Redis"),
             (
                 "redis+sentinel://:secret@a,,b/main",
@@ -176,7 +297,7 @@ mod tests {
             ("redis://:secret@a/words", "not the URL of a Redis"),
             ("secret", "not the URL of a Redis"),
         ] {
-            let error = Address::parse(url).err().unwrap().to_string();
+            let error = Location::parse(url).err().unwrap().to_string();
             assert!(error.starts_with(begins), "{url}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
@@ -185,7 +306,7 @@ mod tests {
     #[test]
     fn sentinels_are_asked_in_turn_for_a_master_that_has_the_password() {
         let url = "redis+sentinel://user:p%40ss@a,b:7000,[::1]/main/3";
-        let Ok(Address::Sentinels(sentinels)) = Address::parse(url) else {
+        let Ok(Location::Server(Address::Sentinels(sentinels))) = Location::parse(url) else {
             panic!("{url}");
         };
         let shown: Vec<String> = sentinels
@@ -200,6 +321,53 @@ mod tests {
         assert_eq!(held, (Some("user"), Some("p@ss"), 3));
         for attempt in 0..4 {
             assert!(sentinels.builder(attempt).unwrap().build().is_ok());
+        }
+    }
+    #[test]
+    fn servers_of_a_cluster_are_spoken_to_alike() {
+        let url = "redis+cluster://user:p%40ss@a,b:7000,[::1]:7001";
+        let Ok(Location::Cluster(members)) = Location::parse(url) else {
+            panic!("{url}");
+        };
+        let node = Node::new;
+        let seeds = [node("a", 6379), node("b", 7000), node("::1", 7001)];
+        assert_eq!(members.seeds, seeds);
+        let Ok(Address::One(client)) = members.address(&node("c", 7002)) else {
+            panic!("one server");
+        };
+        let info = client.get_connection_info();
+        assert_eq!(info.addr().to_string(), "c:7002");
+        let settings = info.redis_settings();
+        let held = (settings.username(), settings.password());
+        assert_eq!(held, (Some("user"), Some("p@ss")));
+
+        let url = "rediss+cluster://a/";
+        let Ok(Location::Cluster(members)) = Location::parse(url) else {
+            panic!("{url}");
+        };
+        let Ok(Address::One(client)) = members.address(&node("c", 7002)) else {
+            panic!("one server");
+        };
+        let address = client.get_connection_info().addr().clone();
+        assert!(matches!(
+            address,
+            ConnectionAddr::TcpTls { host, port: 7002, insecure: false, .. } if host == "c"
+        ));
+    }
+
+    #[test]
+    fn servers_of_a_cluster_name_each_other() {
+        let from = Node::new("a", 1);
+        for (text, named) in [
+            ("10.0.0.1:7000", Some(("10.0.0.1", 7000))),
+            ("::1:7000", Some(("::1", 7000))),
+            (":7000", Some(("a", 7000))),
+            ("?:7000", Some(("a", 7000))),
+            ("b", None),
+            ("b:70000", None),
+        ] {
+            let named = named.map(|(host, port)| Node::new(host, port));
+            assert_eq!(Node::parse(text, &from), named, "{text}");
         }
     }
 }

@@ -55,8 +55,10 @@ impl Bench {
 
     fn clear(&self) {
         self.runtime.block_on(async {
-            let ready = self.store.link.get().await.unwrap();
-            let mut connection = ready.connection.clone();
+            let Servers::One(link) = &self.store.servers else {
+                panic!("one server");
+            };
+            let mut connection = link.get().await.unwrap().connection.clone();
             let done: String = redis::cmd("FLUSHALL")
                 .query_async(&mut connection)
                 .await

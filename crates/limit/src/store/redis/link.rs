@@ -1,4 +1,4 @@
-//! The connection to Redis: one, which all requests share, made again when it breaks.
+//! The connection to a server: one, which all requests share, made again when it breaks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +33,12 @@ pub(super) struct Ready {
     answered: AtomicU64,
 }
 
+/// A connection that a call waits for.
+pub(super) struct Used {
+    pub(super) link: Arc<Link>,
+    pub(super) ready: Arc<Ready>,
+}
+
 type Outcome = Result<Arc<Ready>, StoreError>;
 
 enum Slot {
@@ -54,13 +60,18 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects at the first [`get`](Self::get).
-    pub(super) fn new(address: Address, script: Arc<str>, connect_within: Duration) -> Self {
+    pub(super) fn new(
+        address: Address,
+        script: Arc<str>,
+        connect_within: Duration,
+        runtime: Handle,
+    ) -> Self {
         Self {
             address: Arc::new(address),
             attempts: AtomicUsize::new(0),
             script,
             connect_within,
-            runtime: Handle::current(),
+            runtime,
             slot: Arc::new(Mutex::new(Slot::Empty)),
         }
     }

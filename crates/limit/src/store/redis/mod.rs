@@ -3,6 +3,8 @@
 mod address;
 #[cfg(test)]
 mod agreement;
+mod call;
+mod cluster;
 mod link;
 mod order;
 #[cfg(test)]
@@ -10,7 +12,10 @@ mod order;
 #[path = "../../../tests/redis/private_redis.rs"]
 mod private_redis;
 mod reply;
+mod servers;
+mod slots;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +23,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use self::address::Address;
+use self::address::Location;
 pub use self::address::RedisUrlError;
-use self::link::{Link, Ready};
+use self::call::Call;
 pub use self::order::Inexact;
 use self::order::Order;
+use self::servers::Servers;
 use super::{Charge, LimitKey, LimitStore, Refund, StoreError};
 use crate::{Limiter, Shaped};
 
@@ -64,8 +70,8 @@ impl Default for RedisOptions {
 ///   does, and not its content.
 /// - **Expiry**: a key is written together with its expiry, a second after it is worth nothing.
 ///   Only what was charged is written.
-/// - **Keys** are the prefix and the key of the limit, with its domain in braces: all keys of a
-///   domain have one hash slot, but for those too long to show theirs.
+/// - **Keys** are the prefix and the key of the limit, with its [domain](crate::store::LimitKey::domain)
+///   in braces: all keys of a domain have one hash slot. Keys that clients chose have one each.
 /// - **A log** is one string of 16 bytes an admission, which is written anew at each: take
 ///   [`SlidingLog`](crate::SlidingLog) for limits up to some thousands.
 /// - **Failure**: a decision that takes longer than the deadline is an error, though Redis may
@@ -73,10 +79,14 @@ impl Default for RedisOptions {
 ///   nothing for a second, is made again by the next decision. Put a [`Guarded`](crate::store::Guarded) around the store, so
 ///   that not every request waits for the deadline while Redis is away.
 ///
-/// Redis has to be version 5 or later: one server, or a master that Sentinels name and replace. What
-/// the new master has not heard of by then is forgotten. Cluster is not supported.
+/// Redis has to be version 5 or later: one server, a master that Sentinels name and replace, or a
+/// cluster. What a new master has not heard of by then is forgotten.
+///
+/// In a cluster the charges of a request have to be of one domain, so that one server decides; a
+/// domain is as fast as that server. Redirections are followed within the deadline. While a slot
+/// moves, requests with several keys fail if some of them are on either side.
 pub struct RedisStore {
-    link: Link,
+    servers: Servers,
     prefix: Vec<u8>,
     deadline: Duration,
     script: Arc<str>,
@@ -86,7 +96,9 @@ impl RedisStore {
     /// A store at `url`: `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS
     /// with the certificates that the system trusts; or
     /// `redis+sentinel://[user:password@]host[:port],…/master[/database]` for the master that one of
-    /// these Sentinels names, which has that password.
+    /// these Sentinels names, which has that password; or
+    /// `redis+cluster://[user:password@]host[:port],…` for the cluster that any of these servers belongs
+    /// to, all of which have that password, and `rediss+cluster://` for one with TLS.
     ///
     /// Tries to connect, and logs if it cannot: a Redis that is away is no error, as it may come.
     ///
@@ -94,7 +106,7 @@ impl RedisStore {
     /// [`RedisUrlError`], if the URL is none of these.
     pub async fn connect(url: &str, options: RedisOptions) -> Result<Self, RedisUrlError> {
         let store = Self::with_script(url, options, SCRIPT)?;
-        if let Err(error) = store.link.get().await {
+        if let Err(error) = store.servers.ready().await {
             tracing::warn!(%error, "limits are not counted in Redis until it can be reached");
         }
         Ok(store)
@@ -102,9 +114,9 @@ impl RedisStore {
 
     fn with_script(url: &str, options: RedisOptions, script: &str) -> Result<Self, RedisUrlError> {
         let script: Arc<str> = script.into();
-        let address = Address::parse(url)?;
+        let location = Location::parse(url)?;
         Ok(Self {
-            link: Link::new(address, Arc::clone(&script), options.connect_within),
+            servers: Servers::new(location, &script, options.connect_within),
             prefix: options.prefix.into_bytes(),
             deadline: options.deadline,
             script,
@@ -121,68 +133,54 @@ impl RedisStore {
 
     /// The key in Redis: what is in braces chooses the slot.
     fn name(&self, key: &LimitKey) -> Vec<u8> {
-        let key = key.as_bytes();
-        let mut name = Vec::with_capacity(self.prefix.len() + key.len() + 2);
+        let bytes = key.as_bytes();
+        let mut name = Vec::with_capacity(self.prefix.len() + bytes.len() + 2);
         name.extend_from_slice(&self.prefix);
-        match key.iter().position(|byte| *byte == b'|') {
-            Some(end) => {
+        match key.domain() {
+            Some(domain) => {
+                // Nothing in braces would mean the whole key.
+                let (domain, rest) = bytes.split_at(domain.len().max(1));
                 name.push(b'{');
-                name.extend_from_slice(&key[..end]);
+                name.extend_from_slice(domain);
                 name.push(b'}');
-                name.extend_from_slice(&key[end..]);
+                name.extend_from_slice(rest);
             }
-            None => name.extend_from_slice(key),
+            None => name.extend_from_slice(bytes),
         }
         name
     }
 
     async fn run(&self, order: &Order, extra: &[u64]) -> Result<Vec<i64>, StoreError> {
+        let script = &self.script;
+        let call = Call {
+            script,
+            order,
+            extra,
+        };
         let mut used = None;
-        let run = async {
-            let ready = self.link.get().await?;
-            let ready = &*used.insert(ready);
-            self.call(ready, order, extra).await
-        };
-        let outcome = tokio::time::timeout(self.deadline, run).await;
-        let Ok(outcome) = outcome else {
-            if let Some(ready) = &used {
-                self.link.unanswered(ready);
+        let answer = self.servers.call(&call, &mut used);
+        let outcome = match tokio::time::timeout(self.deadline, answer).await {
+            Ok(outcome) => {
+                if let Some(used) = &used {
+                    match &outcome {
+                        Err(StoreError::Unavailable(_)) => used.link.broken(&used.ready),
+                        Ok(_) | Err(StoreError::Failed(_)) => used.link.answered(&used.ready),
+                    }
+                }
+                outcome
             }
-            let message = format!("no answer within {:?}", self.deadline);
-            return Err(StoreError::Unavailable(message));
-        };
-        if let Some(ready) = &used {
-            match &outcome {
-                Err(StoreError::Unavailable(_)) => self.link.broken(ready),
-                Ok(_) | Err(StoreError::Failed(_)) => self.link.answered(ready),
+            Err(_) => {
+                if let Some(used) = &used {
+                    used.link.unanswered(&used.ready);
+                }
+                let message = format!("no answer within {:?}", self.deadline);
+                Err(StoreError::Unavailable(message))
             }
+        };
+        if matches!(outcome, Err(StoreError::Unavailable(_))) {
+            self.servers.doubt();
         }
         outcome
-    }
-
-    async fn call(
-        &self,
-        ready: &Ready,
-        order: &Order,
-        extra: &[u64],
-    ) -> Result<Vec<i64>, StoreError> {
-        let command = |name, script: &str| {
-            let mut command = redis::cmd(name);
-            command.arg(script).arg(order.keys.len()).arg(&order.keys);
-            command.arg(&order.numbers).arg(extra);
-            command
-        };
-        let mut connection = ready.connection.clone();
-        let known = command("EVALSHA", &ready.script);
-        let answer = match known.query_async(&mut connection).await {
-            // Redis forgot the script; sent whole, it is remembered again.
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                let whole = command("EVAL", &self.script);
-                whole.query_async(&mut connection).await
-            }
-            answer => answer,
-        };
-        answer.map_err(|error| failure(&error))
     }
 
     async fn decide_with(
@@ -216,7 +214,21 @@ impl LimitStore for RedisStore {
     }
 
     async fn refund(&self, refunds: &[Refund]) -> Result<(), StoreError> {
-        self.refund_with(refunds, &[]).await
+        if !self.servers.are_several() {
+            return self.refund_with(refunds, &[]).await;
+        }
+        // Of any domains, and no server has all of them. Whatever becomes of one, the others are
+        // given back.
+        let mut by_slot: HashMap<u16, Vec<Refund>> = HashMap::new();
+        for refund in refunds {
+            let slot = slots::of(&self.name(refund.key()));
+            by_slot.entry(slot).or_default().push(refund.clone());
+        }
+        let mut outcome = Ok(());
+        for refunds in by_slot.values() {
+            outcome = outcome.and(self.refund_with(refunds, &[]).await);
+        }
+        outcome
     }
 }
 
@@ -237,5 +249,35 @@ impl fmt::Debug for RedisStore {
         f.debug_struct("RedisStore")
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::LimitKey;
+
+    #[tokio::test]
+    async fn names_show_what_chooses_the_slot_and_differ_as_keys_do() {
+        let url = "redis://127.0.0.1:1";
+        let store = RedisStore::with_script(url, RedisOptions::default(), SCRIPT).unwrap();
+        let of = |key: &[u8]| LimitKey::new(key).unwrap();
+        let shown = |key: &LimitKey| String::from_utf8(store.name(key)).unwrap();
+        let short = of(b"shop|user=u1|");
+        let long = of(b"shop|#0123456789abcdef");
+        assert_eq!(shown(&short), "tollgate:{shop}|user=u1|");
+        assert_eq!(
+            slots::of(&store.name(&short)),
+            slots::of(&store.name(&long))
+        );
+        // One key that a client chose is a request by itself, whatever is in it.
+        let client = LimitKey::of_client(b"ip|1").unwrap();
+        assert_eq!(shown(&client), "tollgate:r:ip|1");
+        assert_eq!(shown(&of(b"|a")), "tollgate:{|}a");
+        assert_eq!(shown(&of(b"alone")), "tollgate:alone");
+        let keys: [&[u8]; 6] = [b"|a", b"{|}a", b"a|b", b"{a}|b", b"||", b"|"];
+        let names: std::collections::HashSet<_> =
+            keys.iter().map(|key| store.name(&of(key))).collect();
+        assert_eq!(names.len(), keys.len());
     }
 }
