@@ -7,9 +7,12 @@
 
 mod bench;
 mod breaker;
+mod clocks;
 mod cluster;
 mod cluster_failures;
 mod failures;
+mod instance;
+mod outages;
 mod private_cluster;
 #[allow(dead_code, reason = "shared with the end-to-end tests")]
 mod private_redis;
