@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -124,6 +125,92 @@ def wrk(url, arguments, seconds, connections, before=()):
     if not result:
         sys.exit(output)
     return {name: float(value) for name, value in (p.split("=") for p in result[1].split())}
+
+
+def two_cores():
+    """What to put before a command so that it runs on the first core, and on the second one."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        sys.exit("two cores are needed: one for the servers, one for those who ask them")
+    return [["taskset", "-c", str(core)] for core in cores[:2]]
+
+
+def free_port():
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port):
+    """Waits until somebody listens."""
+    for _ in range(1_000):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            time.sleep(0.01)
+    sys.exit(f"nobody listens on {port}")
+
+
+class Redis:
+    """A Redis that keeps everything in memory."""
+
+    def __init__(self, home, before=()):
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [*before, "redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+            + ["--dir", home, "--save", "", "--appendonly", "no"],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_for_port(self.port)
+
+    def monitor(self):
+        """Sees what is asked from now on."""
+        return Monitor(self.port)
+
+    def stop(self):
+        """Ends it, and forgets what it holds."""
+        self.process.terminate()
+        self.process.wait()
+
+
+class Monitor:
+    """The commands that a Redis is sent."""
+
+    def __init__(self, port):
+        self.connection = socket.create_connection(("127.0.0.1", port))
+        self.connection.sendall(b"MONITOR\r\n")
+        self.lines = self.connection.makefile(encoding="utf-8")
+        if self.lines.readline() != "+OK\n":
+            sys.exit("Redis cannot be watched")
+
+    def first(self, name):
+        """The words of the first command of this name. They are plain text."""
+        for line in self.lines:
+            words = re.findall(r'"([^"\\]*)"', line)
+            if words and words[0].upper() == name:
+                return words
+        return sys.exit(f"nobody asked for {name}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.lines.close()
+        self.connection.close()
+
+
+def redis_benchmark(port, command, keys, clients, requests, pipeline=1, before=()):
+    """Requests a second, and the 99th percentile of their latency in milliseconds."""
+    bench = [*before, "redis-benchmark", "-p", str(port), "-c", str(clients)]
+    bench += ["-n", str(requests), "-P", str(pipeline), "-r", str(keys), *command]
+    output = subprocess.run(bench, check=True, stdout=subprocess.PIPE, text=True).stdout
+    rate = re.search(r"throughput summary: ([\d.]+)", output)
+    latency = re.search(r"avg +min +p50 +p95 +p99 +max\s+([\d. ]+)", output)
+    if not rate or not latency or "rror" in output:
+        sys.exit(output)
+    return float(rate[1]), float(latency[1].split()[4])
 
 
 def wait_for(url):

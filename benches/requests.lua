@@ -1,5 +1,6 @@
 -- Requests for wrk. Arguments: "random FILE" asks for codes out of a file at random; "sequence
--- PREFIX COUNT" asks for PREFIX0000000 and so on, each once before any twice.
+-- PREFIX COUNT" asks for PREFIX0000000 and so on, each once before any twice; "post KEY BODY COUNT" sends
+-- a body of JSON with that API key, with a random number below COUNT in it.
 local following
 
 local function random(file)
@@ -22,9 +23,24 @@ local function sequence(prefix, count)
     end
 end
 
+local function post(key, body, count)
+    local headers = { Authorization = "Bearer " .. key, ["Content-Type"] = "application/json" }
+    -- Made ahead, as above.
+    local requests = {}
+    for number = 0, count - 1 do
+        requests[#requests + 1] = wrk.format("POST", nil, headers, string.format(body, number))
+    end
+    math.randomseed(os.time())
+    return function()
+        return requests[math.random(#requests)]
+    end
+end
+
 function init(arguments)
     if arguments[1] == "random" then
         following = random(arguments[2])
+    elseif arguments[1] == "post" then
+        following = post(arguments[2], arguments[3], tonumber(arguments[4]))
     else
         following = sequence(arguments[2], tonumber(arguments[3]))
     end
