@@ -61,6 +61,7 @@ impl Algorithm for Gcra {
         self.bucket.capacity()
     }
 
+    #[inline]
     fn decide(&self, state: &mut GcraState, now: Moment, cost: u64) -> Decision {
         let ahead = self.bucket.until_empty(state.tat, now);
         let (decision, after) = self.bucket.offer(ahead, cost);

@@ -1,8 +1,10 @@
 //! States as integers, for stores that keep them in cells of one size or write them down.
 
+use std::time::Duration;
+
 use crate::{
-    FixedWindowState, GcraState, LeakyMeterState, LeakyQueueState, LimiterState,
-    SlidingCounterState, SlidingLogState, TokenBucketState,
+    Algorithm, FixedWindowState, GcraState, LeakyMeterState, LeakyQueueState, Limiter,
+    LimiterState, Moment, Shaped, SlidingCounterState, SlidingLogState, TokenBucketState,
 };
 
 /// Which algorithm three words belong to. The numbers are in files: they are never used again.
@@ -77,11 +79,88 @@ impl LimiterState {
     }
 }
 
+impl Limiter {
+    /// As [`shape`](Self::shape) of a state in words, of whatever algorithm: the words after it, which are
+    /// of the algorithm of this limiter. `None` for logs, which are not in words.
+    ///
+    /// No value of [`LimiterState`] is made on the way: it would be written and read again.
+    #[inline]
+    pub(crate) fn shape_words(
+        &self,
+        tag: Tag,
+        words: [u64; 3],
+        now: Moment,
+        cost: u64,
+    ) -> Option<(Shaped, Tag, [u64; 3])> {
+        macro_rules! step {
+            ($limit:expr, $tag:expr, $state:ident) => {{
+                let mut state = match tag == $tag {
+                    true => $state::from_words(words),
+                    false => $state::default(),
+                };
+                let decision = $limit.decide(&mut state, now, cost);
+                let shaped = Shaped {
+                    decision,
+                    delay: Duration::ZERO,
+                    at: now,
+                };
+                (shaped, $tag, state.words())
+            }};
+        }
+        Some(match self {
+            Self::Gcra(limit) => step!(limit, Tag::Gcra, GcraState),
+            Self::TokenBucket(limit) => step!(limit, Tag::TokenBucket, TokenBucketState),
+            Self::LeakyMeter(limit) => step!(limit, Tag::LeakyMeter, LeakyMeterState),
+            Self::LeakyQueue(queue) => {
+                let mut state = match tag {
+                    Tag::LeakyQueue => LeakyQueueState::from_words(words),
+                    _ => LeakyQueueState::default(),
+                };
+                let shaped = queue.shape(&mut state, now, cost);
+                (shaped, Tag::LeakyQueue, state.words())
+            }
+            Self::FixedWindow(limit) => step!(limit, Tag::FixedWindow, FixedWindowState),
+            Self::SlidingCounter(limit) => step!(limit, Tag::SlidingCounter, SlidingCounterState),
+            Self::SlidingLog(_) => return None,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Algorithm;
-    use crate::{AlgorithmKind, Limiter, Moment, Quota, SlidingLog};
+    use crate::{AlgorithmKind, Quota, SlidingLog};
+
+    #[test]
+    fn words_are_shaped_as_states_are() {
+        let kinds = AlgorithmKind::ALL.into_iter();
+        let quota = Quota::new(7, Duration::from_millis(1_003)).unwrap();
+        let limiters: Vec<Limiter> = kinds
+            .filter(|kind| *kind != AlgorithmKind::SlidingLog)
+            .map(|kind| Limiter::new(kind, quota, None).unwrap())
+            .collect();
+        let times = [0, 1, 99_000_000, 143_285_714, 900_000_000, 5_000_000_000];
+        for first in &limiters {
+            for second in &limiters {
+                let mut state = LimiterState::New;
+                let (mut tag, mut words) = (Tag::Gcra, [0; 3]);
+                // A policy that changes starts anew, in both forms.
+                for (at, time) in times.into_iter().cycle().take(24).enumerate() {
+                    let limiter = if at < 12 { first } else { second };
+                    let now = Moment::from_nanos(time + 6_000_000_000 * (at as u64 / 6));
+                    let cost = [1, 0, 2, 1, 8][at % 5];
+                    let shaped = limiter.shape(&mut state, now, cost);
+                    let stepped = limiter.shape_words(tag, words, now, cost).unwrap();
+                    assert_eq!(stepped.0, shaped, "{limiter:?}");
+                    (tag, words) = (stepped.1, stepped.2);
+                    assert_eq!(LimiterState::from_words(tag, words), state);
+                }
+            }
+        }
+        let log = Limiter::new(AlgorithmKind::SlidingLog, quota, None).unwrap();
+        let stepped = log.shape_words(Tag::Gcra, [0; 3], Moment::ORIGIN, 1);
+        assert!(stepped.is_none());
+    }
 
     #[test]
     fn every_state_survives_being_packed() {

@@ -98,21 +98,17 @@ impl Shard {
     #[inline]
     pub(super) fn step(&mut self, at: Place, limiter: &Limiter, now: Moment, cost: u64) -> Shaped {
         let cell = self.table.cell_mut(at);
-        let Some(tag) = cell.meta.tag().filter(|tag| *tag != Tag::SlidingLog) else {
+        let words = cell.meta.tag().filter(|tag| *tag != Tag::SlidingLog);
+        let Some((shaped, tag, words)) =
+            words.and_then(|tag| limiter.shape_words(tag, cell.words, now, cost))
+        else {
             return self.step_log(at, limiter, now, cost);
         };
-        let mut state = LimiterState::from_words(tag, cell.words);
-        let shaped = limiter.shape(&mut state, now, cost);
         if shaped.decision.retry_after().is_some() {
             cell.meta = cell.meta.with_share(Share::ALL);
         } else if charged(&shaped, cost) {
-            match state.into_packed() {
-                Packed::Words(tag, words) => {
-                    cell.words = words;
-                    cell.meta = meta(&shaped.decision, now, tag);
-                }
-                state => self.keep(at, state, &shaped.decision, now),
-            }
+            cell.words = words;
+            cell.meta = meta(&shaped.decision, now, tag);
         }
         self.tend(KNOWN_KEY, now);
         shaped
@@ -121,6 +117,7 @@ impl Shard {
     /// As [`step`](Self::step), of a key that has a log: it is stepped in place, not copied.
     #[inline(never)]
     fn step_log(&mut self, at: Place, limiter: &Limiter, now: Moment, cost: u64) -> Shaped {
+        debug_assert!(self.has_log(at), "finding the key saw to it");
         let number = self.table.cell(at).words[0];
         let mut state = match self.logs.take(number) {
             Some(log) => LimiterState::SlidingLog(log),
