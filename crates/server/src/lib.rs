@@ -1,6 +1,7 @@
 //! The listeners: the edge that redirects, the admin side with the API, the limit service over the
 //! protocols of Redis and Envoy; health and metrics.
 
+mod activity;
 pub mod admin;
 mod api;
 mod client_ip;
@@ -14,3 +15,4 @@ mod problem;
 pub mod resp;
 mod shared_accept;
 mod threads;
+mod tls;

@@ -8,11 +8,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tollgate_links::ServiceParts;
 
-use super::activity::Patience;
 use super::bind::BoundEdge;
 use super::connection;
 use super::password::PasswordGate;
 use super::{EdgeOptions, EdgeState};
+use crate::activity::Patience;
 use crate::metrics::{Connections, EdgeRecorder};
 use crate::threads::{self, Bounds, Drain, FailureLog, Handle, ServeError, Speaker};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::EdgeOptions;
-use super::tls::{self, TlsError};
 use crate::threads::listeners;
+use crate::tls::{self, TlsError};
 
 /// Why the edge cannot listen.
 #[derive(Debug, thiserror::Error)]

@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::accept::EdgeThread;
-use super::activity::{Activity, Due};
 use super::handler::EdgeService;
+use crate::activity::{Activity, Due};
 
 /// How every HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method begins with these bytes
 /// and a space.

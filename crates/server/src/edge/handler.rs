@@ -21,13 +21,13 @@ use tollgate_links::{Link, LinkKey, LinkState, Lookup, RedirectKind, ServicePart
 
 use super::RootPage;
 use super::accept::EdgeThread;
-use super::activity::Activity;
 use super::cache_control;
 use super::pages;
 use super::password::{self, Verdict};
 use super::respond::{Answer, Reply};
 use super::route::{Route, route};
 use super::visit::{Recognition, RequestHead, destination};
+use crate::activity::Activity;
 use crate::client_ip::client_ip;
 use crate::leftover;
 use crate::metrics::{Outcome, Source};

@@ -6,7 +6,6 @@
 //! `respond` or `pages` (bytes).
 
 mod accept;
-mod activity;
 mod bind;
 mod cache_control;
 mod connection;
@@ -15,11 +14,9 @@ mod pages;
 mod password;
 mod respond;
 mod route;
-mod tls;
 mod visit;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +27,8 @@ use crate::limits::Guard;
 use crate::metrics::Metrics;
 
 pub use crate::threads::{Handle as EdgeHandle, ServeError};
+pub use crate::tls::{TlsError, TlsFiles};
 pub use bind::{BindError, BoundEdge, bind};
-pub use tls::TlsError;
 
 /// A good [`EdgeOptions::linger`]: a round trip around the world, and little beside a restart.
 pub const LINGER: Duration = Duration::from_millis(250);
@@ -65,15 +62,6 @@ pub struct EdgeOptions {
     pub root: RootPage,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-}
-
-/// Where the server's certificate is; both files are PEM.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// The certificate, followed by the intermediate ones.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 /// What `/` shows.

@@ -1,3 +1,5 @@
+//! TLS as listeners speak it, and the files it takes.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -6,7 +8,14 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
-use super::TlsFiles;
+/// Where the server's certificate is; both files are PEM.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The certificate, followed by the intermediate ones.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
 
 /// Why TLS cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +46,7 @@ pub enum TlsError {
 }
 
 /// Reads the files. HTTP/2 and HTTP/1.1 are offered, in this order.
-pub(super) fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+pub(crate) fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let certs = certificates(&files.cert)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| TlsError::Read {
         what: "key",
@@ -59,7 +68,8 @@ pub(super) fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsEr
     Ok(Arc::new(config))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The certificates of a PEM file, at least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certs: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
         .map_err(|error| TlsError::Read {

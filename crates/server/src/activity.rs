@@ -13,7 +13,7 @@ const NONE: u64 = u64::MAX;
 
 /// Written and read by the tasks of one connection, which all run on one thread.
 #[derive(Debug)]
-pub(super) struct Activity {
+pub(crate) struct Activity {
     origin: Instant,
     /// Nanoseconds after `origin`, as all times here.
     last_read: AtomicU64,
@@ -25,14 +25,14 @@ pub(super) struct Activity {
 
 /// The bounds.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    pub(super) header: Duration,
-    pub(super) idle: Duration,
+pub(crate) struct Patience {
+    pub(crate) header: Duration,
+    pub(crate) idle: Duration,
 }
 
 /// Until when a connection may go on like this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Due {
+pub(crate) enum Due {
     /// The head that has begun has to be complete by then.
     Head(Instant),
     /// Something has to begin by then.
@@ -43,7 +43,7 @@ pub(super) enum Due {
 
 impl Activity {
     /// A connection that was just accepted: its first head is awaited.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             origin: now,
             last_read: AtomicU64::new(0),
@@ -55,17 +55,17 @@ impl Activity {
     }
 
     /// HTTP/2 it is: what comes need not be a head, so that only idleness is watched.
-    pub(super) fn multiplexed(&self) {
+    pub(crate) fn multiplexed(&self) {
         self.multiplexed.store(true, Relaxed);
     }
 
     /// Whether it is HTTP/2.
-    pub(super) fn is_multiplexed(&self) -> bool {
+    pub(crate) fn is_multiplexed(&self) -> bool {
         self.multiplexed.load(Relaxed)
     }
 
     /// Bytes have come.
-    pub(super) fn bytes_read(&self, now: Instant) {
+    pub(crate) fn bytes_read(&self, now: Instant) {
         let now = self.nanos(now);
         self.last_read.store(now, Relaxed);
         if self.in_flight.load(Relaxed) == 0 && self.head_since.load(Relaxed) == NONE {
@@ -74,23 +74,23 @@ impl Activity {
     }
 
     /// When bytes came last: where the time of a request begins.
-    pub(super) fn last_read(&self) -> Instant {
+    pub(crate) fn last_read(&self) -> Instant {
         self.instant(self.last_read.load(Relaxed))
     }
 
     /// A request was answered.
-    pub(super) fn answered(&self, now: Instant) {
+    pub(crate) fn answered(&self, now: Instant) {
         self.head_since.store(NONE, Relaxed);
         self.idle_since.store(self.nanos(now), Relaxed);
     }
 
     /// A request that takes longer has begun; until the guard is dropped the connection is busy.
-    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
         InFlight(Arc::clone(self))
     }
 
-    pub(super) fn due(&self, patience: Patience) -> Due {
+    pub(crate) fn due(&self, patience: Patience) -> Due {
         if self.in_flight.load(Relaxed) > 0 {
             return Due::Busy;
         }
@@ -113,7 +113,7 @@ impl Activity {
 
 /// See [`Activity::begin`].
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Activity>);
+pub(crate) struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
