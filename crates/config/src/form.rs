@@ -353,6 +353,21 @@ pub(crate) const ROOT: Form<Root> = Form {
     },
 };
 
+/// A server that requests are passed on to: the URL as machines write it.
+pub(crate) const UPSTREAM: Form<Option<String>> = Form {
+    kind: Kind::Text,
+    expects: "the URL of a server without a path, such as \"http://127.0.0.1:3000\", or \"\"",
+    read: |value| match value.text() {
+        Some("") => Ok(None),
+        Some(text) => {
+            // As machines write it: a name in any script becomes ASCII.
+            let url = base_url(text).ok().and_then(|text| Url::parse(&text).ok());
+            url.map_or_else(wrong, |url| Ok(Some(url.origin().ascii_serialization())))
+        }
+        None => wrong(),
+    },
+};
+
 /// A file that may be left out by an empty text.
 pub(crate) const OPTIONAL_FILE: Form<Option<PathBuf>> = Form {
     kind: Kind::Text,

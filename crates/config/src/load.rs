@@ -8,7 +8,7 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, Edge, Grpc, Limits, Links, Log, MemoryCache, Resp, Sweep,
+    Access, Admin, Audit, Edge, Grpc, Limits, Links, Log, MemoryCache, Proxy, Resp, Sweep,
 };
 use crate::source::Given;
 
@@ -35,6 +35,8 @@ pub struct Config {
     pub resp: Resp,
     /// `[grpc]`
     pub grpc: Grpc,
+    /// `[proxy]`
+    pub proxy: Proxy,
     /// `[log]`
     pub log: Log,
 }
@@ -62,6 +64,7 @@ impl Config {
         Audit::SECTION,
         Resp::SECTION,
         Grpc::SECTION,
+        Proxy::SECTION,
         Log::SECTION,
     ];
 
@@ -98,12 +101,19 @@ impl Config {
         let audit = Audit::read(&mut reader);
         let resp = Resp::read(&mut reader);
         let grpc = Grpc::read(&mut reader);
+        let proxy = Proxy::read(&mut reader);
         let log = Log::read(&mut reader);
         if let Some(links) = &links {
             check_hosts(links, &mut given);
         }
         if let Some(edge) = &edge {
-            check_tls(edge, &mut given);
+            let files = [&edge.tls_cert, &edge.tls_key].map(Option::is_some);
+            check_tls("edge.tls_cert", "edge.tls_key", files, &mut given);
+        }
+        if let Some(proxy) = &proxy {
+            let files = [&proxy.tls_cert, &proxy.tls_key].map(Option::is_some);
+            check_tls("proxy.tls_cert", "proxy.tls_key", files, &mut given);
+            check_upstream(proxy, &mut given);
         }
         let config = (|| {
             Some(Self {
@@ -117,6 +127,7 @@ impl Config {
                 audit: audit?,
                 resp: resp?,
                 grpc: grpc?,
+                proxy: proxy?,
                 log: log?,
             })
         })();
@@ -194,10 +205,24 @@ fn check_hosts(links: &Links, given: &mut Given) {
     }
 }
 
-fn check_tls(edge: &Edge, given: &mut Given) {
-    let (present, missing) = match (&edge.tls_cert, &edge.tls_key) {
-        (Some(_), None) => ("edge.tls_cert", "edge.tls_key"),
-        (None, Some(_)) => ("edge.tls_key", "edge.tls_cert"),
+fn check_upstream(proxy: &Proxy, given: &mut Given) {
+    if proxy.listen.is_some() && proxy.upstream.is_none() {
+        let place = given.place("proxy.listen");
+        let what =
+            "a proxy needs a server behind it: set proxy.upstream (--proxy-upstream) as well";
+        given.problem(place, "proxy.listen", what.to_owned());
+    }
+}
+
+fn check_tls(
+    cert: &'static str,
+    key: &'static str,
+    [has_cert, has_key]: [bool; 2],
+    given: &mut Given,
+) {
+    let (present, missing) = match (has_cert, has_key) {
+        (true, false) => (cert, key),
+        (false, true) => (key, cert),
         _ => return,
     };
     let place = given.place(present);

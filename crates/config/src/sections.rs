@@ -377,6 +377,51 @@ section! {
 }
 
 section! {
+    /// The reverse proxy: limits for a server that knows none itself.
+    Proxy in "proxy" {
+        /// Where it listens, such as `127.0.0.1:8084`. Port 0 takes any free one. Empty: it is off.
+        listen: Option<SocketAddr> = r#""""#, OPTIONAL_ADDRESS;
+        /// The server that requests are passed on to.
+        upstream: Option<String> = r#""""#, UPSTREAM;
+        /// Certificates of the authorities that may vouch for an upstream with `https`, PEM. Empty:
+        /// those that the system trusts.
+        upstream_ca: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// Tell the upstream the `Host` that the client asked for, and not the upstream's own.
+        keep_host: bool = "true", SWITCH;
+        /// The domain of the policies.
+        domain: String = r#""http""#, NAME;
+        /// The descriptors of a request: each one or more of `remote_address`, `method`, `host`, `path`, `api_key` and
+        /// `header:NAME`, joined by `+`. Those that no policy matches cost nothing.
+        by: Vec<Vec<Attribute>> = r#"["remote_address", "api_key", "host+path", "path+remote_address"]"#, DESCRIPTORS;
+        /// Proxies whose `X-Forwarded-For` and other forwarding headers are believed.
+        trusted_proxies: Vec<IpNet> = "[]", NETWORKS;
+        /// The certificate chain, PEM. With `tls_key`, the proxy speaks TLS.
+        tls_cert: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// The private key of the certificate, PEM.
+        tls_key: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// The most requests that wait for their turn at once; more are answered with 503.
+        max_waiting: u64 = "1024", COUNT;
+        /// The most connections at once; more wait.
+        max_connections: u64 = "4096", POSITIVE;
+        /// The most bytes in the head of a request.
+        max_header_bytes: u64 = r#""32KiB""#, HEADER_SIZE;
+        /// How long a client may take to send the head of its request.
+        header_timeout: Duration = r#""10s""#, PERIOD;
+        /// How long an idle connection is kept, and how long a body or a tunnel may stand still.
+        idle_timeout: Duration = r#""60s""#, PERIOD;
+        /// How long a connection to the upstream may take to be made.
+        connect_timeout: Duration = r#""5s""#, PERIOD;
+        /// How long the upstream may take to begin its answer, once it has the request.
+        response_timeout: Duration = r#""60s""#, PERIOD;
+        /// How long an idle connection to the upstream is kept for the next request. Should be less
+        /// than the upstream keeps it.
+        keep_alive: Duration = r#""30s""#, PERIOD;
+        /// How long requests in flight may take to finish at shutdown, those that wait included.
+        drain: Duration = r#""10s""#, DURATION;
+    }
+}
+
+section! {
     /// The log, on standard error.
     Log in "log" {
         /// `text` for people, `json` for machines.

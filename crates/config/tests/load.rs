@@ -124,6 +124,7 @@ fn every_key_can_be_set_by_its_environment_variable() {
             "blocked_words",
             "tls_cert",
             "tls_key",
+            "upstream_ca",
             "policies",
             "file",
             "snapshot",
@@ -131,6 +132,22 @@ fn every_key_can_be_set_by_its_environment_variable() {
         ];
         let refused = error.is_err_and(|text| text.contains(&key.env()));
         assert!(refused || any_text.contains(&key.name), "{}", key.env());
+    }
+}
+
+#[test]
+fn a_proxy_has_something_behind_it() {
+    let upstream = |url: &str| {
+        let toml = format!("[proxy]\nlisten = '127.0.0.1:0'\nupstream = '{url}'");
+        load(&toml, &[], &[]).map(|config| config.proxy.upstream)
+    };
+    let read = upstream("https://Bücher.example:443/").unwrap();
+    assert_eq!(read.as_deref(), Some("https://xn--bcher-kva.example"));
+    let error = upstream("").unwrap_err();
+    assert!(error.contains("t.toml:2:1: proxy.listen:"), "{error}");
+    for bad in ["127.0.0.1:3000", "ftp://a", "http://a/b", "http://u@a"] {
+        let error = upstream(bad).unwrap_err();
+        assert!(error.contains("proxy.upstream:"), "{bad}: {error}");
     }
 }
 

@@ -12,6 +12,7 @@ mod leftover;
 pub mod limits;
 pub mod metrics;
 mod problem;
+pub mod proxy;
 pub mod resp;
 mod shared_accept;
 mod threads;

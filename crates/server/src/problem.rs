@@ -49,6 +49,10 @@ pub(crate) enum Kind {
     StoreFull,
     NoFreeCode,
     Slow,
+    TooManyWaiting,
+    UpstreamUnreachable,
+    UpstreamFailed,
+    UpstreamTimeout,
 }
 
 impl Kind {
@@ -194,6 +198,26 @@ impl Kind {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The answer took too long",
             ),
+            Self::TooManyWaiting => (
+                "urn:tollgate:problem:too-many-waiting",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many requests wait for their turn",
+            ),
+            Self::UpstreamUnreachable => (
+                "urn:tollgate:problem:upstream-unreachable",
+                StatusCode::BAD_GATEWAY,
+                "The server behind cannot be reached",
+            ),
+            Self::UpstreamFailed => (
+                "urn:tollgate:problem:upstream-failed",
+                StatusCode::BAD_GATEWAY,
+                "The server behind gave no answer",
+            ),
+            Self::UpstreamTimeout => (
+                "urn:tollgate:problem:upstream-timeout",
+                StatusCode::GATEWAY_TIMEOUT,
+                "The server behind took too long",
+            ),
         }
     }
 
@@ -323,7 +347,7 @@ impl Problem {
         self
     }
 
-    fn retry_later(self) -> Self {
+    pub(crate) fn retry_later(self) -> Self {
         self.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
     }
 

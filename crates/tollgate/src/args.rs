@@ -81,6 +81,12 @@ pub(crate) struct ServeArgs {
     /// Where rate limits are decided over gRPC, such as 127.0.0.1:8083
     #[arg(long, value_name = "ADDR")]
     pub(crate) grpc_listen: Option<SocketAddr>,
+    /// Where the reverse proxy listens, such as 127.0.0.1:8084; needs --proxy-upstream
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) proxy_listen: Option<SocketAddr>,
+    /// The server that the reverse proxy passes requests on to, such as http://127.0.0.1:3000
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy_upstream: Option<String>,
     /// What short links begin with
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,

@@ -9,10 +9,9 @@ use tollgate_limit::service::CheckRequest;
 use super::Answer;
 use super::caller::Caller;
 use super::describe::Reading;
-use super::limits::over;
 use super::query::Params;
 use crate::admin::{AdminState, Peer};
-use crate::limits::headers::told;
+use crate::limits::headers::{over, told};
 use crate::limits::{Attribute, Forwarded};
 use crate::problem::{Kind, Problem};
 

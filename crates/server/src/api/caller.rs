@@ -9,8 +9,8 @@ use http::request::Parts;
 use tollgate_access::{ApiKey, Scope};
 use tollgate_links::{Domain, LinkError, LinkKey, LinkService};
 
-use super::limits::over;
 use crate::admin::AdminState;
+use crate::limits::headers::over;
 use crate::problem::{Kind, Problem};
 
 /// The key a request came with. The request is counted.

@@ -196,17 +196,3 @@ fn status(status: &Status) -> StatusView {
         would_refuse: status.would_refuse,
     }
 }
-
-/// The answer to a request over its limits.
-pub(super) fn over(answer: &CheckAnswer) -> Problem {
-    let refusing = answer.statuses.iter().filter(|status| status.refuses());
-    let policies = refusing.filter_map(|status| status.policy().map(str::to_owned));
-    let problem = Problem::quota_exceeded(policies.collect());
-    told(answer)
-        .into_iter()
-        .fold(problem, |problem, header| match header {
-            (Some(name), value) => problem.header(name, value),
-            // Each name has one value here.
-            (None, _) => problem,
-        })
-}

@@ -73,6 +73,22 @@ impl Attribute {
         name.parse().ok().map(Self::Header)
     }
 
+    /// The descriptor of these attributes with their values; none if the request lacks one of them.
+    pub(super) fn descriptor(
+        by: &[Self],
+        value: impl Fn(&Self) -> Option<String>,
+    ) -> Option<Descriptor> {
+        let entries = by.iter().map(|attribute| {
+            let mut value = value(attribute)?;
+            value.truncate(value.floor_char_boundary(MAX_VALUE_BYTES));
+            Some(Entry::new(attribute.key(), value))
+        });
+        Some(Descriptor {
+            entries: entries.collect::<Option<_>>()?,
+            ..Descriptor::default()
+        })
+    }
+
     fn key(&self) -> &str {
         match self {
             Self::RemoteAddress => "remote_address",
@@ -92,15 +108,7 @@ impl Forwarded<'_> {
         by: &[Attribute],
         trusted_proxies: &[IpNet],
     ) -> Option<Descriptor> {
-        let entries = by.iter().map(|attribute| {
-            let mut value = self.value(attribute, trusted_proxies)?;
-            value.truncate(value.floor_char_boundary(MAX_VALUE_BYTES));
-            Some(Entry::new(attribute.key(), value))
-        });
-        Some(Descriptor {
-            entries: entries.collect::<Option<_>>()?,
-            ..Descriptor::default()
-        })
+        Attribute::descriptor(by, |attribute| self.value(attribute, trusted_proxies))
     }
 
     fn value(&self, attribute: &Attribute, trusted_proxies: &[IpNet]) -> Option<String> {
@@ -121,7 +129,7 @@ impl Forwarded<'_> {
                 let end = uri.find(['?', '#']).unwrap_or(uri.len());
                 uri[..end].to_owned()
             }),
-            Attribute::ApiKey => self.api_key().map(digest),
+            Attribute::ApiKey => api_key(self.headers, self.authorization),
             Attribute::Header(name) => self.headers.get(name).map(lossy),
         }
     }
@@ -132,22 +140,21 @@ impl Forwarded<'_> {
         trusted.push(IpNet::from(self.peer.to_canonical()));
         client_ip(self.peer, self.headers, &trusted)
     }
-
-    fn api_key(&self) -> Option<&[u8]> {
-        let bearer = self
-            .headers
-            .get(AUTHORIZATION)
-            .filter(|_| self.authorization);
-        let token = bearer.and_then(|value| {
-            let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-            scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
-        });
-        let own = self.headers.get("x-api-key").map(|value| value.as_bytes());
-        token.or(own).map(<[u8]>::trim_ascii)
-    }
 }
 
-fn lossy(value: &http::HeaderValue) -> String {
+/// The digest of the token of `Authorization: Bearer`, if that header is the client's, or of
+/// `X-Api-Key`.
+pub(super) fn api_key(headers: &HeaderMap, authorization: bool) -> Option<String> {
+    let bearer = headers.get(AUTHORIZATION).filter(|_| authorization);
+    let token = bearer.and_then(|value| {
+        let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+    });
+    let own = headers.get("x-api-key").map(|value| value.as_bytes());
+    token.or(own).map(<[u8]>::trim_ascii).map(digest)
+}
+
+pub(super) fn lossy(value: &http::HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 

@@ -3,6 +3,23 @@
 use std::time::Duration;
 
 pub(crate) use tollgate_limit::headers::{QUOTA_EXCEEDED, seconds, told};
+use tollgate_limit::service::CheckAnswer;
+
+use crate::problem::Problem;
+
+/// The answer to a request over its limits.
+pub(crate) fn over(answer: &CheckAnswer) -> Problem {
+    let refusing = answer.statuses.iter().filter(|status| status.refuses());
+    let policies = refusing.filter_map(|status| status.policy().map(str::to_owned));
+    let problem = Problem::quota_exceeded(policies.collect());
+    told(answer)
+        .into_iter()
+        .fold(problem, |problem, header| match header {
+            (Some(name), value) => problem.header(name, value),
+            // Each name has one value here.
+            (None, _) => problem,
+        })
+}
 
 /// Milliseconds, rounded up as [`seconds`] are.
 pub(crate) fn millis(duration: Duration) -> u64 {

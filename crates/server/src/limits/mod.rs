@@ -1,4 +1,4 @@
-//! The limit service behind its front ends: where policies come from, what a forwarded request
+//! The limit service behind its front ends: where policies come from, what a request
 //! counts by, and what clients are told.
 
 mod audit;
@@ -6,6 +6,7 @@ mod book;
 mod forward;
 mod guard;
 pub(crate) mod headers;
+mod received;
 
 pub use audit::{AuditGuard, AuditLog, AuditOptions};
 pub use book::{BookError, PolicyBook, PolicySources, ReadSources};
@@ -19,6 +20,7 @@ use tollgate_limit::service::LimitService;
 
 pub(crate) use book::{Origin, PutError};
 pub(crate) use forward::Forwarded;
+pub(crate) use received::Received;
 
 /// The most descriptors in one request.
 pub(crate) const MAX_DESCRIPTORS: usize = 100;

@@ -6,6 +6,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::open::Open;
+
 /// Upper bounds of the buckets, in seconds: decisions take microseconds, and those that wait for a
 /// queue take seconds.
 const BOUNDS: [f64; 17] = [
@@ -55,18 +57,7 @@ impl GrpcMetrics {
 
     /// Counts a connection as open, until what this answers is dropped.
     #[must_use]
-    pub fn opened(&self) -> OpenConnection {
-        self.open.inc();
-        OpenConnection(self.open.clone())
-    }
-}
-
-/// A connection that is open.
-#[derive(Debug)]
-pub struct OpenConnection(Gauge);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.dec();
+    pub fn opened(&self) -> Open {
+        Open::counted(&self.open)
     }
 }

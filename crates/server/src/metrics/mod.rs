@@ -7,7 +7,9 @@ mod connections;
 mod edge;
 mod grpc;
 mod limits;
+mod open;
 mod process;
+mod proxy;
 mod reading;
 mod resp;
 
@@ -25,7 +27,10 @@ pub use edge::{EdgeRecorder, Outcome, Source};
 pub use resp::{RespOutcome, RespRecorder};
 
 pub(crate) use connections::Connections;
-pub use grpc::{GrpcMetrics, OpenConnection};
+pub use grpc::GrpcMetrics;
+pub use open::Open;
+pub use proxy::ProxyMetrics;
+pub(crate) use proxy::{ProxyOutcome, ProxyRequest};
 pub(crate) use resp::RespTotals;
 
 use cache::CacheCollector;
@@ -95,6 +100,12 @@ impl Metrics {
     #[must_use]
     pub fn register_grpc(&self) -> GrpcMetrics {
         GrpcMetrics::registered(&mut self.registry())
+    }
+
+    /// Shows the requests to a proxy, which counts them by what this answers.
+    #[must_use]
+    pub fn register_proxy(&self) -> ProxyMetrics {
+        ProxyMetrics::registered(&mut self.registry())
     }
 
     /// Shows what the store of limits in memory holds.

@@ -6,6 +6,7 @@ mod grpc;
 mod limits;
 mod log;
 mod options;
+mod proxy;
 #[cfg(feature = "redis")]
 mod shared;
 #[cfg(not(feature = "redis"))]
@@ -50,6 +51,16 @@ fn flags(args: &ServeArgs) -> Vec<(&'static str, &'static str, String)> {
         ),
         ("resp.listen", "--resp-listen", args.resp_listen.map(text)),
         ("grpc.listen", "--grpc-listen", args.grpc_listen.map(text)),
+        (
+            "proxy.listen",
+            "--proxy-listen",
+            args.proxy_listen.map(text),
+        ),
+        (
+            "proxy.upstream",
+            "--proxy-upstream",
+            args.proxy_upstream.clone(),
+        ),
         ("links.base_url", "--base-url", args.base_url.clone()),
         ("log.format", "--log-format", args.log_format.clone()),
         ("log.level", "--log-level", args.log_level.clone()),
@@ -70,7 +81,13 @@ fn raise_file_limit(config: &Config) {
         .grpc
         .listen
         .map_or(0, |_| config.grpc.max_connections);
-    let wanted = config.edge.max_connections + config.admin.max_connections + resp + grpc + 256;
+    // Each with one to the upstream.
+    let proxy = config
+        .proxy
+        .listen
+        .map_or(0, |_| config.proxy.max_connections * 2);
+    let listeners = config.edge.max_connections + config.admin.max_connections + resp + grpc;
+    let wanted = listeners + proxy + 256;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < wanted => {
             tracing::info!(

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
+use anyhow::Context as _;
 use tollgate_config::{Attribute, Config, Hash, Redirect, Root, Strategy};
 use tollgate_limit::policy::OnStoreFailure;
 use tollgate_links::{
@@ -13,6 +15,7 @@ use tollgate_server::admin::AdminOptions;
 use tollgate_server::edge::{EdgeOptions, LINGER, RootPage, TlsFiles};
 use tollgate_server::grpc::GrpcOptions;
 use tollgate_server::limits::{Attribute as Counted, AuditOptions, Forwarding};
+use tollgate_server::proxy::ProxyOptions;
 use tollgate_server::resp::{MAX_FRAME, RespOptions};
 
 /// The edge's.
@@ -28,12 +31,7 @@ pub(super) fn edge(config: &Config) -> EdgeOptions {
         linger: LINGER.min(edge.drain / 2),
         max_header_bytes: size(edge.max_header_bytes),
         max_connections: size(edge.max_connections),
-        // Both or none: the configuration has been checked for that.
-        tls: edge
-            .tls_cert
-            .clone()
-            .zip(edge.tls_key.clone())
-            .map(|(cert, key)| TlsFiles { cert, key }),
+        tls: tls(&edge.tls_cert, &edge.tls_key),
         root: match &edge.root {
             Root::Landing => RootPage::Landing,
             Root::Redirect(url) => RootPage::Redirect(TargetUrl::from_stored(url.as_str())),
@@ -67,13 +65,44 @@ pub(super) fn grpc(config: &Config) -> GrpcOptions {
     }
 }
 
+/// Those of the reverse proxy, if it is to listen and has something behind it.
+pub(super) fn proxy(config: &Config) -> anyhow::Result<Option<ProxyOptions>> {
+    let proxy = &config.proxy;
+    let (Some(_), Some(upstream)) = (proxy.listen, &proxy.upstream) else {
+        return Ok(None);
+    };
+    Ok(Some(ProxyOptions {
+        upstream: upstream.parse().context("proxy.upstream")?,
+        upstream_ca: proxy.upstream_ca.clone(),
+        keep_host: proxy.keep_host,
+        domain: proxy.domain.clone(),
+        by: descriptors(&proxy.by),
+        trusted_proxies: proxy.trusted_proxies.clone(),
+        tls: tls(&proxy.tls_cert, &proxy.tls_key),
+        max_waiting: size(proxy.max_waiting),
+        max_connections: size(proxy.max_connections),
+        max_header_bytes: size(proxy.max_header_bytes),
+        header_timeout: proxy.header_timeout,
+        idle_timeout: proxy.idle_timeout,
+        connect_timeout: proxy.connect_timeout,
+        response_timeout: proxy.response_timeout,
+        keep_alive: proxy.keep_alive,
+        drain: proxy.drain,
+    }))
+}
+
+/// Both files or none: the configuration has been checked for that.
+fn tls(cert: &Option<PathBuf>, key: &Option<PathBuf>) -> Option<TlsFiles> {
+    let (cert, key) = cert.clone().zip(key.clone())?;
+    Some(TlsFiles { cert, key })
+}
+
 /// How requests are counted that a proxy asks about.
 pub(super) fn forwarding(config: &Config) -> Forwarding {
     let limits = &config.limits;
-    let by = |by: &Vec<Attribute>| by.iter().filter_map(attribute).collect();
     Forwarding {
         domain: limits.authorize_domain.clone(),
-        by: limits.authorize_by.iter().map(by).collect(),
+        by: descriptors(&limits.authorize_by),
         without_key: limits.authorize_without_key,
         trusted_proxies: config.edge.trusted_proxies.clone(),
     }
@@ -97,6 +126,11 @@ pub(super) const fn on_store_failure(config: &Config) -> OnStoreFailure {
         tollgate_config::OnStoreFailure::Closed => OnStoreFailure::Closed,
         tollgate_config::OnStoreFailure::Local => OnStoreFailure::Local,
     }
+}
+
+fn descriptors(by: &[Vec<Attribute>]) -> Vec<Vec<Counted>> {
+    let one = |by: &Vec<Attribute>| by.iter().filter_map(attribute).collect();
+    by.iter().map(one).collect()
 }
 
 /// `None` never: the names of headers were checked as they were read.

@@ -20,7 +20,7 @@ use tollgate_server::metrics::Metrics;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 
 use super::signals::Signals;
-use super::{background, first_key, grpc, limits, options};
+use super::{background, first_key, grpc, limits, options, proxy};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -42,6 +42,8 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     let admin_address = admin.local_addr()?;
     let grpc = grpc::bind(config).await.map_err(address_help)?;
     let grpc_address = grpc.as_ref().map(|grpc| grpc.address);
+    let proxy = proxy::bind(config).await.map_err(address_help)?;
+    let proxy_address = proxy.as_ref().map(|proxy| (proxy.scheme(), proxy.address));
 
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
@@ -53,6 +55,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         resp,
         admin,
         grpc,
+        proxy,
     };
     let running = Running::start(config, bound, store, Arc::new(keys), limits).await?;
     let scheme = if config.edge.tls_cert.is_some() {
@@ -74,6 +77,9 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     if let Some(address) = grpc_address {
         show::line(format_args!("grpc       http://{address}"))?;
     }
+    if let Some((scheme, address)) = proxy_address {
+        show::line(format_args!("proxy      {scheme}://{address}"))?;
+    }
     if let Some(secret) = first_key {
         show::line(format_args!(
             "admin key  {secret}\n           shown only this once: keep it, and give it as --key or TOLLGATE_KEY"
@@ -81,7 +87,15 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     }
     let resp_address = resp_address.map(tracing::field::display);
     let grpc_address = grpc_address.map(tracing::field::display);
-    tracing::info!(%edge_address, %admin_address, resp_address, grpc_address, "serving");
+    let proxy_address = proxy_address.map(|(_, address)| tracing::field::display(address));
+    tracing::info!(
+        %edge_address,
+        %admin_address,
+        resp_address,
+        grpc_address,
+        proxy_address,
+        "serving"
+    );
     running.until_signal(&mut signals).await
 }
 
@@ -91,6 +105,7 @@ struct Bound {
     resp: Option<BoundResp>,
     admin: TcpListener,
     grpc: Option<grpc::Bound>,
+    proxy: Option<proxy::Bound>,
 }
 
 /// What runs, with what is needed to end it.
@@ -116,6 +131,7 @@ impl Running {
             resp,
             admin,
             grpc,
+            proxy,
         }: Bound,
         store: Arc<SqliteLinkStore>,
         keys: Arc<tollgate_access::Keys>,
@@ -145,6 +161,10 @@ impl Running {
         if let Some(grpc) = grpc {
             let state = grpc::state(config, Arc::clone(&limits.service), &metrics);
             optional.spawn(grpc.serve(state, listeners.clone()));
+        }
+        if let Some(proxy) = proxy {
+            let service = Arc::clone(&limits.service);
+            optional.spawn(proxy.serve(service, &metrics, listeners.clone())?);
         }
         let book = Arc::clone(&limits.book);
         let resp = match resp {
@@ -338,7 +358,8 @@ fn address_help(error: impl Into<anyhow::Error>) -> anyhow::Error {
     {
         anyhow!(
             "{error:#}. Another process listens there, perhaps another `tollgate serve`: end it, \
-             or choose other addresses by --edge-listen, --admin-listen, --resp-listen and --grpc-listen"
+             or choose other addresses by --edge-listen, --admin-listen, --resp-listen, --grpc-listen and \
+             --proxy-listen"
         )
     } else {
         error

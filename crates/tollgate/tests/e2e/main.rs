@@ -34,6 +34,7 @@ mod pages;
 #[allow(dead_code, reason = "shared with the tests of the library")]
 #[path = "../../../limit/tests/redis/private_redis.rs"]
 mod private_redis;
+mod proxy;
 mod redirect;
 mod resp;
 mod rules;

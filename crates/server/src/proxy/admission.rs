@@ -1,0 +1,97 @@
+//! Whether a request passes its limits, and when.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tollgate_limit::service::{CheckRequest, LimitService, Receipt};
+
+use super::Shared;
+use crate::limits::Received;
+use crate::limits::headers::{over, told};
+use crate::metrics::ProxyOutcome;
+use crate::problem::{Kind, Problem};
+
+/// Why a request does not pass, and what it is told.
+pub(super) struct Refusal {
+    pub(super) outcome: ProxyOutcome,
+    pub(super) problem: Problem,
+}
+
+impl Shared {
+    /// Asks the policies, and waits for the request's turn. Answers what the client is to be told
+    /// of its limits. Whoever drops this while it waits gives the request's place back.
+    pub(super) async fn admit(&self, received: Received<'_>) -> Result<HeaderMap, Refusal> {
+        let by = self.options.by.iter();
+        let descriptors: Vec<_> = by.filter_map(|by| received.descriptor(by)).collect();
+        if descriptors.is_empty() {
+            // It has none of what is counted by: there is no limit to be over.
+            return Ok(HeaderMap::new());
+        }
+        let request = CheckRequest {
+            domain: self.options.domain.clone(),
+            descriptors,
+            hits: 1,
+        };
+        let decided = self.service.check(&request).await;
+        let mut answer = decided.map_err(|error| {
+            tracing::error!(%error, "a request to the proxy cannot be decided");
+            Refusal {
+                outcome: ProxyOutcome::Failed,
+                problem: Problem::internal(),
+            }
+        })?;
+        if !answer.allowed {
+            return Err(Refusal {
+                outcome: ProxyOutcome::Limited,
+                problem: over(&answer),
+            });
+        }
+        if !answer.delay.is_zero() {
+            let held = Held {
+                service: &self.service,
+                receipt: Some(std::mem::take(&mut answer.receipt)),
+            };
+            let Ok(_place) = self.places.try_acquire() else {
+                return Err(too_many_waiting());
+            };
+            let _waiting = self.metrics.wait();
+            tokio::time::sleep(answer.delay).await;
+            held.goes();
+        }
+        Ok(told(&answer))
+    }
+}
+
+fn too_many_waiting() -> Refusal {
+    let detail = "Try again in a moment.";
+    Refusal {
+        outcome: ProxyOutcome::Crowded,
+        problem: Problem::new(Kind::TooManyWaiting, detail).retry_later(),
+    }
+}
+
+/// A request that has a place in a queue, and gives it back unless it goes.
+struct Held<'a> {
+    service: &'a Arc<LimitService>,
+    receipt: Option<Receipt>,
+}
+
+impl Held<'_> {
+    fn goes(mut self) {
+        self.receipt = None;
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let Some(receipt) = self.receipt.take() else {
+            return;
+        };
+        let service = Arc::clone(self.service);
+        // The store may be far away, and nobody is left to wait for it. Without a runtime, this
+        // process is about to end.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { service.refund(receipt).await });
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The reverse proxy, in front of a private upstream, driven over real connections.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed step fails the test"
+)]
+
+mod bodies;
+mod client;
+mod connections;
+mod failures;
+mod forwarding;
+mod framing;
+mod limits;
+mod queue;
+mod server;
+mod shutdown;
+mod tunnels;
+mod upstream;
