@@ -193,4 +193,12 @@ pub trait LimitStore: Send + Sync + 'static {
     /// [`StoreError`]; nothing may be assumed of what was given back then, so do not try again: no
     /// unit may be given back twice.
     async fn refund(&self, refunds: &[Refund]) -> Result<(), StoreError>;
+
+    /// Decides and charges a request of one key, as [`decide`](Self::decide) of one charge, if this
+    /// store knows without waiting: without a future and without an allocation. `None` if it has to
+    /// be asked the other way, and then nothing was charged. `key` is what a [`LimitKey`] holds.
+    fn decide_at_once(&self, key: &[u8], limiter: &Limiter, cost: u64) -> Option<Shaped> {
+        let _ = (key, limiter, cost);
+        None
+    }
 }

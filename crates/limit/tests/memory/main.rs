@@ -53,6 +53,17 @@ fn decide(store: &MemoryStore, charges: &[Charge]) -> Result<Vec<Shaped>, StoreE
     store.decide(charges).now_or_never().unwrap()
 }
 
+#[test]
+fn it_decides_at_once() {
+    let (store, _) = store(ROOMY);
+    let limiter = limiter(AlgorithmKind::Gcra, 3, Duration::from_secs(60));
+    let remaining = |shaped: Shaped| shaped.decision.remaining();
+    let at_once = store.decide_at_once(b"key", &limiter, 1);
+    assert_eq!(at_once.map(remaining), Some(2));
+    let later = decide(&store, &[charge("key", limiter, 1)]).unwrap();
+    assert_eq!(later.into_iter().map(remaining).collect::<Vec<_>>(), [1]);
+}
+
 fn allowed(store: &MemoryStore, key: &str, limiter: &Limiter) -> bool {
     let shaped = store.decide_one(key.as_bytes(), limiter, 1);
     shaped.decision.allowed()

@@ -315,6 +315,10 @@ impl LimitStore for MemoryStore {
         }
         Ok(())
     }
+
+    fn decide_at_once(&self, key: &[u8], limiter: &Limiter, cost: u64) -> Option<Shaped> {
+        Some(self.decide_one(key, limiter, cost))
+    }
 }
 
 impl fmt::Debug for MemoryStore {
