@@ -21,7 +21,7 @@ use crate::{Limiter, LimiterState, Moment, Shaped};
 pub const MAX_KEY_BYTES: usize = 4096;
 
 /// What keys begin with that clients chose, and no key of a policy.
-pub(crate) const CLIENT: &str = "r:";
+pub const CLIENT: &str = "r:";
 
 /// What ends the domain in a key of a policy.
 pub(crate) const LEVEL: char = '|';

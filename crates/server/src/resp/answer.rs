@@ -1,7 +1,7 @@
 //! One command: who may give it, what it does, what it answers.
 
-use bytes::Bytes;
-use tollgate_limit::store::StoreError;
+use tollgate_limit::Shaped;
+use tollgate_limit::store::{LimitStore, StoreError};
 
 use super::accept::RespThread;
 use super::check;
@@ -25,10 +25,10 @@ pub(super) enum Next {
 pub(super) async fn answer(
     thread: &RespThread,
     session: &mut Session,
-    words: &[Bytes],
+    words: &[&[u8]],
     replies: &mut Replies,
 ) -> Next {
-    let name = words.first().map_or(&[][..], |word| word);
+    let name = words.first().copied().unwrap_or_default();
     let found = command::find(name);
     let count = |outcome| {
         thread
@@ -66,7 +66,7 @@ async fn run(
     thread: &RespThread,
     session: &mut Session,
     name: Name,
-    words: &[Bytes],
+    words: &[&[u8]],
     replies: &mut Replies,
 ) -> Result<RespOutcome, Refused> {
     let password = thread.shared.password.as_ref();
@@ -79,7 +79,7 @@ async fn run(
             [_, message] => replies.bulk(message),
             _ => return Err(wrong_count(name)),
         },
-        Name::Echo => replies.bulk(&words[1]),
+        Name::Echo => replies.bulk(words[1]),
         Name::Auth => {
             session.auth(words, password)?;
             replies.simple("OK");
@@ -90,7 +90,7 @@ async fn run(
             command::command(words, replies).map_err(unknown_subcommand)?;
         }
         Name::Client => session.client(words, replies)?,
-        Name::Select => match std::str::from_utf8(&words[1]).map(str::parse::<i64>) {
+        Name::Select => match std::str::from_utf8(words[1]).map(str::parse::<i64>) {
             Ok(Ok(0)) => replies.simple("OK"),
             Ok(Ok(_)) => return Err("ERR DB index is out of range".into()),
             _ => return Err("ERR value is not an integer or out of range".into()),
@@ -107,17 +107,16 @@ async fn run(
 async fn limit(
     thread: &RespThread,
     dialect: Dialect,
-    words: &[Bytes],
+    words: &[&[u8]],
     replies: &mut Replies,
 ) -> Result<RespOutcome, Refused> {
-    let charge =
-        throttle::charge(dialect, words).map_err(|error| Refused::from(format!("ERR {error}")))?;
-    let decided = match thread.shared.state.store.decide(&[charge]).await {
-        Ok(decided) => decided
-            .into_iter()
-            .next()
-            .ok_or_else(|| StoreError::Failed("it answered a charge with no decision".to_owned())),
-        Err(error) => Err(error),
+    let request =
+        throttle::request(dialect, words).map_err(|error| Refused::from(format!("ERR {error}")))?;
+    let store = &*thread.shared.state.store;
+    let at_once = store.decide_at_once(&request.key, &request.limiter, request.cost);
+    let decided = match at_once {
+        Some(shaped) => Ok(shaped),
+        None => ask(store, request).await,
     };
     match decided {
         Ok(shaped) => {
@@ -143,7 +142,7 @@ async fn limit(
 /// commands behind it.
 async fn by_policies(
     thread: &RespThread,
-    words: &[Bytes],
+    words: &[&[u8]],
     replies: &mut Replies,
 ) -> Result<RespOutcome, Refused> {
     let refused = |error: &dyn std::fmt::Display| Refused::from(format!("ERR {error}"));
@@ -158,6 +157,16 @@ async fn by_policies(
     })
 }
 
+/// Asks a store that has to be waited for.
+async fn ask(store: &dyn LimitStore, request: throttle::Request) -> Result<Shaped, StoreError> {
+    let failed = |why: String| StoreError::Failed(why);
+    let charge = request
+        .into_charge()
+        .map_err(|error| failed(error.to_string()))?;
+    let decided = store.decide(&[charge]).await?.into_iter().next();
+    decided.ok_or_else(|| failed("it answered a charge with no decision".to_owned()))
+}
+
 fn wrong_count(name: Name) -> Refused {
     match name {
         Name::ClThrottle => format!("ERR {}", throttle::ThrottleError::Usage),
@@ -170,7 +179,7 @@ fn wrong_count(name: Name) -> Refused {
 }
 
 /// The text of Redis, which shows the name and the first 128 bytes of the arguments.
-fn unknown(name: &[u8], arguments: &[Bytes]) -> Refused {
+fn unknown(name: &[u8], arguments: &[&[u8]]) -> Refused {
     const SHOWN: usize = 128;
     let shown = |word: &[u8], most: usize| {
         String::from_utf8_lossy(&word[..word.len().min(most)]).into_owned()
@@ -197,7 +206,8 @@ mod tests {
 
     #[test]
     fn an_unknown_command_is_shown_with_a_part_of_its_arguments() {
-        let words = ["a".into(), "x".repeat(500).into(), "b".into()];
+        let long = "x".repeat(500);
+        let words = [b"a", long.as_bytes(), b"b"];
         assert_eq!(
             unknown(b"get", &words[..1]),
             "ERR unknown command 'get', with args beginning with: 'a' "

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tollgate_limit::MAX_LIMIT;
 use tollgate_limit::policy::{Descriptor, Entry};
 use tollgate_limit::service::{CheckAnswer, CheckRequest};
@@ -31,7 +30,7 @@ pub(super) enum CheckError {
 }
 
 /// The words of the command as a request.
-pub(super) fn request(words: &[Bytes]) -> Result<CheckRequest, CheckError> {
+pub(super) fn request(words: &[&[u8]]) -> Result<CheckRequest, CheckError> {
     let [_, domain, hits, entries @ ..] = words else {
         return Err(CheckError::Arguments);
     };
@@ -127,8 +126,7 @@ mod tests {
     use super::*;
 
     fn parse(words: &[&[u8]]) -> Result<CheckRequest, String> {
-        let words: Vec<Bytes> = words.iter().map(|w| Bytes::copy_from_slice(w)).collect();
-        request(&words).map_err(|error| error.to_string())
+        request(words).map_err(|error| error.to_string())
     }
 
     #[test]

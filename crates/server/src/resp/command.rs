@@ -1,7 +1,5 @@
 //! Which commands there are, as `COMMAND` describes them.
 
-use bytes::Bytes;
-
 use super::reply::Replies;
 
 /// A command.
@@ -187,7 +185,7 @@ impl Spec {
 }
 
 /// Answers `COMMAND` and its subcommands; `Err` holds one that does not exist.
-pub(super) fn command<'a>(words: &'a [Bytes], replies: &mut Replies) -> Result<(), &'a [u8]> {
+pub(super) fn command<'a>(words: &[&'a [u8]], replies: &mut Replies) -> Result<(), &'a [u8]> {
     let (subcommand, names) = match words {
         [_, subcommand, names @ ..] => (Some(subcommand), names),
         _ => (None, words),

@@ -1,13 +1,16 @@
 //! One connection: reading, answering all that has arrived, writing, and when it ends.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::io::poll_read_buf;
 
 use super::accept::RespThread;
 use super::answer::{Next, answer};
@@ -43,6 +46,14 @@ impl From<io::Error> for End {
         tracing::debug!(%error, "a connection ended early");
         Self::Gone
     }
+}
+
+/// What a connection waits for.
+enum Event {
+    /// So many bytes were read.
+    Read(usize),
+    Drain,
+    Timer,
 }
 
 struct Connection<'a> {
@@ -91,31 +102,41 @@ impl Connection<'_> {
         let drain = &self.thread.drain;
         let mut drained = pin!(drain.token().cancelled());
         let mut was_in_the_midst = false;
+        // Timer and drain wake whom they were told to. That is not told again at each command.
+        let mut told = false;
         loop {
             if drain.begun() {
                 return self.last_round().await;
             }
-            // Waits for the first bytes without a buffer, which idle connections do without.
-            let read = async {
-                if !self.requests.in_the_midst() {
-                    self.stream.readable().await?;
+            let mut skip = told;
+            let event = poll_fn(|cx| {
+                if let Poll::Ready(read) = self.poll_read(cx) {
+                    return Poll::Ready(read.map(Event::Read));
                 }
-                self.stream.read_buf(self.requests.room()).await
-            };
-            tokio::select! {
-                biased;
-                read = read => match read? {
-                    0 => return Ok(End::Gone),
-                    bytes => self.requests.has_read(bytes),
-                },
-                () = &mut drained => continue,
-                () = &mut timer => {
+                // Asked first by a new wait and then again by each wake, which may be theirs.
+                if !std::mem::take(&mut skip) {
+                    if drained.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Ok(Event::Drain));
+                    }
+                    if timer.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Ok(Event::Timer));
+                    }
+                    told = true;
+                }
+                Poll::Pending
+            });
+            match event.await? {
+                Event::Read(0) => return Ok(End::Gone),
+                Event::Read(bytes) => self.requests.has_read(bytes),
+                Event::Drain => continue,
+                Event::Timer => {
                     // It is later now if a command came meanwhile: cheaper than setting the timer
                     // at each.
                     if deadline <= Instant::now() {
                         return Ok(End::TimedOut);
                     }
                     timer.as_mut().reset(deadline);
+                    told = false;
                     continue;
                 }
             }
@@ -129,10 +150,19 @@ impl Connection<'_> {
                 deadline = Instant::now() + self.patience;
                 if timer.deadline() > deadline {
                     timer.as_mut().reset(deadline);
+                    told = false;
                 }
             }
             was_in_the_midst = in_the_midst;
         }
+    }
+
+    /// Waits for the first bytes without a buffer, which idle connections do without.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.requests.in_the_midst() {
+            ready!(self.stream.poll_read_ready(cx))?;
+        }
+        poll_read_buf(Pin::new(&mut self.stream), cx, self.requests.room())
     }
 
     /// Answers every command that has arrived as a whole, and tells how many there were.
@@ -145,10 +175,7 @@ impl Connection<'_> {
                     commands += 1;
                     answer(self.thread, &mut self.session, &words, &mut self.replies).await
                 }
-                Ok(None) => {
-                    self.flush().await?;
-                    return Ok(commands);
-                }
+                Ok(None) => break,
                 Err(error) => {
                     self.thread.recorder.malformed();
                     self.replies.error(&format!("ERR Protocol error: {error}"));
@@ -163,16 +190,27 @@ impl Connection<'_> {
                 self.flush().await?;
             }
         }
+        self.flush().await?;
+        Ok(commands)
     }
 
     async fn flush(&mut self) -> Result<(), End> {
-        if self.replies.bytes().is_empty() {
+        let mut rest = self.replies.bytes();
+        if rest.is_empty() {
             return Ok(());
         }
-        let written = self.stream.write_all(self.replies.bytes());
-        timeout(self.patience, written)
-            .await
-            .map_err(|_| End::TimedOut)??;
+        // Nearly always the system takes it all at once, and no time has to be kept.
+        match self.stream.try_write(rest) {
+            Ok(bytes) => rest = &rest[bytes..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+        if !rest.is_empty() {
+            let written = self.stream.write_all(rest);
+            timeout(self.patience, written)
+                .await
+                .map_err(|_| End::TimedOut)??;
+        }
         self.replies.written();
         Ok(())
     }

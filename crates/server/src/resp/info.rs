@@ -2,8 +2,6 @@
 
 use std::fmt::{Display, Write as _};
 
-use bytes::Bytes;
-
 use super::accept::Shared;
 
 /// A name, and what is shown of it.
@@ -11,7 +9,7 @@ type Field<'a> = (&'static str, &'a dyn Display);
 
 /// The sections that are asked for by name; all of them if none is. One that does not exist is
 /// empty, as in Redis.
-pub(super) fn text(shared: &Shared, names: &[Bytes]) -> String {
+pub(super) fn text(shared: &Shared, names: &[&[u8]]) -> String {
     let wanted = |section: &str| {
         names.is_empty()
             || names.iter().any(|name| {

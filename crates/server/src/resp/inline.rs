@@ -1,10 +1,8 @@
 //! Commands typed as a line, as by somebody with `nc`: words between spaces, quoted if need be.
 
-use bytes::Bytes;
-
 /// The words of a line, quoted as in `redis-cli`: `"…"` with `\n`, `\r`, `\t`, `\b`, `\a` and
 /// `\xHH`, or `'…'` with `\'`. `None` if a quote is not closed, or something follows it at once.
-pub(super) fn words(line: &[u8]) -> Option<Vec<Bytes>> {
+pub(super) fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut rest = line.trim_ascii_start();
     while let Some(&first) = rest.first() {
@@ -14,7 +12,7 @@ pub(super) fn words(line: &[u8]) -> Option<Vec<Bytes>> {
             b'\'' => single_quoted(&rest[1..], &mut word)?,
             _ => bare(rest, &mut word)?,
         };
-        words.push(Bytes::from(word));
+        words.push(word);
         rest = rest.trim_ascii_start();
     }
     Some(words)
@@ -101,10 +99,7 @@ mod tests {
 
     #[test]
     fn words_are_split_and_unquoted() {
-        let split = |line: &str| {
-            let words = words(line.as_bytes())?;
-            Some(words.iter().map(|w| w.to_vec()).collect::<Vec<_>>())
-        };
+        let split = |line: &str| words(line.as_bytes());
         let plain = |words: &[&str]| {
             let words = words.iter().map(|w| w.as_bytes().to_vec());
             Some(words.collect::<Vec<_>>())

@@ -53,12 +53,12 @@ impl Replies {
     }
 
     pub(super) fn integer(&mut self, n: i64) {
-        self.line(':', n);
+        self.number(b':', n);
     }
 
     pub(super) fn bulk(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
-        self.line('$', bytes.len());
+        self.number(b'$', bytes.len());
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
     }
@@ -93,7 +93,7 @@ impl Replies {
 
     /// Begins an array of so many elements.
     pub(super) fn array(&mut self, length: usize) {
-        self.line('*', length);
+        self.number(b'*', length);
     }
 
     /// Begins a set of so many elements.
@@ -110,6 +110,13 @@ impl Replies {
             Protocol::Resp2 => self.array(2 * length),
             Protocol::Resp3 => self.line('%', length),
         }
+    }
+
+    fn number(&mut self, kind: u8, n: impl itoa::Integer) {
+        self.out.push(kind);
+        self.out
+            .extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
+        self.out.extend_from_slice(b"\r\n");
     }
 
     fn line(&mut self, kind: char, text: impl std::fmt::Display) {

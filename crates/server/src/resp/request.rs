@@ -5,7 +5,10 @@
 //! send is much less than that, so this reads it piece by piece, and refuses what is too large
 //! when it is announced, before it is buffered.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use std::ops::Range;
+
+use bytes::{Buf as _, BytesMut};
+use smallvec::SmallVec;
 
 use super::inline;
 
@@ -15,6 +18,11 @@ const MAX_COUNT_LINE: usize = 32;
 const READ_BYTES: usize = 4 * 1024;
 /// The most room made for a read.
 const MAX_READ_BYTES: usize = 64 * 1024;
+/// More words than any command needs that is asked for often: so many take no allocation.
+const USUAL_WORDS: usize = 8;
+
+/// The words of a command, where they were read.
+pub(super) type Words<'a> = SmallVec<[&'a [u8]; USUAL_WORDS]>;
 
 /// What a command may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +64,16 @@ pub(super) enum ProtocolError {
 #[derive(Debug)]
 pub(super) struct Requests {
     buffer: BytesMut,
+    /// Where the command begins that is being read.
+    start: usize,
+    /// How far it has been read.
+    at: usize,
     frame: Option<Frame>,
-    /// How much of the buffer has no line end, as was seen before.
+    /// Where the words of the array are.
+    words: Vec<Range<usize>>,
+    /// The words of the line.
+    line: Vec<Vec<u8>>,
+    /// How much behind `at` has no line end, as was seen before.
     searched: usize,
     /// How much the next read may bring.
     ahead: usize,
@@ -66,7 +82,6 @@ pub(super) struct Requests {
 /// An array that has not arrived as a whole.
 #[derive(Debug)]
 struct Frame {
-    words: Vec<Bytes>,
     missing: usize,
     /// The bytes announced so far.
     bytes: usize,
@@ -74,11 +89,22 @@ struct Frame {
     next: Option<usize>,
 }
 
+/// What has arrived.
+enum Arrived {
+    Nothing,
+    Array,
+    Line,
+}
+
 impl Default for Requests {
     fn default() -> Self {
         Self {
             buffer: BytesMut::new(),
+            start: 0,
+            at: 0,
             frame: None,
+            words: Vec::new(),
+            line: Vec::new(),
             searched: 0,
             ahead: READ_BYTES,
         }
@@ -89,7 +115,7 @@ impl Requests {
     /// Where to read into: always with room, never with much more than is needed.
     pub(super) fn room(&mut self) -> &mut BytesMut {
         let wanted = self.frame.as_ref().and_then(|frame| frame.next);
-        let missing = wanted.unwrap_or(0).saturating_sub(self.buffer.len());
+        let missing = wanted.unwrap_or(0).saturating_sub(self.unread().len());
         self.buffer
             .reserve((missing + 2).clamp(self.ahead, MAX_READ_BYTES));
         &mut self.buffer
@@ -106,13 +132,17 @@ impl Requests {
 
     /// Whether a command has begun that has not arrived as a whole.
     pub(super) fn in_the_midst(&self) -> bool {
-        self.frame.is_some() || !self.buffer.is_empty()
+        self.frame.is_some() || !self.unread().is_empty()
     }
 
     /// Gives back memory that an idle connection does not need.
     pub(super) fn rest(&mut self) {
         if !self.in_the_midst() {
             self.buffer = BytesMut::new();
+            (self.start, self.at) = (0, 0);
+            self.words.clear();
+            self.words.shrink_to(USUAL_WORDS);
+            self.line = Vec::new();
         }
     }
 
@@ -120,56 +150,97 @@ impl Requests {
     pub(super) fn next(
         &mut self,
         limits: &FrameLimits,
-    ) -> Result<Option<Vec<Bytes>>, ProtocolError> {
+    ) -> Result<Option<Words<'_>>, ProtocolError> {
+        Ok(match self.read(limits)? {
+            Arrived::Array => {
+                let words = self.words.iter();
+                Some(words.map(|word| &self.buffer[word.clone()]).collect())
+            }
+            Arrived::Line => Some(self.line.iter().map(Vec::as_slice).collect()),
+            Arrived::Nothing => {
+                self.forget();
+                None
+            }
+        })
+    }
+
+    /// Reads on until a command is whole.
+    fn read(&mut self, limits: &FrameLimits) -> Result<Arrived, ProtocolError> {
         loop {
             let Some(frame) = &mut self.frame else {
-                match self.buffer.first() {
-                    None => return Ok(None),
+                self.start = self.at;
+                match self.unread().first() {
+                    None => return Ok(Arrived::Nothing),
                     Some(b'*') => match self.begin(limits)? {
                         true => continue,
-                        false => return Ok(None),
+                        false => return Ok(Arrived::Nothing),
                     },
-                    Some(_) => match self.inline(limits)? {
+                    Some(_) => match self.read_line(limits)? {
                         // An empty line is no command, and has no answer.
-                        Some(words) if words.is_empty() => continue,
-                        words => return Ok(words),
+                        true if self.line.is_empty() => continue,
+                        true => return Ok(Arrived::Line),
+                        false => return Ok(Arrived::Nothing),
                     },
                 }
             };
+            let unread = &self.buffer[self.at..];
             let Some(length) = frame.next else {
-                match self.buffer.first() {
-                    None => return Ok(None),
+                match unread.first() {
+                    None => return Ok(Arrived::Nothing),
                     Some(b'$') => {}
                     Some(&other) => return Err(ProtocolError::NoBulk(other)),
                 }
-                let Some(line) = count_line(&mut self.buffer, ProtocolError::BulkLine)? else {
-                    return Ok(None);
+                let Some(line) = count_line(unread, ProtocolError::BulkLine)? else {
+                    return Ok(Arrived::Nothing);
                 };
-                frame.announce(&line, limits)?;
+                frame.announce(line.number, limits)?;
+                self.at += line.bytes;
                 continue;
             };
-            if self.buffer.len() < length + 2 {
-                return Ok(None);
+            match unread.get(length..length + 2) {
+                None => return Ok(Arrived::Nothing),
+                Some(b"\r\n") => {}
+                Some(_) => return Err(ProtocolError::BulkEnd),
             }
-            frame.words.push(self.buffer.split_to(length).freeze());
-            if self.buffer[..2] != *b"\r\n" {
-                return Err(ProtocolError::BulkEnd);
-            }
-            self.buffer.advance(2);
+            self.words.push(self.at..self.at + length);
+            self.at += length + 2;
             frame.next = None;
             frame.missing -= 1;
             if frame.missing == 0 {
-                return Ok(self.frame.take().map(|frame| frame.words));
+                self.frame = None;
+                return Ok(Arrived::Array);
             }
         }
     }
 
+    fn unread(&self) -> &[u8] {
+        &self.buffer[self.at..]
+    }
+
+    /// Drops the bytes of commands that are done.
+    fn forget(&mut self) {
+        if self.start == 0 {
+            return;
+        }
+        self.buffer.advance(self.start);
+        self.at -= self.start;
+        if self.frame.is_none() {
+            self.words.clear();
+        }
+        for word in &mut self.words {
+            word.start -= self.start;
+            word.end -= self.start;
+        }
+        self.start = 0;
+    }
+
     /// Reads the head of an array; `false` if it has not arrived.
     fn begin(&mut self, limits: &FrameLimits) -> Result<bool, ProtocolError> {
-        let Some(line) = count_line(&mut self.buffer, ProtocolError::ElementsLine)? else {
+        let Some(line) = count_line(self.unread(), ProtocolError::ElementsLine)? else {
             return Ok(false);
         };
-        let count = number(&line).ok_or(ProtocolError::Elements)?;
+        let count = line.number.ok_or(ProtocolError::Elements)?;
+        self.at += line.bytes;
         // An empty array, or none, is no command, and has no answer.
         let Ok(count @ 1..) = usize::try_from(count) else {
             return Ok(true);
@@ -180,8 +251,8 @@ impl Requests {
                 false => ProtocolError::Elements,
             });
         }
+        self.words.clear();
         self.frame = Some(Frame {
-            words: Vec::with_capacity(count.min(8)),
             missing: count,
             bytes: 0,
             next: None,
@@ -189,36 +260,35 @@ impl Requests {
         Ok(true)
     }
 
-    /// Reads a line of words; `None` if it has not arrived.
-    fn inline(&mut self, limits: &FrameLimits) -> Result<Option<Vec<Bytes>>, ProtocolError> {
-        let found = self.buffer[self.searched..]
-            .iter()
-            .position(|&b| b == b'\n');
+    /// Reads a line of words; `false` if it has not arrived.
+    fn read_line(&mut self, limits: &FrameLimits) -> Result<bool, ProtocolError> {
+        let unread = self.unread();
+        let found = unread[self.searched..].iter().position(|&b| b == b'\n');
         let Some(length) = found.map(|at| at + self.searched) else {
-            self.searched = self.buffer.len();
+            self.searched = unread.len();
             return match self.searched > limits.bytes {
                 true => Err(ProtocolError::Inline),
-                false => Ok(None),
+                false => Ok(false),
             };
         };
         self.searched = 0;
         if length > limits.bytes {
             return Err(ProtocolError::Inline);
         }
-        let line = self.buffer.split_to(length);
-        self.buffer.advance(1);
-        let words = inline::words(&line).ok_or(ProtocolError::Quotes)?;
-        if words.len() > limits.elements {
+        let words = inline::words(&self.buffer[self.at..self.at + length]);
+        self.line = words.ok_or(ProtocolError::Quotes)?;
+        self.at += length + 1;
+        if self.line.len() > limits.elements {
             return Err(ProtocolError::Inline);
         }
-        Ok(Some(words))
+        Ok(true)
     }
 }
 
 impl Frame {
     /// Takes note of the length of the next word.
-    fn announce(&mut self, line: &[u8], limits: &FrameLimits) -> Result<(), ProtocolError> {
-        let length = number(line)
+    fn announce(&mut self, length: Option<i64>, limits: &FrameLimits) -> Result<(), ProtocolError> {
+        let length = length
             .and_then(|length| usize::try_from(length).ok())
             .ok_or(ProtocolError::Bulk)?;
         self.bytes = self.bytes.saturating_add(length);
@@ -233,24 +303,36 @@ impl Frame {
     }
 }
 
-/// What stands between the first byte and the line end; `None` if the line has not arrived.
-fn count_line(
-    buffer: &mut BytesMut,
-    too_long: ProtocolError,
-) -> Result<Option<Bytes>, ProtocolError> {
-    let within = buffer.len().min(MAX_COUNT_LINE);
-    let Some(end) = buffer[..within].iter().position(|&b| b == b'\n') else {
-        return match buffer.len() > MAX_COUNT_LINE {
+/// A line that announces a number.
+struct CountLine {
+    /// `None` if there is something else.
+    number: Option<i64>,
+    /// With its line end.
+    bytes: usize,
+}
+
+/// The line at the beginning; `None` if it has not arrived.
+fn count_line(unread: &[u8], too_long: ProtocolError) -> Result<Option<CountLine>, ProtocolError> {
+    // Most numbers are of one digit.
+    if let [_, digit @ b'0'..=b'9', b'\r', b'\n', ..] = unread {
+        return Ok(Some(CountLine {
+            number: Some(i64::from(digit - b'0')),
+            bytes: 4,
+        }));
+    }
+    let within = &unread[..unread.len().min(MAX_COUNT_LINE)];
+    let Some(end) = within.iter().position(|&b| b == b'\n') else {
+        return match unread.len() > MAX_COUNT_LINE {
             true => Err(too_long),
             false => Ok(None),
         };
     };
-    let mut line = buffer.split_to(end + 1).freeze();
-    line.advance(1);
     // Without its `\r` the line is no number.
-    let digits = line.strip_suffix(b"\r\n").map_or(0, <[u8]>::len);
-    line.truncate(digits);
-    Ok(Some(line))
+    let digits = within[1..=end].strip_suffix(b"\r\n");
+    Ok(Some(CountLine {
+        number: digits.and_then(number),
+        bytes: end + 1,
+    }))
 }
 
 /// A number as the protocol writes it.
@@ -276,18 +358,18 @@ mod tests {
         unauthenticated: false,
     };
 
-    fn all(chunks: &[&[u8]], limits: &FrameLimits) -> Result<Vec<Vec<Bytes>>, ProtocolError> {
+    fn all(chunks: &[&[u8]], limits: &FrameLimits) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
         let (mut requests, mut commands) = (Requests::default(), Vec::new());
         for chunk in chunks {
             requests.room().extend_from_slice(chunk);
             while let Some(words) = requests.next(limits)? {
-                commands.push(words);
+                commands.push(words.iter().map(|word| word.to_vec()).collect());
             }
         }
         Ok(commands)
     }
 
-    fn one(bytes: &[u8]) -> Result<Vec<Vec<Bytes>>, ProtocolError> {
+    fn one(bytes: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
         all(&[bytes], &LIMITS)
     }
 
@@ -296,7 +378,7 @@ mod tests {
         let read = one(
             b"*2\r\n$4\r\nECHO\r\n$2\r\n\r\n\r\nPING\r\n\r\n*0\r\n*-1\r\nping x\n*1\r\n$0\r\n\r\n",
         );
-        let words: Vec<Vec<Bytes>> = vec![
+        let words: Vec<Vec<Vec<u8>>> = vec![
             vec!["ECHO".into(), "\r\n".into()],
             vec!["PING".into()],
             vec!["ping".into(), "x".into()],

@@ -1,6 +1,5 @@
 //! What a connection has said of itself: password, name, version of the protocol.
 
-use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -32,7 +31,7 @@ impl Password {
 pub(super) struct Session {
     pub(super) id: i64,
     pub(super) authenticated: bool,
-    pub(super) name: Bytes,
+    pub(super) name: Vec<u8>,
 }
 
 /// What is refused, as the text of the answer.
@@ -43,14 +42,14 @@ impl Session {
         Self {
             id,
             authenticated: password.is_none(),
-            name: Bytes::new(),
+            name: Vec::new(),
         }
     }
 
     /// `AUTH [user] password`.
     pub(super) fn auth(
         &mut self,
-        words: &[Bytes],
+        words: &[&[u8]],
         password: Option<&Password>,
     ) -> Result<(), Refused> {
         match (words, password) {
@@ -83,7 +82,7 @@ impl Session {
     /// `HELLO [version [AUTH user password] [SETNAME name]]`: all of it, or nothing.
     pub(super) fn hello(
         &mut self,
-        words: &[Bytes],
+        words: &[&[u8]],
         password: Option<&Password>,
         replies: &mut Replies,
     ) -> Result<(), Refused> {
@@ -92,7 +91,7 @@ impl Session {
         let mut rest = words.get(1..).unwrap_or_default();
         if let [version, options @ ..] = rest {
             rest = options;
-            protocol = match version.as_ref() {
+            protocol = match *version {
                 b"2" => Protocol::Resp2,
                 b"3" => Protocol::Resp3,
                 other if std::str::from_utf8(other).is_ok_and(|v| v.parse::<i64>().is_ok()) => {
@@ -132,7 +131,7 @@ impl Session {
             );
         }
         if let Some(name) = name {
-            self.name = copied(name);
+            self.name = name.to_vec();
         }
         replies.protocol = protocol;
         self.introduce(replies);
@@ -161,7 +160,7 @@ impl Session {
     }
 
     /// `CLIENT …`, what clients send at their start.
-    pub(super) fn client(&mut self, words: &[Bytes], replies: &mut Replies) -> Result<(), Refused> {
+    pub(super) fn client(&mut self, words: &[&[u8]], replies: &mut Replies) -> Result<(), Refused> {
         let subcommand = words.get(1).map(|word| word.to_ascii_lowercase());
         let subcommand = subcommand.as_deref().unwrap_or_default();
         match (subcommand, words.get(2..).unwrap_or_default()) {
@@ -170,7 +169,7 @@ impl Session {
             (b"getname", []) => replies.bulk(&self.name),
             (b"setname", [name]) => {
                 check_name(name)?;
-                self.name = copied(name);
+                self.name = name.to_vec();
                 replies.simple("OK");
             }
             (b"setinfo", [attribute, value]) => {
@@ -212,9 +211,4 @@ fn check_name(name: &[u8]) -> Result<(), Refused> {
         true => Ok(()),
         false => Err(BAD_NAME.into()),
     }
-}
-
-/// A copy, because the word holds on to all that was read with it.
-fn copied(word: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(word)
 }

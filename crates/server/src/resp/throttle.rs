@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use tollgate_limit::store::{Charge, LimitKey, MAX_CLIENT_KEY_BYTES};
+use smallvec::SmallVec;
+use tollgate_limit::store::{CLIENT, Charge, KeyError, LimitKey, MAX_CLIENT_KEY_BYTES};
 use tollgate_limit::{
     AlgorithmKind, Decision, Limiter, MAX_LIMIT, MAX_WINDOW, Quota, QuotaError, Verdict,
 };
@@ -49,8 +49,29 @@ pub(super) enum ThrottleError {
     Key(usize),
 }
 
-/// The words of the command as a charge on the store.
-pub(super) fn charge(dialect: Dialect, words: &[Bytes]) -> Result<Charge, ThrottleError> {
+/// What a command asks of the store.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// With the prefix; 1 to [`MAX_KEY_BYTES`] bytes. Most are short and take no allocation.
+    pub(super) key: SmallVec<[u8; 64]>,
+    pub(super) limiter: Limiter,
+    pub(super) cost: u64,
+}
+
+impl Request {
+    /// As stores take it that have to be waited for.
+    pub(super) fn into_charge(self) -> Result<Charge, KeyError> {
+        Ok(Charge {
+            key: LimitKey::new(&self.key)?,
+            limiter: self.limiter,
+            cost: self.cost,
+            binds: true,
+        })
+    }
+}
+
+/// The words of the command as a request to the store.
+pub(super) fn request(dialect: Dialect, words: &[&[u8]]) -> Result<Request, ThrottleError> {
     let [_, key, max_burst, count, period, quantity @ ..] = words else {
         return Err(dialect.wrong_count());
     };
@@ -79,11 +100,10 @@ pub(super) fn charge(dialect: Dialect, words: &[Bytes]) -> Result<Charge, Thrott
         .and_then(|quota| Limiter::new(AlgorithmKind::Gcra, quota, Some(capacity)))
         // What else it could say has been looked at.
         .map_err(|_: QuotaError| ThrottleError::Refill)?;
-    Ok(Charge {
-        key: LimitKey::of_client(key).map_err(|_| ThrottleError::Key(key.len()))?,
+    Ok(Request {
+        key: prefixed(key)?,
         limiter,
         cost,
-        binds: true,
     })
 }
 
@@ -137,6 +157,16 @@ fn between(name: &'static str, value: i64, least: u64, most: u64) -> Result<u64,
         })
 }
 
+fn prefixed(key: &[u8]) -> Result<SmallVec<[u8; 64]>, ThrottleError> {
+    if key.len() > MAX_CLIENT_KEY_BYTES {
+        return Err(ThrottleError::Key(key.len()));
+    }
+    let mut prefixed = SmallVec::with_capacity(CLIENT.len() + key.len());
+    prefixed.extend_from_slice(CLIENT.as_bytes());
+    prefixed.extend_from_slice(key);
+    Ok(prefixed)
+}
+
 impl Dialect {
     fn wrong_count(self) -> ThrottleError {
         match self {
@@ -162,11 +192,9 @@ mod tests {
     use super::*;
 
     fn parse(dialect: Dialect, line: &str) -> Result<Charge, String> {
-        let words: Vec<Bytes> = line
-            .split(' ')
-            .map(|word| Bytes::copy_from_slice(word.as_bytes()))
-            .collect();
-        charge(dialect, &words).map_err(|error| error.to_string())
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let request = request(dialect, &words).map_err(|error| error.to_string())?;
+        request.into_charge().map_err(|error| error.to_string())
     }
 
     #[test]
