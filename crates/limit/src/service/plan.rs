@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{CheckRequest, Code};
-use crate::policy::{PolicySet, Resolved, Rule};
+use crate::policy::{PolicySet, Precision, Resolved, Rule};
 use crate::store::{Charge, LimitKey};
 use crate::{Limiter, MAX_LIMIT};
 
@@ -41,6 +41,9 @@ impl Question {
                 Manner::Peek => 0,
             },
             binds: self.rule.binds(),
+            // Delays are places in line, which cannot be taken ahead.
+            leased: self.rule.precision == Precision::Leased
+                && !matches!(self.limiter, Limiter::LeakyQueue(_)),
         }
     }
 }

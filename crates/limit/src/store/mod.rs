@@ -2,6 +2,8 @@
 
 #[cfg(feature = "redis")]
 mod guarded;
+#[cfg(feature = "redis")]
+mod leased;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -12,6 +14,8 @@ use async_trait::async_trait;
 
 #[cfg(feature = "redis")]
 pub use self::guarded::{BreakerState, BreakerStats, GuardOptions, Guarded};
+#[cfg(feature = "redis")]
+pub use self::leased::{LeaseOptions, LeaseStats, Leased};
 pub use self::memory::{MemoryOptions, MemoryStats, MemoryStore, SnapshotError};
 #[cfg(feature = "redis")]
 pub use self::redis::{Inexact, RedisOptions, RedisStore, RedisUrlError};
@@ -99,6 +103,9 @@ pub struct Charge {
     /// Whether a refusal refuses the request. A limit in shadow mode does not bind: it is charged,
     /// where it has room, when the request passes, and else only says what it would have done.
     pub binds: bool,
+    /// Whether it may be decided on tokens that this instance has taken before: see [`Leased`].
+    /// Stores that lease nothing take no notice.
+    pub leased: bool,
 }
 
 /// Units to give back, that a decision charged and nobody used.
@@ -200,5 +207,20 @@ pub trait LimitStore: Send + Sync + 'static {
     fn decide_at_once(&self, key: &[u8], limiter: &Limiter, cost: u64) -> Option<Shaped> {
         let _ = (key, limiter, cost);
         None
+    }
+}
+
+#[async_trait]
+impl<S: LimitStore + ?Sized> LimitStore for Arc<S> {
+    async fn decide(&self, charges: &[Charge]) -> Result<Vec<Shaped>, StoreError> {
+        (**self).decide(charges).await
+    }
+
+    async fn refund(&self, refunds: &[Refund]) -> Result<(), StoreError> {
+        (**self).refund(refunds).await
+    }
+
+    fn decide_at_once(&self, key: &[u8], limiter: &Limiter, cost: u64) -> Option<Shaped> {
+        (**self).decide_at_once(key, limiter, cost)
     }
 }

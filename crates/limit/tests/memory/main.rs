@@ -45,6 +45,7 @@ fn charge(key: &str, limiter: Limiter, cost: u64) -> Charge {
         limiter,
         cost,
         binds: true,
+        leased: false,
     }
 }
 

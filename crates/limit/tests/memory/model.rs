@@ -102,6 +102,7 @@ fn run(options: MemoryOptions, requests: &[Request]) -> Result<(), TestCaseError
                 limiter: limiter(*key),
                 cost: *cost,
                 binds: *binds,
+                leased: false,
             })
             .collect();
         prop_assert_eq!(decide(&store, &given).unwrap(), expected.clone());

@@ -59,6 +59,7 @@ pub(crate) fn charge(key: &str, limiter: Limiter, cost: u64) -> Charge {
         limiter,
         cost,
         binds: true,
+        leased: false,
     }
 }
 

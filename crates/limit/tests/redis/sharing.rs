@@ -219,6 +219,7 @@ async fn keys_of_any_bytes_and_prefixes_are_kept_apart() {
                 limiter,
                 cost: 1,
                 binds: true,
+                leased: false,
             };
             let request = [charge];
             let passes = store.decide(&request).await.unwrap()[0].decision.allowed();

@@ -66,6 +66,7 @@ impl Request {
             limiter: self.limiter,
             cost: self.cost,
             binds: true,
+            leased: false,
         })
     }
 }

@@ -301,6 +301,7 @@ fn run(
                     limiter: limiters[at],
                     cost: cost.of(&limiters[at]),
                     binds: *binds,
+                    leased: false,
                 }
             })
             .collect();
@@ -393,6 +394,7 @@ fn windows_and_logs_agree_after_the_limit_was_changed() {
                     limiter,
                     cost: asked.charges[0].1.of(&limiter),
                     binds: true,
+                    leased: false,
                 };
                 let charges = [charge];
                 let expected = reference.decide(&charges, now);
@@ -421,6 +423,7 @@ fn charges_of_one_key_by_different_limits_are_answered() {
                 limiter: *limiter,
                 cost: 1,
                 binds: true,
+                leased: false,
             })
             .collect();
         for later in 0..3 {

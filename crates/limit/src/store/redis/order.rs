@@ -235,6 +235,7 @@ mod tests {
                                 limiter,
                                 cost,
                                 binds: true,
+                                leased: false,
                             };
                             let order = Order::new(&[charge], |_| b"k".to_vec()).unwrap();
                             greatest = order.numbers.into_iter().fold(greatest, u64::max);
