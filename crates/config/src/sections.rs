@@ -290,7 +290,7 @@ section! {
         store: LimitStore = r#""memory:""#, LIMIT_STORE;
         /// What happens to requests while a Redis cannot be reached, for policies that do not say so
         /// themselves: `open` lets them pass, `closed` refuses them, `local` counts them in this
-        /// process alone.
+        /// process, for its share of the limit.
         on_store_failure: OnStoreFailure = r#""local""#, ON_STORE_FAILURE;
         /// How long a Redis may take for a decision. After that it counts as failed.
         deadline: Duration = r#""5ms""#, PERIOD;

@@ -81,6 +81,11 @@ impl LeakyQueue {
         })
     }
 
+    /// As patient, of another rate and depth.
+    pub(crate) const fn of(self, bucket: Bucket) -> Self {
+        Self { bucket, ..self }
+    }
+
     /// Its rate and depth.
     #[must_use]
     pub const fn bucket(&self) -> Bucket {

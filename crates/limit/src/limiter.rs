@@ -183,6 +183,32 @@ impl Limiter {
         }
     }
 
+    /// What one of so many instances may let through by itself, so that all of them together do not
+    /// pass the limit: limit and burst divided by their number and rounded down, but at least 1. If
+    /// there are more instances than the limit, it lets through one for each of them.
+    #[must_use]
+    pub fn share(&self, instances: u64) -> Self {
+        if instances <= 1 {
+            return *self;
+        }
+        let part = |whole: u64| (whole / instances).max(1);
+        let quota = self.quota().with_limit(part(self.quota().limit()));
+        let bucket = |whole: Bucket| {
+            // Rounded down, the rate may be lower for its depth than any bucket's.
+            let depth = quota.with_burst(part(whole.capacity()));
+            depth.unwrap_or_else(|_| Bucket::from(quota))
+        };
+        match self {
+            Self::Gcra(limit) => Self::Gcra(Gcra::new(bucket(limit.bucket()))),
+            Self::TokenBucket(limit) => Self::TokenBucket(TokenBucket::new(bucket(limit.bucket()))),
+            Self::LeakyMeter(limit) => Self::LeakyMeter(LeakyMeter::new(bucket(limit.bucket()))),
+            Self::LeakyQueue(limit) => Self::LeakyQueue(limit.of(bucket(limit.bucket()))),
+            Self::FixedWindow(_) => Self::FixedWindow(FixedWindow::new(quota)),
+            Self::SlidingCounter(_) => Self::SlidingCounter(SlidingCounter::new(quota)),
+            Self::SlidingLog(_) => Self::SlidingLog(SlidingLog::new(quota)),
+        }
+    }
+
     /// Decides a request as [`Algorithm::decide`] does, and tells how long to hold it: zero but for
     /// a [`LeakyQueue`].
     pub fn shape(&self, state: &mut LimiterState, now: Moment, cost: u64) -> Shaped {
@@ -338,6 +364,39 @@ mod tests {
             let second = delay(&mut state);
             assert_eq!(second.is_zero(), kind != AlgorithmKind::LeakyQueue);
         }
+    }
+
+    #[test]
+    fn shares_are_rounded_down_and_never_nothing() {
+        for kind in AlgorithmKind::ALL {
+            let quota = Quota::per_minute(10).unwrap();
+            let limiter = Limiter::new(kind, quota, Some(7)).unwrap();
+            let share = |instances| {
+                let share = limiter.share(instances);
+                assert_eq!(share.kind(), kind);
+                assert_eq!(share.quota().window(), quota.window());
+                (share.quota().limit(), share.most())
+            };
+            let most = |burst: u64, limit: u64| match kind.takes_burst() {
+                true => (limit, burst),
+                false => (limit, limit),
+            };
+            assert_eq!(limiter.share(1), limiter);
+            assert_eq!(limiter.share(0), limiter);
+            assert_eq!(share(3), most(2, 3));
+            assert_eq!(share(7), most(1, 1));
+            assert_eq!(share(99), most(1, 1));
+        }
+        let patient = LeakyQueue::new(Quota::per_second(8).unwrap());
+        let patient = patient.with_max_delay(Duration::from_millis(3)).unwrap();
+        let Limiter::LeakyQueue(share) = Limiter::LeakyQueue(patient).share(2) else {
+            panic!("another algorithm");
+        };
+        assert_eq!(share.max_delay(), patient.max_delay());
+        // 100 years to refill, and 200 of the rate alone.
+        let slow = Quota::new(3, Duration::from_secs(366 * 86_400)).unwrap();
+        let slow = Limiter::new(AlgorithmKind::Gcra, slow, Some(298)).unwrap();
+        assert_eq!(slow.share(2).most(), 1);
     }
 
     #[test]

@@ -105,6 +105,12 @@ impl Quota {
         self.window
     }
 
+    /// As many units, 1 to [`MAX_LIMIT`], in the same window.
+    pub(crate) const fn with_limit(self, limit: u64) -> Self {
+        debug_assert!(limit > 0 && limit <= MAX_LIMIT);
+        Self { limit, ..self }
+    }
+
     /// A bucket that refills at this rate and holds `capacity` units.
     ///
     /// # Errors

@@ -13,7 +13,7 @@
 //!   requests that pass.
 //! - **Replaced** rules do not count.
 //! - **A store that fails** leaves it to each rule: `open` lets through, `closed` refuses, `local`
-//!   asks the store of this process. If that fails too, `local` lets through: it is chosen so that
+//!   asks the store of this process, for its share of the limit. If that fails too, `local` lets through: it is chosen so that
 //!   a store that is away stops nothing.
 
 mod answer;
@@ -54,6 +54,7 @@ pub struct LimitService {
     store: Arc<dyn LimitStore>,
     fallback: Arc<dyn LimitStore>,
     on_store_failure: OnStoreFailure,
+    instances: Box<dyn Fn() -> u64 + Send + Sync>,
     unmatched: AtomicU64,
     unknown_domain: AtomicU64,
     top_denied: TopDenied,
@@ -83,6 +84,7 @@ impl LimitService {
             store,
             fallback,
             on_store_failure: OnStoreFailure::Local,
+            instances: Box::new(|| 1),
             unmatched: AtomicU64::new(0),
             unknown_domain: AtomicU64::new(0),
             top_denied: TopDenied::new(),
@@ -96,6 +98,16 @@ impl LimitService {
     pub fn with_on_store_failure(self, on_store_failure: OnStoreFailure) -> Self {
         Self {
             on_store_failure,
+            ..self
+        }
+    }
+
+    /// How many instances share the store. While it fails, rules that say `local` let through
+    /// this one's share of their limit: [`Limiter::share`](crate::Limiter::share).
+    #[must_use]
+    pub fn with_instances(self, instances: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self {
+            instances: Box::new(instances),
             ..self
         }
     }
@@ -170,6 +182,7 @@ impl LimitService {
             store: &*self.store,
             fallback: &*self.fallback,
             on_store_failure: self.on_store_failure,
+            instances: &*self.instances,
         };
         let outcomes = judge.settle(&steps).await;
         let answer = outcome::answer(&steps, &outcomes);

@@ -15,6 +15,8 @@ pub(super) struct Outcome {
     pub(super) said: Option<(Shaped, Manner)>,
     /// What the rule does on a failure, if the store failed.
     pub(super) failure: Option<OnStoreFailure>,
+    /// Among how many instances the limit was divided for it.
+    pub(super) instances: u64,
 }
 
 impl Outcome {

@@ -31,11 +31,12 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// What to ask: the real cost, or only how things are.
-    pub(super) fn charge(&self, manner: Manner) -> Charge {
+    /// What to ask: the real cost, or only how things are; by the whole limit, or by the share of it
+    /// that is left to one of so many instances.
+    pub(super) fn charge(&self, manner: Manner, instances: u64) -> Charge {
         Charge {
             key: self.key.clone(),
-            limiter: self.limiter,
+            limiter: self.limiter.share(instances),
             cost: match manner {
                 Manner::Charge => self.cost,
                 Manner::Peek => 0,

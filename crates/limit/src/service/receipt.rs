@@ -24,7 +24,7 @@ impl Receipt {
         let Some((shaped, manner @ Manner::Charge)) = outcome.said else {
             return;
         };
-        let refund = Refund::of(&[question.charge(manner)], &[shaped]);
+        let refund = Refund::of(&[question.charge(manner, outcome.instances)], &[shaped]);
         match outcome.failure {
             None => self.stored.extend(refund),
             Some(_) => self.local.extend(refund),

@@ -11,6 +11,8 @@ pub(super) struct Judge<'a> {
     pub(super) store: &'a dyn LimitStore,
     pub(super) fallback: &'a dyn LimitStore,
     pub(super) on_store_failure: OnStoreFailure,
+    /// How many instances share the store.
+    pub(super) instances: &'a (dyn Fn() -> u64 + Send + Sync),
 }
 
 impl Judge<'_> {
@@ -45,13 +47,14 @@ impl Judge<'_> {
     }
 
     async fn ask(&self, questions: &[&Question], manner: Manner) -> Vec<Outcome> {
-        let charges: Vec<Charge> = questions.iter().map(|one| one.charge(manner)).collect();
+        let charges: Vec<Charge> = questions.iter().map(|one| one.charge(manner, 1)).collect();
         match decide(self.store, &charges).await {
             Ok(shaped) => shaped
                 .into_iter()
                 .map(|shaped| Outcome {
                     said: Some((shaped, manner)),
                     failure: None,
+                    instances: 1,
                 })
                 .collect(),
             Err(_) => self.without_store(questions, manner).await,
@@ -72,11 +75,12 @@ impl Judge<'_> {
         } else {
             manner
         };
+        let instances = (self.instances)();
         let local: Vec<Charge> = questions
             .iter()
             .zip(&modes)
             .filter(|(_, mode)| **mode == OnStoreFailure::Local)
-            .map(|(one, _)| one.charge(manner))
+            .map(|(one, _)| one.charge(manner, instances))
             .collect();
         let shaped = match local.is_empty() {
             true => Vec::new(),
@@ -91,6 +95,7 @@ impl Judge<'_> {
                     OnStoreFailure::Open | OnStoreFailure::Closed => None,
                 },
                 failure: Some(mode),
+                instances,
             })
             .collect()
     }

@@ -18,7 +18,7 @@ pub use self::guarded::{BreakerState, BreakerStats, GuardOptions, Guarded};
 pub use self::leased::{LeaseOptions, LeaseStats, Leased};
 pub use self::memory::{MemoryOptions, MemoryStats, MemoryStore, SnapshotError};
 #[cfg(feature = "redis")]
-pub use self::redis::{Inexact, RedisOptions, RedisStore, RedisUrlError};
+pub use self::redis::{Inexact, Instances, RedisOptions, RedisStore, RedisUrlError};
 use crate::{Limiter, LimiterState, Moment, Shaped};
 
 /// The longest key, in bytes.
@@ -88,6 +88,13 @@ impl LimitKey {
         }
         let end = self.0.iter().position(|byte| *byte == LEVEL as u8)?;
         self.0.get(..end)
+    }
+
+    /// Keys with the same can be in one request: the domain, or of a key that a client chose all of
+    /// it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn group(&self) -> &[u8] {
+        self.domain().unwrap_or(&self.0)
     }
 }
 

@@ -13,6 +13,9 @@ use tollgate_limit::store::{
 };
 use tollgate_limit::{AlgorithmKind, Limiter, Quota, Shaped};
 
+/// 2026-01-01T00:00:00Z.
+const START: UnixMillis = UnixMillis::from_millis(1_767_225_600_000);
+
 /// A store in memory that can be told to fail, and counts how often it was asked.
 pub struct Shared {
     memory: MemoryStore,
@@ -90,7 +93,7 @@ pub struct Bench {
     pub store: Arc<Shared>,
     pub instances: Vec<Instance>,
     clock: Arc<ManualClock>,
-    /// Since the start.
+    /// Since the epoch, from which windows count.
     pub time: Duration,
 }
 
@@ -100,8 +103,7 @@ impl Bench {
     }
 
     pub fn with(instances: usize, options: LeaseOptions) -> Self {
-        // 2026-01-01T00:00:00Z
-        let clock = Arc::new(ManualClock::at(UnixMillis::from_millis(1_767_225_600_000)));
+        let clock = Arc::new(ManualClock::at(START));
         let store = Arc::new(Shared {
             memory: MemoryStore::new(MemoryOptions::with_seed(7), clock.clone()),
             away: AtomicBool::new(false),
@@ -121,7 +123,7 @@ impl Bench {
             instances: instances.collect(),
             store,
             clock,
-            time: Duration::ZERO,
+            time: Duration::from_millis(START.as_millis().unsigned_abs()),
         }
     }
 

@@ -89,6 +89,21 @@ fn a_refusal_is_remembered_until_its_time_has_come() {
 }
 
 #[test]
+fn a_refusal_is_forgotten_when_nobody_asks_any_more() {
+    let mut bench = Bench::new(1);
+    let request = [charge("k", yearly(AlgorithmKind::Gcra, 1), 1)];
+    assert!(bench.instances[0].passes(&request));
+    assert!(!bench.instances[0].passes(&request));
+    for (pause, asks) in [(99, 0), (99, 0), (100, 1)] {
+        let asked = bench.store.asked();
+        bench.wait(Duration::from_millis(pause));
+        bench.instances[0].tend();
+        assert!(!bench.instances[0].passes(&request));
+        assert_eq!(bench.store.asked() - asked, asks, "after {pause} ms");
+    }
+}
+
+#[test]
 fn leases_are_used_up_while_the_store_is_away() {
     let (mut bench, charge) = busy(AlgorithmKind::TokenBucket);
     bench.store.set_away(true);

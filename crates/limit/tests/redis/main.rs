@@ -14,6 +14,7 @@ mod failures;
 mod instance;
 mod outages;
 mod private_cluster;
+mod instances;
 #[allow(dead_code, reason = "shared with the end-to-end tests")]
 mod private_redis;
 mod sentinel;

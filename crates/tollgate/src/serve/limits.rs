@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tollgate_clock::{CounterClock, SystemClock};
 use tollgate_config::{Config, LimitStore as Store};
 use tollgate_limit::service::LimitService;
@@ -34,12 +35,20 @@ pub(super) struct Made {
 /// What is done when nobody asks any more.
 pub(super) struct Ending {
     store: Arc<MemoryStore>,
+    shared: Option<Shared>,
     snapshot: Option<PathBuf>,
     /// Writes the rest of the audit log when it is dropped.
     _audit: Option<AuditGuard>,
 }
 
 impl Ending {
+    /// What is done beside deciding, until `end`.
+    pub(super) fn tend(&self, tasks: &TaskTracker, end: &CancellationToken) {
+        if let Some(shared) = &self.shared {
+            shared.tend(tasks, end);
+        }
+    }
+
     /// Keeps the counters, if that is configured. A failure is told, and nothing else.
     pub(super) fn keep(&self) {
         let Some(file) = &self.snapshot else { return };
@@ -118,6 +127,7 @@ impl Made {
     pub(super) fn into_parts(self) -> (Limits, Ending) {
         let ending = Ending {
             store: self.memory,
+            shared: self.shared,
             snapshot: self.snapshot,
             _audit: self.audit.map(|(_, guard)| guard),
         };
@@ -147,6 +157,9 @@ pub(super) async fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<M
     let mut service = LimitService::new(policies, Arc::clone(&store), memory.clone())
         .with_on_store_failure(options::on_store_failure(config))
         .with_stopwatch(Arc::new(CounterClock::new()));
+    if let Some(shared) = &shared {
+        service = service.with_instances(shared.instances());
+    }
     let mut audit = None;
     if let Some(options) = options::audit(config) {
         let (log, guard) = AuditLog::open(&options, Arc::new(SystemClock::new()))

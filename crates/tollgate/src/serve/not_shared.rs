@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tollgate_config::Limits;
 use tollgate_limit::policy::PolicySet;
 use tollgate_limit::store::LimitStore;
@@ -20,6 +22,14 @@ impl Shared {
     }
 
     pub(super) fn store(&self) -> Arc<dyn LimitStore> {
+        match *self {}
+    }
+
+    pub(super) fn instances(&self) -> Box<dyn Fn() -> u64 + Send + Sync> {
+        match *self {}
+    }
+
+    pub(super) fn tend(&self, _: &TaskTracker, _: &CancellationToken) {
         match *self {}
     }
 

@@ -191,6 +191,7 @@ impl Running {
         let tasks = CancellationToken::new();
         let background = background(config, &service, &metrics, &tasks);
         background.spawn(limits::watch(book, config.limits.watch, tasks.clone()));
+        ending.tend(&background, &tasks);
         Ok(Self {
             service,
             health,

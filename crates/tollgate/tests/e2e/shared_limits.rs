@@ -19,6 +19,8 @@ descriptors:
   - {key: closed, rate_limit: {unit: year, requests_per_unit: 3, on_store_failure: closed}}
   - {key: local, rate_limit: {unit: year, requests_per_unit: 3, on_store_failure: local}}
   - {key: unsaid, rate_limit: {unit: year, requests_per_unit: 3}}
+  - {key: wide, rate_limit: {unit: year, requests_per_unit: 9, on_store_failure: local}}
+  - {key: leased, rate_limit: {unit: year, requests_per_unit: 100000, precision: leased}}
 ";
 
 /// A deadline that a loaded machine keeps; a Redis that was killed refuses at once.
@@ -115,6 +117,54 @@ fn policies_say_what_happens_while_redis_is_away() {
     for told in ["the store of limits is away", "the store of limits is back"] {
         eventually(told, || server.log().contains(told).then_some(()));
     }
+}
+
+#[test]
+fn each_server_lets_its_share_through_while_redis_is_away() {
+    let mut redis = PrivateRedis::start();
+    let servers = [(); 3].map(|()| start(&redis.url(), ""));
+    for server in &servers {
+        eventually("all of them are known", || {
+            (metric(server, "tollgate_limits_instances") == 3.0).then_some(())
+        });
+    }
+    redis.kill();
+    let passing: Vec<usize> = servers
+        .iter()
+        .map(|server| of_ten(&server.client(), "wide", "a"))
+        .collect();
+    assert_eq!(passing, [3, 3, 3]);
+    redis.restart();
+    let [one, two, three] = servers;
+    drop(three);
+    for server in [&one, &two] {
+        eventually("who has left does not count any more", || {
+            (metric(server, "tollgate_limits_instances") == 2.0).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_busy_key_is_leased_and_given_back_at_the_end() {
+    let redis = PrivateRedis::start();
+    let server = start(&redis.url(), "");
+    let client = server.client();
+    // So many at once, on a machine that may be busy: until it took a lease, and used some of it.
+    let mut passed = 0;
+    eventually("a lease", || {
+        passed += of_ten(&client, "leased", "a");
+        (metric(&server, "tollgate_limits_lease_used_total") > 0.0).then_some(())
+    });
+    assert!(metric(&server, "tollgate_limits_lease_taken_total") > 0.0);
+    server.stop();
+    let other = start(&redis.url(), "");
+    let descriptor = json!([{"key": "leased", "value": "a"}]);
+    let body = json!({"domain": "shop", "hits": 0, "descriptors": [descriptor]});
+    let client = other.client();
+    let answer = client
+        .api_json("POST", "/api/v1/limits/check", &body)
+        .json();
+    assert_eq!(answer["statuses"][0]["remaining"], 100_000 - passed);
 }
 
 #[test]

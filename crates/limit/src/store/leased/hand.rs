@@ -165,29 +165,37 @@ impl<'a, S: LimitStore> Hand<'a, S> {
             .collect()
     }
 
+    /// `since` is the moment of the oldest token that was used, or the last of all moments.
     fn answer(&self, charge: &Charge, part: &Part, said: Option<Shaped>, since: Moment) -> Shaped {
-        if let (Part::Nothing, Some(said)) = (part, said) {
-            return said;
+        let most = charge.limiter.most();
+        if let Some(said) = said {
+            if !is_leased(charge) {
+                return said;
+            }
+            let held = self.with(charge, |purse| purse.held()).unwrap_or(0);
+            let decision = said.decision;
+            let left = decision.remaining().saturating_add(held).min(most);
+            return Shaped {
+                decision: Decision::new(decision.verdict(), most, left, decision.reset_after()),
+                at: said.at.min(since),
+                ..said
+            };
         }
-        let verdict = match (said, part) {
-            (Some(said), _) => said.decision.verdict(),
-            (None, Part::Refused { after, .. }) => Verdict::RetryAfter(*after),
-            (None, _) => Verdict::Allowed,
+        let verdict = match part {
+            Part::Refused { after, .. } => Verdict::RetryAfter(*after),
+            _ => Verdict::Allowed,
         };
         let known = self.with(charge, |purse| {
             (purse.decision(self.now, verdict), purse.heard())
         });
         // There is a purse: it was there before. Without, nothing is known to be left.
         let (decision, heard) = known.unwrap_or_else(|| {
-            let most = charge.limiter.most();
-            (
-                Decision::new(verdict, most, 0, Duration::ZERO),
-                Moment::ORIGIN,
-            )
+            let decision = Decision::new(verdict, most, 0, Duration::ZERO);
+            (decision, Moment::ORIGIN)
         });
         Shaped {
             decision,
-            delay: said.map_or(Duration::ZERO, |said| said.delay),
+            delay: Duration::ZERO,
             at: heard.min(since),
         }
     }

@@ -27,7 +27,7 @@ use crate::{Limiter, Shaped};
 
 const SHARDS: usize = 64;
 /// More keys than this are not told apart as busy or not: the rest is decided by the store.
-const MOST_KEYS_IN_SHARD: usize = 1_024;
+const MOST_KEYS_IN_SHARD: usize = 512;
 /// So many keys are asked about at once.
 const BATCH: usize = 16;
 
@@ -76,8 +76,10 @@ impl Default for LeaseOptions {
 ///   used or given back: at most `L` later, and as soon as the key was idle for twice
 ///   [`aim`](LeaseOptions::aim). The last tokens are decided by the store, one by one; so are all of
 ///   a limit of less than four times `share`.
-/// - **Refusals** of the store are remembered until the time that it told: until then it would not
-///   decide otherwise, unless something is given back.
+/// - **Refusals** of the store are remembered until the time that it told, while a key is asked for:
+///   until then it would not decide otherwise, unless something is given back.
+/// - **Memory** is taken by keys that were asked for in the last tenth of a second, at most 32,768; what
+///   comes beyond them is decided by the store.
 /// - **What is told** of a request decided here is what the store last said, with the tokens at hand:
 ///   what others did since is not in it.
 /// - **Failure**: leases are used up while the store is away; a lease that is asked for when the store
@@ -167,7 +169,7 @@ impl<S: LimitStore> Leased<S> {
                     key: key.clone(),
                 };
                 // Keys of a domain are in one place.
-                asks.entry(key.domain().to_vec()).or_default().push(charge);
+                asks.entry(key.group().to_vec()).or_default().push(charge);
             }
         }
         let batches = asks.values().flat_map(|charges| charges.chunks(BATCH));
@@ -238,7 +240,7 @@ impl<S: LimitStore> Leased<S> {
         let refunds = std::mem::take(&mut *self.returns.lock());
         let mut places: HashMap<Vec<u8>, Vec<Refund>> = HashMap::new();
         for refund in refunds {
-            let place = places.entry(refund.key().domain().to_vec());
+            let place = places.entry(refund.key().group().to_vec());
             place.or_default().push(refund);
         }
         let batches = places.values().flat_map(|refunds| refunds.chunks(BATCH));
@@ -293,6 +295,7 @@ impl<S: LimitStore> Leased<S> {
             Entry::Vacant(_) if full || self.closed.load(Ordering::SeqCst) => return None,
             Entry::Vacant(vacant) => vacant.insert(Purse::new(*limiter)),
         };
+        purse.touch(now);
         let ended = purse.ended(now);
         if !ended.is_empty() {
             self.give_up(now, ended);

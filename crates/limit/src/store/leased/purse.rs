@@ -97,6 +97,8 @@ pub(super) struct Purse {
     asking: bool,
     /// No lease is asked for before, because the store failed.
     pause: Duration,
+    /// When it was last asked for.
+    touched: Duration,
 }
 
 impl Purse {
@@ -109,7 +111,13 @@ impl Purse {
             refused: None,
             asking: false,
             pause: Duration::ZERO,
+            touched: Duration::ZERO,
         }
+    }
+
+    /// Somebody asks.
+    pub(super) fn touch(&mut self, now: Duration) {
+        self.touched = now;
     }
 
     pub(super) const fn limiter(&self) -> &Limiter {
@@ -188,10 +196,10 @@ impl Purse {
             .saturating_add(options.aim.saturating_mul(2))
     }
 
-    /// Whether it can be forgotten: it holds nothing, and knows nothing that is worth keeping.
+    /// Whether it can be forgotten: it holds nothing, and nobody asked for some time.
     pub(super) fn is_worthless(&self, now: Duration, options: &LeaseOptions) -> bool {
-        let refuses = self.refused.as_ref().is_some_and(|it| it.until > now);
-        self.leases.is_empty() && !self.asking && !refuses && self.is_idle(now, options)
+        let since = now.saturating_sub(self.touched);
+        self.leases.is_empty() && !self.asking && since >= options.aim.saturating_mul(2)
     }
 
     /// Notes what the store answered to a question sent at `sent`, about so many units.

@@ -5,6 +5,7 @@ mod address;
 mod agreement;
 mod call;
 mod cluster;
+mod instances;
 mod link;
 mod order;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use self::address::Location;
 pub use self::address::RedisUrlError;
 use self::call::Call;
+pub use self::instances::Instances;
 pub use self::order::Inexact;
 use self::order::Order;
 use self::servers::Servers;
