@@ -136,6 +136,7 @@ descriptors:
                     limiter: Limiter::new(AlgorithmKind::Gcra, quota, None).unwrap(),
                     cost: 1,
                     binds: true,
+                    leased: false,
                 };
                 self.store.decide(&[charge]).await.is_ok()
             }

@@ -64,6 +64,7 @@ async fn client(store: &RedisStore, seed: u64, keys: u64, decisions: u64) -> Vec
             limiter,
             cost: 1,
             binds: true,
+            leased: false,
         };
         let begun = Instant::now();
         let shaped = store.decide(&[charge]).await.unwrap();

@@ -23,6 +23,7 @@ fn of_domain(domain: usize, key: usize, kind: AlgorithmKind, cost: u64) -> Charg
         limiter: yearly(kind, 20),
         cost,
         binds: true,
+        leased: false,
     }
 }
 
@@ -60,6 +61,7 @@ async fn a_cluster_decides_as_the_store_in_memory() {
                         .into_iter()
                         .map(|(key, kind, cost, binds)| Charge {
                             binds,
+                            leased: false,
                             ..of_domain(
                                 domain,
                                 key + 3 * usize::try_from(round).unwrap(),

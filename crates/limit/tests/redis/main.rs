@@ -12,9 +12,9 @@ mod cluster;
 mod cluster_failures;
 mod failures;
 mod instance;
+mod instances;
 mod outages;
 mod private_cluster;
-mod instances;
 #[allow(dead_code, reason = "shared with the end-to-end tests")]
 mod private_redis;
 mod sentinel;

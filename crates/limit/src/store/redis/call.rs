@@ -12,6 +12,10 @@ pub(super) struct Call<'a> {
     pub(super) order: &'a Order,
     /// What tests give along.
     pub(super) extra: &'a [u64],
+    /// Text behind the numbers.
+    pub(super) words: &'a [&'a str],
+    /// Whether it is the script that connections load when they are made.
+    pub(super) loaded: bool,
 }
 
 impl Call<'_> {
@@ -19,13 +23,19 @@ impl Call<'_> {
         let mut command = redis::cmd(name);
         command.arg(script).arg(self.order.keys.len());
         command.arg(&self.order.keys).arg(&self.order.numbers);
-        command.arg(self.extra);
+        command.arg(self.extra).arg(self.words);
         command
     }
 
     /// Calls the script.
     pub(super) async fn on(&self, ready: &Ready) -> RedisResult<Vec<i64>> {
         let mut connection = ready.connection.clone();
+        if !self.loaded {
+            return self
+                .command("EVAL", self.script)
+                .query_async(&mut connection)
+                .await;
+        }
         let known = self.command("EVALSHA", &ready.script);
         match known.query_async(&mut connection).await {
             // Redis forgot the script; sent whole, it is remembered again.

@@ -1,4 +1,4 @@
--- Notes that an instance is there, or leaves, and counts those that are there.
+-- Notes that an instance is there, or leaves, and counts those that are there: answers how many.
 --
 -- KEYS[1]  a sorted set: each instance, and the moment until which it counts, in milliseconds since
 --          1970.
@@ -14,4 +14,4 @@ else
     redis.call('ZREM', KEYS[1], ARGV[1])
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
-return redis.call('ZCARD', KEYS[1])
+return { redis.call('ZCARD', KEYS[1]) }

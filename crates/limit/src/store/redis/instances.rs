@@ -6,7 +6,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 
-use super::{RedisStore, failure};
+use super::RedisStore;
+use super::call::Call;
+use super::order::Order;
 use crate::store::StoreError;
 
 const SCRIPT: &str = include_str!("instances.lua");
@@ -95,26 +97,20 @@ impl RedisStore {
     async fn instances(&self, name: &str, lasts: Duration) -> Result<u64, StoreError> {
         let mut key = self.prefix.clone();
         key.extend_from_slice(b"instances");
-        let ask = async {
-            let ready = self.link.get().await?;
-            let mut connection = ready.connection.clone();
-            let answer = redis::cmd("EVAL")
-                .arg(SCRIPT)
-                .arg(1)
-                .arg(key)
-                .arg(name)
-                .arg(lasts.as_millis().to_string())
-                .query_async(&mut connection)
-                .await
-                .map_err(|error| failure(&error));
-            if matches!(answer, Err(StoreError::Unavailable(_))) {
-                self.link.broken(&ready);
-            }
-            answer
+        let order = Order {
+            keys: vec![key],
+            ..Order::default()
         };
-        let late = || StoreError::Unavailable(format!("no answer within {WITHIN:?}"));
-        tokio::time::timeout(WITHIN, ask)
-            .await
-            .map_err(|_| late())?
+        let lasts = lasts.as_millis().to_string();
+        let call = Call {
+            script: SCRIPT,
+            order: &order,
+            extra: &[],
+            words: &[name, &lasts],
+            loaded: false,
+        };
+        let answer = self.ask(&call, WITHIN).await?;
+        let count = answer.first().and_then(|count| u64::try_from(*count).ok());
+        count.ok_or_else(|| StoreError::Failed("instances were not counted".to_owned()))
     }
 }

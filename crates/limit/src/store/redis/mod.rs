@@ -158,10 +158,16 @@ impl RedisStore {
             script,
             order,
             extra,
+            words: &[],
+            loaded: true,
         };
+        self.ask(&call, self.deadline).await
+    }
+
+    async fn ask(&self, call: &Call<'_>, within: Duration) -> Result<Vec<i64>, StoreError> {
         let mut used = None;
-        let answer = self.servers.call(&call, &mut used);
-        let outcome = match tokio::time::timeout(self.deadline, answer).await {
+        let answer = self.servers.call(call, &mut used);
+        let outcome = match tokio::time::timeout(within, answer).await {
             Ok(outcome) => {
                 if let Some(used) = &used {
                     match &outcome {
@@ -175,7 +181,7 @@ impl RedisStore {
                 if let Some(used) = &used {
                     used.link.unanswered(&used.ready);
                 }
-                let message = format!("no answer within {:?}", self.deadline);
+                let message = format!("no answer within {within:?}");
                 Err(StoreError::Unavailable(message))
             }
         };
