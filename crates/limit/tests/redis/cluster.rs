@@ -14,7 +14,7 @@ use tollgate_limit::store::{
 };
 
 use crate::bench::{charge, patient, send, yearly};
-use crate::private_cluster::{PrivateCluster, cluster_cli};
+use crate::private_cluster::{PrivateCluster, cluster_cli, eventually};
 
 fn of_domain(domain: usize, key: usize, kind: AlgorithmKind, cost: u64) -> Charge {
     let name = format!("domain{domain}|key={key}-{}|", kind.name());
@@ -312,7 +312,13 @@ async fn a_resharding_under_load_loses_and_oversells_nothing() {
             reshard.extend([name.to_owned(), value.to_owned()]);
         }
         reshard.push("--cluster-yes".to_owned());
-        tokio::task::block_in_place(|| cluster_cli(&reshard));
+        // Not before all have heard of what was moved last.
+        let check = ["check".to_owned(), address.clone()];
+        eventually("agreement", async || {
+            tokio::task::block_in_place(|| cluster_cli(&check)).is_ok()
+        })
+        .await;
+        tokio::task::block_in_place(|| cluster_cli(&reshard)).unwrap();
     }
     let before = sale.decided.load(Ordering::Relaxed);
     while sale.decided.load(Ordering::Relaxed) < before + 20 * requests.len() as u64 {

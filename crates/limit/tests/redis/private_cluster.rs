@@ -31,7 +31,7 @@ impl PrivateCluster {
         let mut create: Vec<String> = vec!["create".to_owned()];
         create.extend(addresses);
         create.extend(["--cluster-replicas", "1", "--cluster-yes"].map(str::to_owned));
-        cluster_cli(&create);
+        cluster_cli(&create).unwrap();
         for server in &cluster.servers {
             eventually("a sound cluster", async || {
                 let info: String = send(server, &["CLUSTER", "INFO"]).await;
@@ -141,15 +141,15 @@ async fn identity(server: &PrivateRedis) -> String {
     send(server, &["CLUSTER", "MYID"]).await
 }
 
-/// `redis-cli --cluster` with these arguments.
-pub(crate) fn cluster_cli(arguments: &[String]) {
+/// `redis-cli --cluster` with these arguments; what it said if it failed.
+pub(crate) fn cluster_cli(arguments: &[String]) -> Result<(), String> {
     let output = Command::new("redis-cli")
         .arg("--cluster")
         .args(arguments)
         .output()
         .expect("redis-cli is installed");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.status.success().then_some(()).ok_or(told)
 }
 
 /// Waits until it is so.
