@@ -108,7 +108,8 @@ impl Connection<'_> {
             if drain.begun() {
                 return self.last_round().await;
             }
-            let mut skip = told;
+            // A timer that went off together with a read was not looked at, and wakes nobody again.
+            let mut skip = told && !timer.is_elapsed();
             let event = poll_fn(|cx| {
                 if let Poll::Ready(read) = self.poll_read(cx) {
                     return Poll::Ready(read.map(Event::Read));
