@@ -25,7 +25,7 @@ use crate::{Limiter, LimiterState, Moment, Shaped};
 pub const MAX_KEY_BYTES: usize = 4096;
 
 /// What keys begin with that clients chose, and no key of a policy.
-pub const CLIENT: &str = "r:";
+pub(crate) const CLIENT: &str = "r:";
 
 /// What ends the domain in a key of a policy.
 pub(crate) const LEVEL: char = '|';
@@ -67,8 +67,17 @@ impl LimitKey {
     /// # Errors
     /// [`KeyError::TooLong`], with the length that the client gave.
     pub fn of_client(bytes: &[u8]) -> Result<Self, KeyError> {
+        Ok(Self(Self::parts_of_client(bytes)?.concat().into()))
+    }
+
+    /// What the bytes of [`of_client`](Self::of_client) are put together from, for who asks
+    /// [`LimitStore::decide_at_once`] and needs no key.
+    ///
+    /// # Errors
+    /// As those of [`of_client`](Self::of_client).
+    pub const fn parts_of_client(bytes: &[u8]) -> Result<[&[u8]; 2], KeyError> {
         match bytes.len() {
-            0..=MAX_CLIENT_KEY_BYTES => Ok(Self([CLIENT.as_bytes(), bytes].concat().into())),
+            0..=MAX_CLIENT_KEY_BYTES => Ok([CLIENT.as_bytes(), bytes]),
             length => Err(KeyError::TooLong(length)),
         }
     }
@@ -145,13 +154,9 @@ impl Refund {
             .collect()
     }
 
-    /// The same, but not more than so many units: the rest was used.
-    #[must_use]
-    pub fn at_most(self, units: u64) -> Self {
-        Self {
-            units: self.units.min(units),
-            ..self
-        }
+    /// So many units of the same: others were used, or are given back with it.
+    pub(crate) fn of_units(self, units: u64) -> Self {
+        Self { units, ..self }
     }
 
     /// Whose state.

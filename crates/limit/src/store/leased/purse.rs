@@ -16,6 +16,7 @@ const PART_OF_REST: u64 = 8;
 /// Tokens charged in the store, and not used yet.
 #[derive(Debug)]
 pub(super) struct Lease {
+    /// How many. Some may be of another lease that was charged at the same moment.
     left: u64,
     charged: Refund,
     /// From when on they cannot be used, by the clock of the instance.
@@ -36,7 +37,7 @@ impl Lease {
     /// What is left of it, if it can be given back.
     pub(super) fn into_refund(self, now: Duration) -> Option<Refund> {
         let lost = self.left == 0 || (self.dies && now >= self.ends);
-        (!lost).then(|| self.charged.at_most(self.left))
+        (!lost).then(|| self.charged.of_units(self.left))
     }
 }
 
@@ -130,6 +131,10 @@ impl Purse {
 
     /// Takes out the leases that have ended.
     pub(super) fn ended(&mut self, now: Duration) -> Vec<Lease> {
+        // Each request asks, and hardly ever has one ended.
+        if self.leases.iter().all(|lease| now < lease.ends) {
+            return Vec::new();
+        }
         let (ended, live) = std::mem::take(&mut self.leases)
             .into_iter()
             .partition(|lease| now >= lease.ends);
@@ -482,5 +487,21 @@ mod tests {
         bench.purse.put_back(taken);
         assert_eq!((bench.purse.held(), bench.purse.leases.len()), (held, 2));
         assert!(bench.purse.leases[0].since() < bench.purse.leases[1].since());
+    }
+
+    #[test]
+    fn tokens_of_one_moment_are_all_given_back() {
+        let mut bench = Bench::new(AlgorithmKind::Gcra, 10_000);
+        for asked in [5, 20] {
+            assert!(bench.exactly(ms(0), asked));
+            assert!(bench.lease(ms(0)) > 0);
+        }
+        let held = bench.purse.held();
+        let taken = bench.purse.take(held - 1);
+        assert_eq!(taken.len(), 2);
+        bench.purse.put_back(taken);
+        let leases = bench.purse.emptied().into_iter();
+        let refunds = leases.filter_map(|lease| lease.into_refund(ms(0)));
+        assert_eq!(refunds.map(|refund| refund.units()).sum::<u64>(), held);
     }
 }

@@ -315,7 +315,7 @@ fn run(
                 .into_iter()
                 .map(|refund| {
                     let units = (refund.units / 100 * hundredths).max(1);
-                    refund.at_most(units)
+                    refund.of_units(units)
                 })
                 .collect();
             bench.refund(&refunds, now);
