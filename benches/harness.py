@@ -158,11 +158,13 @@ class Redis:
 
     def __init__(self, home, before=()):
         self.port = free_port()
-        self.process = subprocess.Popen(
-            [*before, "redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
-            + ["--dir", home, "--save", "", "--appendonly", "no"],
-            stdout=subprocess.DEVNULL,
-        )
+        self.command = [*before, "redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+        self.command += ["--dir", home, "--save", "", "--appendonly", "no"]
+        self.start()
+
+    def start(self):
+        """Starts it, always on the same port, and waits until it answers."""
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
         wait_for_port(self.port)
 
     def monitor(self):

@@ -3,16 +3,20 @@
 -- a body of JSON with that API key, with a random number below COUNT in it.
 local following
 
-local function random(file)
-    -- Made ahead: one core has to keep up with the server's.
-    local requests = {}
-    for code in io.lines(file) do
-        requests[#requests + 1] = wrk.format("GET", "/" .. code)
-    end
+-- Of requests made ahead: one core has to keep up with the server's.
+local function any_of(requests)
     math.randomseed(os.time())
     return function()
         return requests[math.random(#requests)]
     end
+end
+
+local function random(file)
+    local requests = {}
+    for code in io.lines(file) do
+        requests[#requests + 1] = wrk.format("GET", "/" .. code)
+    end
+    return any_of(requests)
 end
 
 local function sequence(prefix, count)
@@ -25,15 +29,11 @@ end
 
 local function post(key, body, count)
     local headers = { Authorization = "Bearer " .. key, ["Content-Type"] = "application/json" }
-    -- Made ahead, as above.
     local requests = {}
     for number = 0, count - 1 do
         requests[#requests + 1] = wrk.format("POST", nil, headers, string.format(body, number))
     end
-    math.randomseed(os.time())
-    return function()
-        return requests[math.random(#requests)]
-    end
+    return any_of(requests)
 end
 
 function init(arguments)
