@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// No part of a request's head has come yet.
-const NONE: u64 = u64::MAX;
+use crate::epoch::{Epoch, NEVER};
 
 /// Written and read by the tasks of one connection, which all run on one thread.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    origin: Instant,
-    /// Nanoseconds after `origin`, as all times here.
+    epoch: Epoch,
+    /// Nanoseconds after `epoch`, as all times here.
     last_read: AtomicU64,
+    /// [`NEVER`] while no part of a request's head has come yet.
     head_since: AtomicU64,
     idle_since: AtomicU64,
     in_flight: AtomicU32,
@@ -45,7 +45,7 @@ impl Activity {
     /// A connection that was just accepted: its first head is awaited.
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            origin: now,
+            epoch: Epoch(now),
             last_read: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
@@ -66,22 +66,22 @@ impl Activity {
 
     /// Bytes have come.
     pub(crate) fn bytes_read(&self, now: Instant) {
-        let now = self.nanos(now);
+        let now = self.epoch.nanos(now);
         self.last_read.store(now, Relaxed);
-        if self.in_flight.load(Relaxed) == 0 && self.head_since.load(Relaxed) == NONE {
+        if self.in_flight.load(Relaxed) == 0 && self.head_since.load(Relaxed) == NEVER {
             self.head_since.store(now, Relaxed);
         }
     }
 
     /// When bytes came last: where the time of a request begins.
     pub(crate) fn last_read(&self) -> Instant {
-        self.instant(self.last_read.load(Relaxed))
+        self.epoch.instant(self.last_read.load(Relaxed))
     }
 
     /// A request was answered.
     pub(crate) fn answered(&self, now: Instant) {
-        self.head_since.store(NONE, Relaxed);
-        self.idle_since.store(self.nanos(now), Relaxed);
+        self.head_since.store(NEVER, Relaxed);
+        self.idle_since.store(self.epoch.nanos(now), Relaxed);
     }
 
     /// A request that takes longer has begun; until the guard is dropped the connection is busy.
@@ -95,19 +95,10 @@ impl Activity {
             return Due::Busy;
         }
         let head_since = self.head_since.load(Relaxed);
-        if head_since != NONE && !self.multiplexed.load(Relaxed) {
-            return Due::Head(self.instant(head_since) + patience.header);
+        if head_since != NEVER && !self.multiplexed.load(Relaxed) {
+            return Due::Head(self.epoch.instant(head_since) + patience.header);
         }
-        Due::Idle(self.instant(self.idle_since.load(Relaxed)) + patience.idle)
-    }
-
-    fn nanos(&self, at: Instant) -> u64 {
-        // u64::MAX nanoseconds are 584 years.
-        u64::try_from(at.saturating_duration_since(self.origin).as_nanos()).unwrap_or(NONE - 1)
-    }
-
-    fn instant(&self, nanos: u64) -> Instant {
-        self.origin + Duration::from_nanos(nanos)
+        Due::Idle(self.epoch.instant(self.idle_since.load(Relaxed)) + patience.idle)
     }
 }
 

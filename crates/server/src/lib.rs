@@ -6,6 +6,7 @@ pub mod admin;
 mod api;
 mod client_ip;
 pub mod edge;
+mod epoch;
 pub mod grpc;
 pub mod health;
 mod leftover;

@@ -1,4 +1,4 @@
-//! Accepting on the runtime that listeners share: admin and gRPC. (The edge and the Redis protocol
+//! Accepting on the runtime that listeners share: admin, gRPC and the proxy. (The edge and the Redis protocol
 //! accept on threads of their own.)
 
 use std::fmt::Display;

@@ -62,7 +62,6 @@
 //!
 //! `cargo run -p tollgate-limit --example axum --features tower` is a server to try.
 
-mod held;
 mod refuse;
 mod service;
 

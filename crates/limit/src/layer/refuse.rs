@@ -27,8 +27,7 @@ pub struct ProblemJson;
 
 impl<B: From<String>> Refuse<B> for ProblemJson {
     fn refuse(&self, answer: &CheckAnswer) -> Response<B> {
-        let refusing = answer.statuses.iter().filter(|status| status.refuses());
-        let policies: Vec<&str> = refusing.filter_map(|status| status.policy()).collect();
+        let policies: Vec<&str> = answer.violated_policies().collect();
         let status = StatusCode::TOO_MANY_REQUESTS;
         let problem = json!({
             "type": QUOTA_EXCEEDED,

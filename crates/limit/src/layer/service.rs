@@ -7,11 +7,10 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use tower_service::Service;
 
-use super::held::Held;
 use super::{RateLimitLayer, Refuse};
 use crate::headers::told;
 use crate::policy::Descriptor;
-use crate::service::{CheckAnswer, CheckRequest};
+use crate::service::{CheckAnswer, CheckRequest, Held};
 
 /// A service behind limits, made by [`RateLimitLayer`].
 ///

@@ -43,6 +43,12 @@ pub struct CheckAnswer {
 }
 
 impl CheckAnswer {
+    /// The names of the policies that refuse the request.
+    pub fn violated_policies(&self) -> impl Iterator<Item = &str> {
+        let refusing = self.statuses.iter().filter(|status| status.refuses());
+        refusing.filter_map(Status::policy)
+    }
+
     /// How long until the request would pass, as far as its own limits tell; none if it passed, can
     /// never pass, or if nobody knows.
     #[must_use]

@@ -18,6 +18,8 @@
 
 mod answer;
 mod denied;
+#[cfg(feature = "hold")]
+mod held;
 mod outcome;
 mod plan;
 mod receipt;
@@ -35,6 +37,8 @@ use tollgate_clock::Clock;
 
 pub use answer::{CheckAnswer, CheckError, CheckRequest, Code, Status};
 pub use denied::{Audit, Denial, Denied};
+#[cfg(feature = "hold")]
+pub use held::Held;
 pub use receipt::Receipt;
 pub use stats::{RuleStats, Stats};
 pub use times::{DECISION_TIME_BOUNDS, DecisionTimes};

@@ -9,8 +9,7 @@ use crate::problem::Problem;
 
 /// The answer to a request over its limits.
 pub(crate) fn over(answer: &CheckAnswer) -> Problem {
-    let refusing = answer.statuses.iter().filter(|status| status.refuses());
-    let policies = refusing.filter_map(|status| status.policy().map(str::to_owned));
+    let policies = answer.violated_policies().map(str::to_owned);
     let problem = Problem::quota_exceeded(policies.collect());
     told(answer)
         .into_iter()

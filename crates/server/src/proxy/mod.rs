@@ -1,9 +1,9 @@
 //! A reverse proxy in front of one upstream: each request is checked against policies, held for as
 //! long as a queue tells it to, and passed on.
 //!
-//! A request passes `handler`: `inbound` reads its head, `admission` asks the policies and waits,
-//! `upstream` passes it on, and `outbound` makes the head of the answer. Bodies are streamed both
-//! ways by `relay`, upgraded connections by `tunnel`.
+//! A request passes `handler`: `inbound` reads its head, `admission` asks the policies and waits, and
+//! `upstream` passes it on; `hops` has what heads tell of the way. Bodies are streamed both ways by
+//! `relay`, upgraded connections by `tunnel`.
 
 mod admission;
 mod connection;

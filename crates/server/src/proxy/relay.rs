@@ -11,8 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-/// Whoever gets the body waits for whoever sends it.
-const AWAITED: u64 = u64::MAX;
+use crate::epoch::{Epoch, NEVER};
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -35,16 +34,16 @@ pub(super) struct Relay<G> {
 /// How far a body has come.
 #[derive(Debug)]
 pub(super) struct Pace {
-    origin: Instant,
-    /// When whoever gets the body last took a piece, in nanoseconds after `origin`, or
-    /// [`AWAITED`].
+    epoch: Epoch,
+    /// When whoever gets the body last took a piece, in nanoseconds after `epoch`; [`NEVER`] while it
+    /// waits for whoever sends it.
     last_taken: AtomicU64,
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
         Self {
-            origin: Instant::now(),
+            epoch: Epoch(Instant::now()),
             last_taken: AtomicU64::new(0),
         }
     }
@@ -52,15 +51,16 @@ impl Pace {
     /// When the body was last taken from, or has ended: now, if more of it is awaited.
     pub(super) fn last_taken(&self, now: Instant) -> Instant {
         match self.last_taken.load(Relaxed) {
-            AWAITED => now,
-            nanos => self.origin + Duration::from_nanos(nanos),
+            NEVER => now,
+            nanos => self.epoch.instant(nanos),
         }
     }
 
     fn note(&self, awaited: bool) {
-        // AWAITED nanoseconds are 584 years.
-        let now = || u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(AWAITED - 1);
-        let taken = if awaited { AWAITED } else { now() };
+        let taken = match awaited {
+            true => NEVER,
+            false => self.epoch.nanos(Instant::now()),
+        };
         self.last_taken.store(taken, Relaxed);
     }
 }

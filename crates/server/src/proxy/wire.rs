@@ -14,31 +14,31 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::activity::Activity;
+use crate::epoch::{Epoch, NEVER};
 
 /// How often a client is looked at that has sent bytes which nobody reads yet: the system tells
 /// once that there is more to read, and the end may come behind it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// The client takes what it is sent.
-const NEVER: u64 = u64::MAX;
 
 /// A client's connection.
 #[derive(Debug)]
 pub(super) struct Wire {
     tcp: TcpStream,
-    origin: Instant,
+    epoch: Epoch,
     pub(super) activity: Arc<Activity>,
-    /// Nanoseconds after `origin`, as all times here.
+    /// Nanoseconds after `epoch`, as all times here.
     last_write: AtomicU64,
+    /// [`NEVER`] while the client takes what it is sent.
     stalled_since: AtomicU64,
 }
 
 impl Wire {
     pub(super) fn new(tcp: TcpStream) -> Arc<Self> {
-        let origin = Instant::now();
+        let now = Instant::now();
         Arc::new(Self {
             tcp,
-            origin,
-            activity: Arc::new(Activity::new(origin)),
+            epoch: Epoch(now),
+            activity: Arc::new(Activity::new(now)),
             last_write: AtomicU64::new(0),
             stalled_since: AtomicU64::new(NEVER),
         })
@@ -58,19 +58,18 @@ impl Wire {
 
     /// When bytes moved last, in either direction.
     pub(super) fn last_moved(&self) -> Instant {
-        let written = self.instant(self.last_write.load(Relaxed));
+        let written = self.epoch.instant(self.last_write.load(Relaxed));
         self.activity.last_read().max(written)
     }
 
     /// Since when the client has taken nothing of what it is to be sent.
     pub(super) fn stalled_since(&self) -> Option<Instant> {
         let since = self.stalled_since.load(Relaxed);
-        (since != NEVER).then(|| self.instant(since))
+        (since != NEVER).then(|| self.epoch.instant(since))
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
-        // u64::MAX nanoseconds are 584 years.
-        let now = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(NEVER - 1);
+        let now = self.epoch.nanos(Instant::now());
         if polled.is_ready() {
             self.last_write.store(now, Relaxed);
             self.stalled_since.store(NEVER, Relaxed);
@@ -80,10 +79,6 @@ impl Wire {
                 .stalled_since
                 .compare_exchange(NEVER, now, Relaxed, Relaxed);
         }
-    }
-
-    fn instant(&self, nanos: u64) -> Instant {
-        self.origin + Duration::from_nanos(nanos)
     }
 
     fn poll_write_by(

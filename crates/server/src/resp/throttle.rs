@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use tollgate_limit::store::{CLIENT, Charge, KeyError, LimitKey, MAX_CLIENT_KEY_BYTES};
+use tollgate_limit::store::{Charge, KeyError, LimitKey, MAX_CLIENT_KEY_BYTES};
 use tollgate_limit::{
     AlgorithmKind, Decision, Limiter, MAX_LIMIT, MAX_WINDOW, Quota, QuotaError, Verdict,
 };
@@ -52,7 +52,7 @@ pub(super) enum ThrottleError {
 /// What a command asks of the store.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// With the prefix; 1 to [`MAX_KEY_BYTES`] bytes. Most are short and take no allocation.
+    /// With the prefix; as stores take it. Most are short and take no allocation.
     pub(super) key: SmallVec<[u8; 64]>,
     pub(super) limiter: Limiter,
     pub(super) cost: u64,
@@ -159,12 +159,12 @@ fn between(name: &'static str, value: i64, least: u64, most: u64) -> Result<u64,
 }
 
 fn prefixed(key: &[u8]) -> Result<SmallVec<[u8; 64]>, ThrottleError> {
-    if key.len() > MAX_CLIENT_KEY_BYTES {
-        return Err(ThrottleError::Key(key.len()));
+    let parts = LimitKey::parts_of_client(key);
+    let parts = parts.map_err(|_: KeyError| ThrottleError::Key(key.len()))?;
+    let mut prefixed = SmallVec::new();
+    for part in parts {
+        prefixed.extend_from_slice(part);
     }
-    let mut prefixed = SmallVec::with_capacity(CLIENT.len() + key.len());
-    prefixed.extend_from_slice(CLIENT.as_bytes());
-    prefixed.extend_from_slice(key);
     Ok(prefixed)
 }
 

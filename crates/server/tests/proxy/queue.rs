@@ -53,19 +53,7 @@ async fn burst(path: &str) {
             ))
             .await;
         // The next one is decided after this one.
-        let decided = clients.len() as u64 + 1;
-        let allowed = || {
-            server
-                .service
-                .stats()
-                .rules
-                .iter()
-                .map(|rule| rule.allowed)
-                .sum::<u64>()
-        };
-        while allowed() < decided {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        server.decided(clients.len() as u64 + 1).await;
         clients.push((client, began));
     }
     for (client, _) in &mut clients {

@@ -136,6 +136,17 @@ impl Server {
         }
     }
 
+    /// Waits until so many requests were allowed by a policy.
+    pub async fn decided(&self, count: u64) {
+        let allowed = || -> u64 {
+            let rules = self.service.stats().rules;
+            rules.iter().map(|rule| rule.allowed).sum()
+        };
+        while allowed() < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Waits until so many requests wait for their turn.
     pub async fn waiting(&self, count: usize) {
         self.counts(&format!("tollgate_proxy_waiting {count}"))

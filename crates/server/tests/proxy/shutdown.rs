@@ -17,18 +17,7 @@ async fn who_waits_is_still_answered_and_idle_connections_do_not_hold_it_up() {
     let mut held = server.client().await;
     held.send(head("GET", "/shaped", "")).await;
     server.counts("tollgate_proxy_connections_open 2").await;
-    let allowed = || {
-        server
-            .service
-            .stats()
-            .rules
-            .iter()
-            .map(|rule| rule.allowed)
-            .sum::<u64>()
-    };
-    while allowed() < 2 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    server.decided(2).await;
     server.shutdown.cancel();
     let answer = held.receive().await;
     assert_eq!(answer.status, 200);

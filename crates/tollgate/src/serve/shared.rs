@@ -14,8 +14,8 @@ use tollgate_limit::store::{
 };
 use tollgate_server::metrics::Metrics;
 
-/// Which of the counts.
-type Read<T> = fn(T) -> u64;
+/// A counter: its name, what it counts, and which of the counts it is.
+type Counter<T> = (&'static str, &'static str, fn(T) -> u64);
 
 /// A Redis behind a circuit breaker, with what is leased from it, and who shares it.
 pub(super) struct Shared {
@@ -84,7 +84,7 @@ impl Shared {
             "Whether decisions do without the shared store: 1 while it is away",
             move || f64::from(u8::from(guarded.stats().state != BreakerState::Closed)),
         );
-        let counters: [(_, _, Read<BreakerStats>); 5] = [
+        let counters: [Counter<BreakerStats>; 5] = [
             (
                 "tollgate_limits_breaker_opened",
                 "Times the shared store was found to be away",
@@ -111,11 +111,8 @@ impl Shared {
                 |stats| stats.failed,
             ),
         ];
-        for (name, help, read) in counters {
-            let guarded = Arc::clone(&self.guarded);
-            let read = move || read(guarded.stats()) as f64;
-            metrics.register_counter(name, help, read);
-        }
+        let guarded = Arc::clone(&self.guarded);
+        register_counters(metrics, counters, move || guarded.stats());
     }
 
     fn register_leases(&self, metrics: &Metrics) {
@@ -125,7 +122,7 @@ impl Shared {
             "Tokens of leases that are at hand",
             move || leased.stats().held as f64,
         );
-        let counters: [(_, _, Read<LeaseStats>); 7] = [
+        let counters: [Counter<LeaseStats>; 7] = [
             (
                 "tollgate_limits_lease_taken",
                 "Leases taken from the shared store",
@@ -162,11 +159,19 @@ impl Shared {
                 |stats| stats.exact,
             ),
         ];
-        for (name, help, read) in counters {
-            let leased = Arc::clone(&self.leased);
-            let read = move || read(leased.stats()) as f64;
-            metrics.register_counter(name, help, read);
-        }
+        let leased = Arc::clone(&self.leased);
+        register_counters(metrics, counters, move || leased.stats());
+    }
+}
+
+fn register_counters<T: 'static, const N: usize>(
+    metrics: &Metrics,
+    counters: [Counter<T>; N],
+    stats: impl Fn() -> T + Clone + Send + Sync + 'static,
+) {
+    for (name, help, read) in counters {
+        let stats = stats.clone();
+        metrics.register_counter(name, help, move || read(stats()) as f64);
     }
 }
 

@@ -30,21 +30,16 @@ impl Call<'_> {
     /// Calls the script.
     pub(super) async fn on(&self, ready: &Ready) -> RedisResult<Vec<i64>> {
         let mut connection = ready.connection.clone();
-        if !self.loaded {
-            return self
-                .command("EVAL", self.script)
-                .query_async(&mut connection)
-                .await;
-        }
-        let known = self.command("EVALSHA", &ready.script);
-        match known.query_async(&mut connection).await {
-            // Redis forgot the script; sent whole, it is remembered again.
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                let whole = self.command("EVAL", self.script);
-                whole.query_async(&mut connection).await
+        if self.loaded {
+            let known = self.command("EVALSHA", &ready.script);
+            match known.query_async(&mut connection).await {
+                // Redis forgot the script; sent whole, it is remembered again.
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {}
+                answer => return answer,
             }
-            answer => answer,
         }
+        let whole = self.command("EVAL", self.script);
+        whole.query_async(&mut connection).await
     }
 
     /// Calls the script on the server that the slot of the keys is about to move to.

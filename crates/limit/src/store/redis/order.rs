@@ -96,6 +96,29 @@ pub(super) struct Entry {
     pub(super) key: usize,
 }
 
+/// Where keys are that were met before.
+struct Places<'a, N> {
+    known: HashMap<&'a LimitKey, usize>,
+    name: N,
+}
+
+impl<'a, N: Fn(&LimitKey) -> Vec<u8>> Places<'a, N> {
+    fn new(name: N) -> Self {
+        Self {
+            known: HashMap::new(),
+            name,
+        }
+    }
+
+    /// The number of a key; a new one is named, and added.
+    fn of(&mut self, key: &'a LimitKey, keys: &mut Vec<Vec<u8>>) -> usize {
+        *self.known.entry(key).or_insert_with(|| {
+            keys.push((self.name)(key));
+            keys.len() - 1
+        })
+    }
+}
+
 impl Order {
     /// Keys are named by `name`.
     pub(super) fn new(
@@ -103,16 +126,13 @@ impl Order {
         name: impl Fn(&LimitKey) -> Vec<u8>,
     ) -> Result<Self, Inexact> {
         let mut order = Self::default();
-        let mut known = HashMap::with_capacity(charges.len());
+        let mut places = Places::new(name);
         for binds in [true, false] {
             for (at, charge) in charges.iter().enumerate() {
                 if charge.binds != binds {
                     continue;
                 }
-                let key = *known.entry(&charge.key).or_insert_with(|| {
-                    order.keys.push(name(&charge.key));
-                    order.keys.len() - 1
-                });
+                let key = places.of(&charge.key, &mut order.keys);
                 order.entries.push(Entry { charge: at, key });
                 let wanted = match charge.cost {
                     0 => 0,
@@ -132,12 +152,9 @@ impl Order {
         name: impl Fn(&LimitKey) -> Vec<u8>,
     ) -> Result<Self, Inexact> {
         let mut order = Self::default();
-        let mut known = HashMap::with_capacity(refunds.len());
+        let mut places = Places::new(name);
         for refund in refunds {
-            let key = *known.entry(&refund.key).or_insert_with(|| {
-                order.keys.push(name(&refund.key));
-                order.keys.len() - 1
-            });
+            let key = places.of(&refund.key, &mut order.keys);
             order.add(key, [3, 0], &refund.limiter, refund.units)?;
             // Not later than it was: a part of a microsecond more would be given back.
             order.numbers.push(refund.since.as_nanos() / 1_000);

@@ -1,25 +1,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::service::{LimitService, Receipt};
+use super::{LimitService, Receipt};
 
-/// A request that is held. If this is dropped before its turn, because the client went away, its
-/// place is given back.
-pub(super) struct Held {
+/// A request that is held until its turn. If this is dropped before, because the client went away,
+/// its place is given back.
+///
+/// With the feature `hold`. It needs the runtime of tokio with its timer.
+#[derive(Debug)]
+pub struct Held {
     limits: Arc<LimitService>,
     /// None once its turn has come.
     receipt: Option<Receipt>,
 }
 
 impl Held {
-    pub(super) fn new(limits: Arc<LimitService>, receipt: Receipt) -> Self {
+    /// Holds a request that `limits` has told to wait, with the receipt of that answer.
+    #[must_use]
+    pub const fn new(limits: Arc<LimitService>, receipt: Receipt) -> Self {
         Self {
             limits,
             receipt: Some(receipt),
         }
     }
 
-    pub(super) async fn wait(mut self, delay: Duration) {
+    /// Waits for as long as the answer said. From then on nothing is given back.
+    pub async fn wait(mut self, delay: Duration) {
         tokio::time::sleep(delay).await;
         self.receipt = None;
     }
