@@ -166,6 +166,11 @@ impl Refund {
         self.units
     }
 
+    /// Whether they are a place in a queue.
+    pub(crate) const fn is_queued(&self) -> bool {
+        matches!(self.limiter, Limiter::LeakyQueue(_))
+    }
+
     /// Takes them back from a state, at a moment by the same clock as that of the decision.
     pub fn apply(&self, state: &mut LimiterState, now: Moment) {
         self.limiter.refund(state, now, self.units, self.since);

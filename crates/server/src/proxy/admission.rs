@@ -1,9 +1,9 @@
 //! Whether a request passes its limits, and when.
 
-use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderMap;
-use tollgate_limit::service::{CheckRequest, LimitService, Receipt};
+use tollgate_limit::service::CheckRequest;
 
 use super::Shared;
 use crate::limits::Received;
@@ -47,16 +47,13 @@ impl Shared {
             });
         }
         if !answer.delay.is_zero() {
-            let held = Held {
-                service: &self.service,
-                receipt: Some(std::mem::take(&mut answer.receipt)),
-            };
-            let Ok(_place) = self.places.try_acquire() else {
+            let receipt = std::mem::take(&mut answer.receipt);
+            let place = self.queues.join(receipt, Instant::now() + answer.delay);
+            let Ok(_permit) = self.places.try_acquire() else {
                 return Err(too_many_waiting());
             };
             let _waiting = self.metrics.wait();
-            tokio::time::sleep(answer.delay).await;
-            held.goes();
+            place.wait().await;
         }
         Ok(told(&answer))
     }
@@ -67,31 +64,5 @@ fn too_many_waiting() -> Refusal {
     Refusal {
         outcome: ProxyOutcome::Crowded,
         problem: Problem::new(Kind::TooManyWaiting, detail).retry_later(),
-    }
-}
-
-/// A request that has a place in a queue, and gives it back unless it goes.
-struct Held<'a> {
-    service: &'a Arc<LimitService>,
-    receipt: Option<Receipt>,
-}
-
-impl Held<'_> {
-    fn goes(mut self) {
-        self.receipt = None;
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        let Some(receipt) = self.receipt.take() else {
-            return;
-        };
-        let service = Arc::clone(self.service);
-        // The store may be far away, and nobody is left to wait for it. Without a runtime, this
-        // process is about to end.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { service.refund(receipt).await });
-        }
     }
 }
