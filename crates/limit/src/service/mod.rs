@@ -26,6 +26,7 @@ mod receipt;
 mod settle;
 mod stats;
 mod times;
+mod turn;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub use held::Held;
 pub use receipt::Receipt;
 pub use stats::{RuleStats, Stats};
 pub use times::{DECISION_TIME_BOUNDS, DecisionTimes};
+pub use turn::QueueId;
 
 use crate::policy::{OnStoreFailure, PolicyError, PolicySet};
 use crate::store::LimitStore;

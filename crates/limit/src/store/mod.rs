@@ -154,11 +154,6 @@ impl Refund {
             .collect()
     }
 
-    /// So many units of the same: others were used, or are given back with it.
-    pub(crate) fn of_units(self, units: u64) -> Self {
-        Self { units, ..self }
-    }
-
     /// Whose state.
     #[must_use]
     pub const fn key(&self) -> &LimitKey {
@@ -169,6 +164,11 @@ impl Refund {
     #[must_use]
     pub const fn units(&self) -> u64 {
         self.units
+    }
+
+    /// Whether they are a place in a queue.
+    pub(crate) const fn is_queued(&self) -> bool {
+        matches!(self.limiter, Limiter::LeakyQueue(_))
     }
 
     /// Takes them back from a state, at a moment by the same clock as that of the decision.

@@ -1,9 +1,9 @@
 //! Whether a request passes its limits, and when.
 
-use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderMap;
-use tollgate_limit::service::{CheckRequest, Held};
+use tollgate_limit::service::CheckRequest;
 
 use super::Shared;
 use crate::limits::Received;
@@ -48,12 +48,12 @@ impl Shared {
         }
         if !answer.delay.is_zero() {
             let receipt = std::mem::take(&mut answer.receipt);
-            let held = Held::new(Arc::clone(&self.service), receipt);
-            let Ok(_place) = self.places.try_acquire() else {
+            let place = self.queues.join(receipt, Instant::now() + answer.delay);
+            let Ok(_permit) = self.places.try_acquire() else {
                 return Err(too_many_waiting());
             };
             let _waiting = self.metrics.wait();
-            held.wait(answer.delay).await;
+            place.wait().await;
         }
         Ok(told(&answer))
     }

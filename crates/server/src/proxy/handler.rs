@@ -72,11 +72,13 @@ async fn pass(
         Err(problem) => {
             counted.outcome = ProxyOutcome::Malformed;
             // Where its body ends is not certain.
-            let close = !multiplexed;
-            return finished(problem.into_response(), &HeaderMap::new(), close);
+            let problem = match multiplexed {
+                true => problem,
+                false => problem.header(CONNECTION, HeaderValue::from_static("close")),
+            };
+            return problem.into_response();
         }
     };
-    let chunked = request.chunked;
     let limits = match client.shared.admit(request.received()).await {
         Ok(limits) => limits,
         Err(Refusal { outcome, problem }) => {
@@ -85,7 +87,7 @@ async fn pass(
             if !request.expects {
                 leftover::discard(body).await;
             }
-            return finished(problem.into_response(), &HeaderMap::new(), chunked);
+            return problem.into_response();
         }
     };
     let asked = request.upgrade.then_some(upgrade).flatten();
@@ -95,14 +97,14 @@ async fn pass(
         Ok(response) => response,
         Err(failure) => {
             counted.outcome = ProxyOutcome::of(&failure);
-            return finished(problem(&failure).into_response(), &limits, chunked);
+            return limited(problem(&failure).into_response(), &limits);
         }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(asked) = asked else {
             counted.outcome = ProxyOutcome::UpstreamFailed;
             let problem = Problem::new(Kind::UpstreamFailed, "It changed to another protocol.");
-            return finished(problem.into_response(), &limits, chunked);
+            return limited(problem.into_response(), &limits);
         };
         counted.outcome = ProxyOutcome::Tunnelled;
         let upstream = hyper::upgrade::on(&mut response);
@@ -115,7 +117,7 @@ async fn pass(
         hops::strip(headers);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.extend(upgrade.map(|upgrade| (UPGRADE, upgrade)));
-        return finished(response.map(|_| Body::empty()), &limits, false);
+        return limited(response.map(|_| Body::empty()), &limits);
     }
     counted.outcome = ProxyOutcome::Forwarded;
     hops::strip(response.headers_mut());
@@ -126,7 +128,7 @@ async fn pass(
         let relay = Relay::new(body, idle, Arc::new(Pace::new()), in_flight);
         Body::new(relay)
     });
-    finished(response, &limits, chunked)
+    limited(response, &limits)
 }
 
 impl ProxyOutcome {
@@ -166,17 +168,12 @@ fn problem(failure: &Failure) -> Problem {
     }
 }
 
-/// An answer with what is told of the limits. A request without a length is the last of its
-/// connection: if it also gave a length, whoever stands before us may take other bytes for its end,
-/// and what follows for a request that it never saw (RFC 9112, 6.1).
-fn finished(mut response: Response<Body>, limits: &HeaderMap, last: bool) -> Response<Body> {
+/// An answer with what is told of the limits.
+fn limited(mut response: Response<Body>, limits: &HeaderMap) -> Response<Body> {
     let headers = response.headers_mut();
     for (name, value) in limits {
         // The upstream may have limits of its own.
         headers.append(name, value.clone());
-    }
-    if last {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

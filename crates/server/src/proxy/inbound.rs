@@ -30,8 +30,6 @@ pub(super) struct Inbound {
     pub(super) upgrade: bool,
     /// Whether it asks before it sends its body.
     pub(super) expects: bool,
-    /// Whether the body has no length: such a request is the last of its connection.
-    pub(super) chunked: bool,
 }
 
 impl Inbound {
@@ -64,7 +62,6 @@ impl Inbound {
             trusted: trusted_proxies.iter().any(|net| net.contains(&peer)),
             upgrade: wants_websocket(&parts),
             expects: headers.contains_key(EXPECT),
-            chunked: !codings.is_empty(),
             host,
             parts,
         })

@@ -11,6 +11,7 @@ mod connector;
 mod handler;
 mod hops;
 mod inbound;
+mod queues;
 mod relay;
 mod serve;
 mod tunnel;
@@ -29,6 +30,7 @@ use tollgate_limit::service::LimitService;
 use crate::limits::Attribute;
 use crate::metrics::ProxyMetrics;
 use crate::tls;
+use queues::Queues;
 use upstream::Upstream;
 
 pub use crate::tls::{TlsError, TlsFiles};
@@ -122,7 +124,8 @@ struct Shared {
     service: Arc<LimitService>,
     metrics: ProxyMetrics,
     upstream: Upstream,
-    /// Places to wait in.
+    queues: Queues,
+    /// How many may be held.
     places: Semaphore,
 }
 
@@ -141,6 +144,7 @@ impl Proxy {
         Ok(Self {
             shared: Arc::new(Shared {
                 upstream: Upstream::new(&options, metrics.clone())?,
+                queues: Queues::new(Arc::clone(&service)),
                 places: Semaphore::new(places),
                 service,
                 metrics,

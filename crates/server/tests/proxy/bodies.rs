@@ -90,6 +90,8 @@ async fn a_get_keeps_its_body() {
     client.send(chunk(b"query")).await.send(chunk(b"")).await;
     assert_eq!(client.receive().await.status, 200);
     assert_eq!(upstream.only().body, b"query");
+    // The connection goes on.
+    assert_eq!(client.get("/").await.status, 200);
 }
 
 #[tokio::test]

@@ -37,7 +37,10 @@ impl Lease {
     /// What is left of it, if it can be given back.
     pub(super) fn into_refund(self, now: Duration) -> Option<Refund> {
         let lost = self.left == 0 || (self.dies && now >= self.ends);
-        (!lost).then(|| self.charged.of_units(self.left))
+        (!lost).then_some(Refund {
+            units: self.left,
+            ..self.charged
+        })
     }
 }
 

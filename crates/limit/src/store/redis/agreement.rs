@@ -315,7 +315,7 @@ fn run(
                 .into_iter()
                 .map(|refund| {
                     let units = (refund.units / 100 * hundredths).max(1);
-                    refund.of_units(units)
+                    Refund { units, ..refund }
                 })
                 .collect();
             bench.refund(&refunds, now);
