@@ -1,0 +1,12 @@
+//! Clicks: captured without a wait, spooled so that a crash loses next to none, enriched, rolled up,
+//! and asked for.
+//!
+//! Nothing here knows HTTP, the command line, or links: a link is the text of its domain and code.
+
+mod click;
+mod snippet;
+mod source;
+
+pub use click::{Click, ClickId, ClickKind, Network};
+pub use snippet::Snippet;
+pub use source::{Batch, ClickSource, Position, SourceError, SourceId};
