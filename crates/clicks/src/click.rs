@@ -40,9 +40,9 @@ pub struct Click {
     pub id: ClickId,
     /// When it was answered.
     pub at: UnixMillis,
-    /// The host of the short link, without a port that is the default.
+    /// The domain of the link, as its key names it: empty for the default one.
     pub domain: SmolStr,
-    /// The code as the link has it; of an orphan, as it was asked for.
+    /// The code as the link has it; of an orphan, what was asked for, in the form codes have.
     pub code: SmolStr,
     /// Whether the code exists.
     pub kind: ClickKind,
@@ -52,7 +52,8 @@ pub struct Click {
     pub user_agent: Option<Snippet>,
     /// `Accept-Language`.
     pub language: Option<Snippet>,
-    /// The query with `utm_` parameters: of the request, or else of where it was sent.
+    /// The `utm_` parameters of the request's query, or else of where it was sent, as a query: still
+    /// encoded, the rest left out.
     pub campaign: Option<Snippet>,
     /// A hash of address and user agent, salted by the day: tells visitors of one day apart, and
     /// nothing else. None if the visitor asked not to be tracked, and that is respected.
