@@ -3,9 +3,11 @@
 //!
 //! Nothing here knows HTTP, the command line, or links: a link is the text of its domain and code.
 
+pub mod capture;
 mod click;
 mod snippet;
 mod source;
+pub mod spool;
 
 pub use click::{Click, ClickId, ClickKind, Network};
 pub use snippet::Snippet;
