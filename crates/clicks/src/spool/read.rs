@@ -28,6 +28,18 @@ impl SpoolSource {
     pub(super) fn new(state: Arc<State>) -> Self {
         Self { state }
     }
+
+    /// What there is now behind `after`, without a wait for more. It blocks on the disk: not for
+    /// async tasks.
+    ///
+    /// # Errors
+    /// [`SourceError`]; asking again is right.
+    pub fn ready(&self, after: Position, most: usize) -> Result<Option<Batch>, SourceError> {
+        match written(&self.state, after, most).map_err(unavailable)? {
+            Written::Clicks(batch) => Ok(Some(batch)),
+            Written::Nothing(_) => Ok(None),
+        }
+    }
 }
 
 #[async_trait]

@@ -20,7 +20,7 @@ use tollgate_server::metrics::Metrics;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 
 use super::signals::Signals;
-use super::{background, first_key, grpc, limits, options};
+use super::{background, clicks, first_key, grpc, limits, options};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -46,6 +46,8 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
     let limits = limits::limits(config, data_dir).await?;
+    let visitor_key = secret(&store, "visitor").await?;
+    let clicks = clicks::start(config, data_dir, secret(&store, "click visitor").await?)?;
     let first_key = first_key::ensure(&keys).await?;
 
     let bound = Bound {
@@ -54,7 +56,14 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         admin,
         grpc,
     };
-    let running = Running::start(config, bound, store, Arc::new(keys), limits).await?;
+    let made = Made {
+        store,
+        visitor_key,
+        keys: Arc::new(keys),
+        clicks,
+        limits,
+    };
+    let running = Running::start(config, bound, made)?;
     let scheme = if config.edge.tls_cert.is_some() {
         "https"
     } else {
@@ -92,6 +101,16 @@ struct Bound {
     grpc: Option<grpc::Bound>,
 }
 
+/// What the listeners serve.
+struct Made {
+    store: Arc<SqliteLinkStore>,
+    /// The key of the visitors' hash, the same for all instances on this store.
+    visitor_key: [u8; 16],
+    keys: Arc<tollgate_access::Keys>,
+    clicks: Option<clicks::Clicks>,
+    limits: limits::Made,
+}
+
 /// What runs, with what is needed to end it.
 struct Running {
     service: LinkService,
@@ -102,13 +121,14 @@ struct Running {
     edge: edge::EdgeHandle,
     resp: Option<RespHandle>,
     admin: tokio::task::JoinHandle<std::io::Result<()>>,
+    clicks: Option<clicks::Clicks>,
     limits: limits::Ending,
     /// The listeners that are only there if they were asked for.
     optional: JoinSet<anyhow::Result<()>>,
 }
 
 impl Running {
-    async fn start(
+    fn start(
         config: &Config,
         Bound {
             edge,
@@ -116,17 +136,23 @@ impl Running {
             admin,
             grpc,
         }: Bound,
-        store: Arc<SqliteLinkStore>,
-        keys: Arc<tollgate_access::Keys>,
-        limits: limits::Made,
+        Made {
+            store,
+            visitor_key,
+            keys,
+            clicks,
+            limits,
+        }: Made,
     ) -> anyhow::Result<Self> {
-        let visitor_key = visitor_key(&store).await?;
         let service = service(config, &edge, store)?;
         let clock = Arc::clone(&service.parts().clock);
         let health = Health::new(Arc::clone(&service.parts().store), Arc::clone(&clock));
         let metrics = Arc::new(Metrics::new());
         metrics.register_cache(Arc::clone(&service.parts().cache));
         limits.register(&metrics);
+        if let Some(clicks) = &clicks {
+            clicks.register(&metrics);
+        }
 
         let listeners = CancellationToken::new();
         let edge = edge.serve(
@@ -134,6 +160,7 @@ impl Running {
                 service: service.clone(),
                 guard: limits.limits.guard.clone(),
                 metrics: Arc::clone(&metrics),
+                clicks: clicks.as_ref().map(|clicks| Arc::clone(&clicks.capture)),
                 visitor_key,
             },
             listeners.clone(),
@@ -178,13 +205,15 @@ impl Running {
             edge,
             resp,
             admin,
+            clicks,
             limits: ending,
             optional,
         })
     }
 
     /// Waits for a signal, then ends everything in the order that loses nothing: first nobody new
-    /// is sent here, then requests in flight finish, then what is leased is given back.
+    /// is sent here, then requests in flight finish, then their clicks are written, then what is
+    /// leased is given back.
     async fn until_signal(mut self, signals: &mut Signals) -> anyhow::Result<()> {
         tokio::select! {
             signal = signals.next() => tracing::info!(signal, "shutting down"),
@@ -225,6 +254,10 @@ impl Running {
             ended
         };
         let (edge, admin, optional) = tokio::join!(edge, self.admin, optional);
+        if let Some(clicks) = self.clicks {
+            let finished = tokio::task::spawn_blocking(|| clicks.finish()).await;
+            finished.context("writing the last clicks failed")?;
+        }
         self.tasks.cancel();
         self.background.wait().await;
         let returned = self.service.parts().strategies.shutdown().await;
@@ -279,11 +312,11 @@ fn service(
     }))
 }
 
-/// The key of the visitors' hash, the same for all instances on this store.
-async fn visitor_key(store: &SqliteLinkStore) -> anyhow::Result<[u8; 16]> {
+/// A key of this name, the same for all instances on this store.
+async fn secret(store: &SqliteLinkStore, name: &'static str) -> anyhow::Result<[u8; 16]> {
     let mut candidate = [0; 32];
     getrandom::fill(&mut candidate).context("the system gives no randomness")?;
-    let secret = store.secret("visitor", candidate).await?;
+    let secret = store.secret(name, candidate).await?;
     let mut key = [0; 16];
     key.copy_from_slice(&secret[..16]);
     Ok(key)
