@@ -21,4 +21,14 @@ pub trait Algorithm {
     /// Cost 0 peeks: always allowed, charges nothing. A cost above the limit is refused with no
     /// time to retry. Never panics, whatever the state, the time and the cost.
     fn decide(&self, state: &mut Self::State, now: Moment, cost: u64) -> Decision;
+
+    /// Takes back `cost` units, or some of them, that were charged at `since` and not used after
+    /// all, as far as the state still holds them at `now`.
+    ///
+    /// What is admitted without what is given back stays within the bound of the algorithm: a
+    /// bucket gives back only what cannot have drained since, and would give back less than it
+    /// could rather than more; a window or log gives back what is counted at that moment.
+    /// `since` has to be the moment of the decision, and no unit may be given back twice. Never
+    /// panics, whatever the state, the times and the cost.
+    fn refund(&self, state: &mut Self::State, now: Moment, cost: u64, since: Moment);
 }

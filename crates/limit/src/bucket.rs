@@ -116,6 +116,18 @@ impl Bucket {
         whole + u128::from(rest > 0)
     }
 
+    /// The content at `now` without those of `cost` units, filled in at `since`, that cannot have
+    /// drained by then.
+    ///
+    /// Whatever came and went meanwhile, a bucket that had nothing else in it would still hold so
+    /// much of them; so the content never falls below what it would be if they had never come.
+    pub(crate) fn refunded(self, fill: Fill, now: Moment, cost: u64, since: Moment) -> Fill {
+        let filled = u128::from(cost.min(self.capacity())) * self.unit();
+        let elapsed = now.as_nanos().saturating_sub(since.as_nanos());
+        let left = filled.saturating_sub(u128::from(elapsed) * self.drain());
+        Fill(fill.0.saturating_sub(left))
+    }
+
     /// Decides a request that finds the bucket holding `fill`. The content afterwards is returned
     /// beside the decision, and equals `fill` unless something was charged.
     #[inline]

@@ -81,6 +81,12 @@ impl Algorithm for FixedWindow {
         };
         Decision::new(verdict, limit, room, end)
     }
+
+    fn refund(&self, state: &mut FixedWindowState, _: Moment, cost: u64, since: Moment) {
+        if since.aligned(self.quota.window_nanos()) == state.start {
+            state.used = state.used.saturating_sub(cost);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -69,6 +69,14 @@ impl Algorithm for Gcra {
         }
         decision
     }
+
+    fn refund(&self, state: &mut GcraState, now: Moment, cost: u64, since: Moment) {
+        let ahead = self.bucket.until_empty(state.tat, now);
+        let after = self.bucket.refunded(ahead, now, cost, since);
+        if after != ahead {
+            state.tat = self.bucket.empty_at(now, after);
+        }
+    }
 }
 
 #[cfg(test)]

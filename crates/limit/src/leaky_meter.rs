@@ -74,6 +74,19 @@ impl Algorithm for LeakyMeter {
         }
         decision
     }
+
+    fn refund(&self, state: &mut LeakyMeterState, now: Moment, cost: u64, since: Moment) {
+        let now = now.max(state.updated);
+        let elapsed = now.as_nanos() - state.updated.as_nanos();
+        let water = self.bucket.drained(state.water, elapsed);
+        let after = self.bucket.refunded(water, now, cost, since);
+        if after != water {
+            *state = LeakyMeterState {
+                water: self.bucket.level(after),
+                updated: now,
+            };
+        }
+    }
 }
 
 #[cfg(test)]

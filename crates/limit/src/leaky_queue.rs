@@ -15,6 +15,11 @@ use crate::{Algorithm, Bucket, Decision, MAX_REFILL, Moment, QuotaError, Verdict
 ///   are at most `limit × t / window` plus the cost of one request. Arrivals admitted in it are at
 ///   most `capacity + limit × t / window`. The delay is at most `capacity × window / limit`, and
 ///   `max_delay` if that is less.
+/// - **Who leaves** before its turn frees its place for later arrivals; those behind it keep the
+///   times they were told. So a later arrival may leave together with one of them. Without those who
+///   left, admissions in any interval are above their bound by no more than the cost of the places
+///   given back in it; departures, by no more than that of the places given back since the first of
+///   them came. The delay is bounded as before.
 /// - **Memory per key**: 16 bytes: places in the queue are time, not entries.
 /// - **Source**: A. S. Tanenbaum, Computer Networks, "leaky bucket"; nginx `limit_req` with
 ///   `burst` is its best known form.
@@ -39,6 +44,17 @@ pub struct Shaped {
     /// How long to hold the request before it leaves: rounded up to a nanosecond. Zero if it has
     /// no place; for a peek, the delay that a request would have.
     pub delay: Duration,
+    /// The moment at which it was decided, by the clock of whoever decided.
+    pub at: Moment,
+}
+
+impl Shaped {
+    /// From when on the cost counts, if the request was charged: when it was decided or, in a queue,
+    /// when its turn comes. What a refund has to know.
+    #[must_use]
+    pub fn charged(&self) -> Moment {
+        self.at.plus(self.delay)
+    }
 }
 
 impl LeakyQueue {
@@ -110,6 +126,7 @@ impl LeakyQueue {
             } else {
                 Duration::ZERO
             },
+            at: now,
         }
     }
 }
@@ -136,6 +153,16 @@ impl Algorithm for LeakyQueue {
 
     fn decide(&self, state: &mut LeakyQueueState, now: Moment, cost: u64) -> Decision {
         self.shape(state, now, cost).decision
+    }
+
+    /// `since` is when the turn of the request comes: [`Shaped::charged`]. Until then its whole
+    /// place is given back.
+    fn refund(&self, state: &mut LeakyQueueState, now: Moment, cost: u64, since: Moment) {
+        let waiting = self.bucket.until_empty(state.free, now);
+        let after = self.bucket.refunded(waiting, now, cost, since);
+        if after != waiting {
+            state.free = self.bucket.empty_at(now, after);
+        }
     }
 }
 

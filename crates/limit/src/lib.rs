@@ -10,6 +10,10 @@ mod decision;
 mod fixed_window;
 mod gcra;
 mod gradient;
+#[cfg(feature = "http")]
+pub mod headers;
+#[cfg(feature = "tower")]
+pub mod layer;
 mod leaky_meter;
 mod leaky_queue;
 mod limiter;

@@ -245,6 +245,34 @@ impl Limiter {
         Shaped {
             decision,
             delay: Duration::ZERO,
+            at: now,
+        }
+    }
+
+    /// Takes back what was charged and not used, as [`Algorithm::refund`] does. A state of another
+    /// algorithm stays as it is.
+    pub fn refund(&self, state: &mut LimiterState, now: Moment, cost: u64, since: Moment) {
+        match (self, state) {
+            (Self::Gcra(limit), LimiterState::Gcra(own)) => limit.refund(own, now, cost, since),
+            (Self::TokenBucket(limit), LimiterState::TokenBucket(own)) => {
+                limit.refund(own, now, cost, since);
+            }
+            (Self::LeakyMeter(limit), LimiterState::LeakyMeter(own)) => {
+                limit.refund(own, now, cost, since);
+            }
+            (Self::LeakyQueue(limit), LimiterState::LeakyQueue(own)) => {
+                limit.refund(own, now, cost, since);
+            }
+            (Self::FixedWindow(limit), LimiterState::FixedWindow(own)) => {
+                limit.refund(own, now, cost, since);
+            }
+            (Self::SlidingCounter(limit), LimiterState::SlidingCounter(own)) => {
+                limit.refund(own, now, cost, since);
+            }
+            (Self::SlidingLog(limit), LimiterState::SlidingLog(own)) => {
+                limit.refund(own, now, cost, since);
+            }
+            _ => {}
         }
     }
 }

@@ -134,6 +134,16 @@ impl Algorithm for SlidingCounter {
         };
         Decision::new(verdict, limit, remaining, duration(forgotten - elapsed))
     }
+
+    fn refund(&self, state: &mut SlidingCounterState, _: Moment, cost: u64, since: Moment) {
+        let window = self.quota.window();
+        let counted = since.aligned(self.quota.window_nanos());
+        if counted == state.start {
+            state.current = state.current.saturating_sub(cost);
+        } else if counted < state.start && state.start.since(counted) == window {
+            state.previous = state.previous.saturating_sub(cost);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -123,6 +123,22 @@ impl SlidingLogState {
         }
     }
 
+    /// Takes out what was admitted at this moment, up to `cost`.
+    fn take_out(&mut self, at: Moment, cost: u64) {
+        let Ok(index) = self.entries.binary_search_by_key(&at, |entry| entry.at) else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(index) {
+            let out = cost.min(entry.cost);
+            entry.cost -= out;
+            self.used -= out;
+            if entry.cost == 0 {
+                self.entries.remove(index);
+            }
+        }
+        self.newest = self.entries.back().map_or(Moment::ORIGIN, |last| last.at);
+    }
+
     /// How long until the oldest entries that hold `need` units between them have left.
     fn freed_after(&self, need: u64, now: Moment, window: Duration) -> Duration {
         let mut freed = 0_u64;
@@ -165,6 +181,10 @@ impl Algorithm for SlidingLog {
         };
         let remaining = limit.saturating_sub(state.used);
         Decision::new(verdict, limit, remaining, reset_after)
+    }
+
+    fn refund(&self, state: &mut SlidingLogState, _: Moment, cost: u64, since: Moment) {
+        state.take_out(since, cost);
     }
 }
 

@@ -78,6 +78,19 @@ impl Algorithm for TokenBucket {
         }
         decision
     }
+
+    fn refund(&self, state: &mut TokenBucketState, now: Moment, cost: u64, since: Moment) {
+        let now = now.max(state.updated);
+        let elapsed = now.as_nanos() - state.updated.as_nanos();
+        let missing = self.bucket.drained(state.missing, elapsed);
+        let after = self.bucket.refunded(missing, now, cost, since);
+        if after != missing {
+            *state = TokenBucketState {
+                missing: self.bucket.level(after),
+                updated: now,
+            };
+        }
+    }
 }
 
 #[cfg(test)]

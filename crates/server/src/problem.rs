@@ -10,6 +10,8 @@ use tollgate_links::{FieldError, LinkError};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::limits::headers::QUOTA_EXCEEDED;
+
 /// The media type of every error.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -133,8 +135,7 @@ impl Kind {
                 "The link is not the one If-Match names",
             ),
             Self::QuotaExceeded => (
-                // draft-ietf-httpapi-ratelimit-headers-10, section 7.
-                "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                QUOTA_EXCEEDED,
                 StatusCode::TOO_MANY_REQUESTS,
                 "A limit is over",
             ),

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Receipt;
 use crate::policy::{Allowance, Descriptor, OnStoreFailure, Rule};
 
 /// What is asked.
@@ -37,6 +38,8 @@ pub struct CheckAnswer {
     pub delay: Duration,
     /// One for each descriptor, in their order.
     pub statuses: Vec<Status>,
+    /// What it was charged, if it is delayed.
+    pub receipt: Receipt,
 }
 
 impl CheckAnswer {

@@ -20,18 +20,24 @@ mod answer;
 mod denied;
 mod outcome;
 mod plan;
+mod receipt;
 mod settle;
 mod stats;
+mod times;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use tollgate_clock::Clock;
 
 pub use answer::{CheckAnswer, CheckError, CheckRequest, Code, Status};
 pub use denied::{Audit, Denial, Denied};
+pub use receipt::Receipt;
 pub use stats::{RuleStats, Stats};
+pub use times::{DECISION_TIME_BOUNDS, DecisionTimes};
 
 use crate::policy::{OnStoreFailure, PolicyError, PolicySet};
 use crate::store::LimitStore;
@@ -52,6 +58,7 @@ pub struct LimitService {
     unknown_domain: AtomicU64,
     top_denied: TopDenied,
     audit: Option<Arc<dyn Audit>>,
+    stopwatch: Option<Arc<dyn Clock>>,
 }
 
 /// Policies in force, with the counters of their rules.
@@ -80,6 +87,7 @@ impl LimitService {
             unknown_domain: AtomicU64::new(0),
             top_denied: TopDenied::new(),
             audit: None,
+            stopwatch: None,
         }
     }
 
@@ -97,6 +105,16 @@ impl LimitService {
     pub fn with_audit(self, audit: Arc<dyn Audit>) -> Self {
         Self {
             audit: Some(audit),
+            ..self
+        }
+    }
+
+    /// Measures how long decisions take, by this clock, for [`RuleStats::times`]. It is read twice for
+    /// each request.
+    #[must_use]
+    pub fn with_stopwatch(self, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            stopwatch: Some(clock),
             ..self
         }
     }
@@ -145,6 +163,7 @@ impl LimitService {
         if request.descriptors.is_empty() {
             return Err(CheckError::NoDescriptors);
         }
+        let began = self.stopwatch.as_ref().map(|clock| clock.monotonic());
         let reign = self.reign();
         let steps = plan::steps(&reign.policies, request);
         let judge = Judge {
@@ -154,9 +173,21 @@ impl LimitService {
         };
         let outcomes = judge.settle(&steps).await;
         let answer = outcome::answer(&steps, &outcomes);
-        self.count(&reign.board, &steps, &answer);
+        let took = began.zip(self.stopwatch.as_ref());
+        let took = took.map(|(began, clock)| clock.monotonic().saturating_sub(began));
+        self.count(&reign.board, &steps, &answer, took);
         self.report(request, &answer);
         Ok(answer)
+    }
+
+    /// Gives back what a request was charged that was told to wait and left before its turn. Its
+    /// places in queues are free for later requests; those behind it keep the times they were told.
+    ///
+    /// If the store fails, the places stay taken until their time has passed.
+    pub async fn refund(&self, receipt: Receipt) {
+        // Whoever left learns nothing from a failure; the breaker of the store tells of it.
+        let _ = self.store.refund(&receipt.stored).await;
+        let _ = self.fallback.refund(&receipt.local).await;
     }
 
     /// What was decided since the start.
@@ -192,7 +223,7 @@ impl LimitService {
         }
     }
 
-    fn count(&self, board: &Board, steps: &[Step], answer: &CheckAnswer) {
+    fn count(&self, board: &Board, steps: &[Step], answer: &CheckAnswer, took: Option<Duration>) {
         for (step, status) in steps.iter().zip(&answer.statuses) {
             let Some(rule) = &status.rule else {
                 stats::count(match step {
@@ -211,7 +242,10 @@ impl LimitService {
                 _ if status.would_refuse => stats::count(&counters.would_deny),
                 Code::Allowed | Code::Unlimited => stats::count(&counters.allowed),
                 Code::OverLimit => stats::count(&counters.denied),
-                Code::Unmatched | Code::Replaced => {}
+                Code::Unmatched | Code::Replaced => continue,
+            }
+            if let Some(took) = took {
+                counters.times.observe(took);
             }
         }
     }

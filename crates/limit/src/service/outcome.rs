@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::{Manner, Question, Step};
-use super::{CheckAnswer, Code, Status};
+use super::{CheckAnswer, Code, Receipt, Status};
 use crate::Shaped;
 use crate::policy::{OnStoreFailure, Rule};
 
@@ -63,6 +63,8 @@ impl Outcome {
 
 /// The answer to a request: `outcomes` has one for each question in `steps`, in their order.
 pub(super) fn answer(steps: &[Step], outcomes: &[Outcome]) -> CheckAnswer {
+    let questions = steps.iter().filter_map(Step::question);
+    let asked = questions.zip(outcomes);
     let mut outcomes = outcomes.iter();
     let mut delay = Duration::ZERO;
     let statuses: Vec<Status> = steps
@@ -87,10 +89,16 @@ pub(super) fn answer(steps: &[Step], outcomes: &[Outcome]) -> CheckAnswer {
         })
         .collect();
     let allowed = !statuses.iter().any(Status::refuses);
+    let delay = if allowed { delay } else { Duration::ZERO };
+    let mut receipt = Receipt::default();
+    if !delay.is_zero() {
+        asked.for_each(|(question, outcome)| receipt.add(question, outcome));
+    }
     CheckAnswer {
         allowed,
-        delay: if allowed { delay } else { Duration::ZERO },
+        delay,
         statuses,
+        receipt,
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::times::{DecisionTimes, Histogram};
 use crate::policy::{PolicySet, Rule};
 
 /// How often what was decided: once for each descriptor of a request, whatever it took.
@@ -30,6 +31,8 @@ pub struct RuleStats {
     pub would_deny: u64,
     /// The store failed. What was decided then is counted as well.
     pub errors: u64,
+    /// How long that took. Empty if the service measures no times.
+    pub times: DecisionTimes,
 }
 
 /// The counters of one rule.
@@ -39,6 +42,7 @@ pub(super) struct Counters {
     pub(super) denied: AtomicU64,
     pub(super) would_deny: AtomicU64,
     pub(super) errors: AtomicU64,
+    pub(super) times: Histogram,
 }
 
 pub(super) fn count(counter: &AtomicU64) {
@@ -83,6 +87,7 @@ impl Board {
                 denied: read(&counters.denied),
                 would_deny: read(&counters.would_deny),
                 errors: read(&counters.errors),
+                times: counters.times.read(),
             })
             .collect()
     }

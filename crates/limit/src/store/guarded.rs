@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tollgate_clock::Clock;
 
-use super::{Charge, LimitStore, StoreError};
+use super::{Charge, LimitStore, Refund, StoreError};
 use crate::Shaped;
 
 /// Nobody needs to read the same mistake at every request.
@@ -169,6 +169,21 @@ impl<S> Guarded<S> {
         })
     }
 
+    /// Asks the store, if it is not away.
+    async fn through<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let Some(passage) = self.pass() else {
+            count(&self.refused);
+            let message = "it was away a moment ago".to_owned();
+            return Err(StoreError::Unavailable(message));
+        };
+        let outcome = asked.await;
+        passage.end(outcome.as_ref().map(|_| ()));
+        outcome
+    }
+
     fn succeeded(&self, probed: bool) {
         let mut breaker = self.breaker.lock();
         match *breaker {
@@ -245,14 +260,11 @@ impl<S> Drop for Passage<'_, S> {
 #[async_trait]
 impl<S: LimitStore> LimitStore for Guarded<S> {
     async fn decide(&self, charges: &[Charge]) -> Result<Vec<Shaped>, StoreError> {
-        let Some(passage) = self.pass() else {
-            count(&self.refused);
-            let message = "it was away a moment ago".to_owned();
-            return Err(StoreError::Unavailable(message));
-        };
-        let outcome = self.store.decide(charges).await;
-        passage.end(outcome.as_ref().map(|_| ()));
-        outcome
+        self.through(self.store.decide(charges)).await
+    }
+
+    async fn refund(&self, refunds: &[Refund]) -> Result<(), StoreError> {
+        self.through(self.store.refund(refunds)).await
     }
 }
 

@@ -15,7 +15,7 @@ pub use self::guarded::{BreakerState, BreakerStats, GuardOptions, Guarded};
 pub use self::memory::{MemoryOptions, MemoryStats, MemoryStore, SnapshotError};
 #[cfg(feature = "redis")]
 pub use self::redis::{Inexact, RedisOptions, RedisStore, RedisUrlError};
-use crate::{Limiter, Shaped};
+use crate::{Limiter, LimiterState, Moment, Shaped};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 4096;
@@ -69,6 +69,63 @@ pub struct Charge {
     pub binds: bool,
 }
 
+/// Units to give back, that a decision charged and nobody used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    key: LimitKey,
+    limiter: Limiter,
+    units: u64,
+    since: Moment,
+}
+
+impl Refund {
+    /// All that a decision charged: `answers` are those of [`LimitStore::decide`] to `charges`.
+    /// Nothing if the request was refused.
+    #[must_use]
+    pub fn of(charges: &[Charge], answers: &[Shaped]) -> Vec<Self> {
+        let both = || charges.iter().zip(answers);
+        if both().any(|(charge, answer)| charge.binds && !answer.decision.allowed()) {
+            return Vec::new();
+        }
+        let charged =
+            both().filter(|(charge, answer)| charge.cost > 0 && answer.decision.allowed());
+        charged
+            .map(|(charge, answer)| Self {
+                key: charge.key.clone(),
+                limiter: charge.limiter,
+                units: charge.cost,
+                since: answer.charged(),
+            })
+            .collect()
+    }
+
+    /// The same, but not more than so many units: the rest was used.
+    #[must_use]
+    pub fn at_most(self, units: u64) -> Self {
+        Self {
+            units: self.units.min(units),
+            ..self
+        }
+    }
+
+    /// Whose state.
+    #[must_use]
+    pub const fn key(&self) -> &LimitKey {
+        &self.key
+    }
+
+    /// How many units.
+    #[must_use]
+    pub const fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// Takes them back from a state, at a moment by the same clock as that of the decision.
+    pub fn apply(&self, state: &mut LimiterState, now: Moment) {
+        self.limiter.refund(state, now, self.units, self.since);
+    }
+}
+
 /// Why a store gave no decision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -92,4 +149,16 @@ pub trait LimitStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`]; nothing may be assumed of what was charged then.
     async fn decide(&self, charges: &[Charge]) -> Result<Vec<Shaped>, StoreError>;
+
+    /// Takes back units that [`decide`](Self::decide) charged and nobody used, as far as they still
+    /// count: [`Algorithm::refund`](crate::Algorithm::refund) says how many. What a key has
+    /// forgotten is not given back.
+    ///
+    /// What is admitted without what is given back stays within the limits, but for a
+    /// [`LeakyQueue`](crate::LeakyQueue), which says by how much it may not.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing may be assumed of what was given back then, so do not try again: no
+    /// unit may be given back twice.
+    async fn refund(&self, refunds: &[Refund]) -> Result<(), StoreError>;
 }

@@ -10,4 +10,5 @@ mod hammer;
 mod models;
 mod naive;
 mod redis_cell;
+mod refunds;
 mod trace;

@@ -14,6 +14,18 @@ impl History {
         self.0.push((at, cost));
     }
 
+    /// Takes back the last admission at this moment of this cost.
+    pub fn refund(&mut self, at: u64, cost: u64, units: u64) {
+        let same = |entry: &(u64, u64)| *entry == (at, cost);
+        let index = self.0.iter().rposition(same).unwrap();
+        self.0[index].1 -= units;
+    }
+
+    /// All of it, in the order of time.
+    pub fn admitted(&self) -> &[(u64, u64)] {
+        &self.0
+    }
+
     /// Units admitted at moments for which `within` holds.
     pub fn sum(&self, within: impl Fn(u64) -> bool) -> u64 {
         let admitted = self.0.iter().filter(|(at, _)| within(*at));

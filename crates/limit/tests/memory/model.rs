@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
-use tollgate_limit::store::{Charge, LimitKey, MemoryOptions};
+use tollgate_limit::store::{Charge, LimitKey, LimitStore as _, MemoryOptions, Refund};
 use tollgate_limit::{AlgorithmKind, Decision, Limiter, LimiterState, Moment, Quota, Shaped};
 
 use crate::{ROOMY, START, decide, store};
 
 /// A request: nanoseconds since the one before, and for each charge a key, its cost, and whether
-/// it binds. The key says which algorithm it is under.
-type Request = (u64, Vec<(usize, u64, bool)>);
+/// it binds; and whether what the last request was charged is given back before. The key says which
+/// algorithm it is under.
+type Request = (u64, Vec<(usize, u64, bool)>, bool);
 
 fn requests() -> impl Strategy<Value = Vec<Request>> {
     let pause = prop_oneof![
@@ -22,7 +24,8 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
     ];
     let cost = prop_oneof![5 => Just(1_u64), 2 => 0_u64..5, 1 => 0_u64..20];
     let charge = (0_usize..14, cost, prop::bool::weighted(0.8));
-    prop::collection::vec((pause, prop::collection::vec(charge, 1..5)), 1..150)
+    let charges = prop::collection::vec(charge, 1..5);
+    prop::collection::vec((pause, charges, prop::bool::weighted(0.3)), 1..150)
 }
 
 fn limiter(key: usize) -> Limiter {
@@ -77,23 +80,38 @@ fn run(options: MemoryOptions, requests: &[Request]) -> Result<(), TestCaseError
     let mut now = Moment::after_origin(Duration::from_millis(
         u64::try_from(START.as_millis()).unwrap(),
     ));
-    for (pause, charges) in requests {
+    let mut charged = Vec::new();
+    for (pause, charges, back) in requests {
         let pause = Duration::from_nanos(*pause);
         clock.advance(pause);
         now = now.plus(pause);
+        if *back {
+            let refunds = std::mem::take(&mut charged);
+            store.refund(&refunds).now_or_never().unwrap().unwrap();
+            for refund in refunds {
+                let named = |key: &&usize| refund.key().as_bytes() == name(**key).as_bytes();
+                let key = *model.states.keys().find(named).unwrap();
+                refund.apply(model.states.get_mut(&key).unwrap(), now);
+            }
+        }
         let expected = model.decide(now, charges);
         let given: Vec<Charge> = charges
             .iter()
             .map(|(key, cost, binds)| Charge {
-                key: LimitKey::new(format!("key {key}").as_bytes()).unwrap(),
+                key: LimitKey::new(name(*key).as_bytes()).unwrap(),
                 limiter: limiter(*key),
                 cost: *cost,
                 binds: *binds,
             })
             .collect();
-        prop_assert_eq!(decide(&store, &given).unwrap(), expected);
+        prop_assert_eq!(decide(&store, &given).unwrap(), expected.clone());
+        charged = Refund::of(&given, &expected);
     }
     Ok(())
+}
+
+fn name(key: usize) -> String {
+    format!("key {key}")
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tollgate_limit::policy::Descriptor;
 use tollgate_limit::service::Code;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, now};
 
 const POLICIES: &str = "
 domain: d
@@ -96,4 +96,37 @@ fn left(bench: &Bench) -> Left {
         (key, [remaining(false), remaining(true)])
     };
     ["a", "b", "c", "l", "x"].map(peek).to_vec()
+}
+
+const QUEUE: &str = "
+domain: shop
+descriptors:
+  - {key: queue, rate_limit: {unit: second, requests_per_unit: 2, on_exceed: queue}}
+  - {key: total, rate_limit: {unit: day, requests_per_unit: 3}}
+";
+
+#[test]
+fn who_leaves_a_queue_gives_back_all_of_its_limits() {
+    for down in [false, true] {
+        let bench = Bench::new(QUEUE);
+        bench.store.set_down(down);
+        let both = [("queue", "q"), ("total", "t")].map(|entry| Descriptor::of([entry]));
+        let first = bench.check("shop", 1, &both);
+        assert!(
+            first.allowed && first.receipt.is_empty(),
+            "it does not wait"
+        );
+        let second = bench.check("shop", 1, &both);
+        assert!(!second.delay.is_zero() && !second.receipt.is_empty());
+        assert!(!bench.check("shop", 1, &both).allowed, "the queue is full");
+        now(bench.service.refund(second.receipt));
+        let third = bench.check("shop", 1, &both);
+        assert!(third.allowed);
+        assert_eq!(third.delay, second.delay);
+        assert_eq!(
+            third.statuses[1].remaining,
+            Some(1),
+            "two of three are charged"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tollgate_limit::policy::{Descriptor, PolicySet};
 use tollgate_limit::service::{CheckAnswer, CheckRequest, Code, LimitService};
-use tollgate_limit::store::{Charge, LimitKey, LimitStore, StoreError};
+use tollgate_limit::store::{Charge, LimitKey, LimitStore, Refund, StoreError};
 use tollgate_limit::{Decision, LimiterState, Moment, Shaped};
 
 /// States in a map, stepped one after the other.
@@ -72,9 +72,20 @@ impl LimitStore for NaiveStore {
             Shaped {
                 decision: Decision::new(verdict, kept.limit(), left, reset),
                 delay: Duration::ZERO,
+                at: now,
             }
         });
         Ok(unchanged.collect())
+    }
+
+    async fn refund(&self, refunds: &[Refund]) -> Result<(), StoreError> {
+        let mut inside = self.0.lock().unwrap();
+        let now = inside.now;
+        for refund in refunds {
+            let state = inside.states.entry(refund.key().clone()).or_default();
+            refund.apply(state, now);
+        }
+        Ok(())
     }
 }
 

@@ -15,3 +15,4 @@ mod keys;
 mod malformed;
 mod reference;
 mod reload;
+mod times;

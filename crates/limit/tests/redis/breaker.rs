@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tollgate_clock::{ManualClock, SystemClock, UnixMillis};
 use tollgate_limit::store::{
-    BreakerState, Charge, GuardOptions, Guarded, LimitStore, RedisOptions, RedisStore, StoreError,
+    BreakerState, Charge, GuardOptions, Guarded, LimitStore, RedisOptions, RedisStore, Refund,
+    StoreError,
 };
 use tollgate_limit::{AlgorithmKind, Shaped};
 
@@ -41,6 +42,10 @@ impl LimitStore for Moody {
                 Ok(Vec::new())
             }
         }
+    }
+
+    async fn refund(&self, _: &[Refund]) -> Result<(), StoreError> {
+        self.decide(&[]).await.map(drop)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tollgate_limit::store::{Charge, LimitKey, LimitStore as _, RedisStore, StoreError};
+use tollgate_limit::store::{Charge, LimitKey, LimitStore as _, RedisStore, Refund, StoreError};
 use tollgate_limit::{AlgorithmKind, Limiter, Quota};
 
 use crate::bench::{Monitor, charge, patient, seconds, send, store, yearly};
@@ -242,4 +242,30 @@ async fn a_window_that_redis_cannot_tell_is_refused() {
         "the store of limits failed: window: 1.000001ms is not a whole number of microseconds: \
          Redis tells no finer time"
     );
+}
+
+#[tokio::test]
+async fn what_one_store_gives_back_another_may_use() {
+    let redis = PrivateRedis::start();
+    let [one, other] = two(&redis).await;
+    for kind in AlgorithmKind::ALL {
+        let charges = [
+            charge(kind.name(), yearly(kind, 5), 4),
+            charge("all", yearly(AlgorithmKind::FixedWindow, 100), 4),
+        ];
+        let answers = one.decide(&charges).await.unwrap();
+        let refused = other.decide(&charges).await.unwrap();
+        assert!(!refused[0].decision.allowed(), "{kind:?}");
+        assert_eq!(Refund::of(&charges, &refused), [], "nothing was charged");
+        let refunds = Refund::of(&charges, &answers);
+        one.refund(&refunds).await.unwrap();
+        let again = other.decide(&charges).await.unwrap();
+        assert!(again[0].decision.allowed(), "{kind:?}");
+        let [before, after] = [&answers, &again].map(|all| all[1].decision.remaining());
+        assert_eq!(after, before, "{kind:?}");
+        other.refund(&Refund::of(&charges, &again)).await.unwrap();
+        let key = format!("tollgate:{{domain}}|key={}|", kind.name());
+        let left: i64 = send(&redis, &["PTTL", &key]).await;
+        assert!(left > 0, "{kind:?}: {left}");
+    }
 }

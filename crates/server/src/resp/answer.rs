@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tollgate_limit::store::StoreError;
 
 use super::accept::RespThread;
+use super::check;
 use super::command::{self, Name};
 use super::info;
 use super::reply::Replies;
@@ -72,6 +73,7 @@ async fn run(
     match name {
         Name::ClThrottle => return limit(thread, Dialect::Cell, words, replies).await,
         Name::Throttle => return limit(thread, Dialect::Crab, words, replies).await,
+        Name::TgCheck => return by_policies(thread, words, replies).await,
         Name::Ping => match words {
             [_] => replies.simple("PONG"),
             [_, message] => replies.bulk(message),
@@ -135,6 +137,25 @@ async fn limit(
             Ok(RespOutcome::Unavailable)
         }
     }
+}
+
+/// The answer comes at once, also where a policy delays: whoever waited here would hold up the
+/// commands behind it.
+async fn by_policies(
+    thread: &RespThread,
+    words: &[Bytes],
+    replies: &mut Replies,
+) -> Result<RespOutcome, Refused> {
+    let refused = |error: &dyn std::fmt::Display| Refused::from(format!("ERR {error}"));
+    let request = check::request(words).map_err(|error| refused(&error))?;
+    let service = &thread.shared.state.service;
+    let answer = service.check(&request).await;
+    let answer = answer.map_err(|error| refused(&error))?;
+    check::answer(&answer, replies);
+    Ok(match answer.allowed {
+        true => RespOutcome::Allowed,
+        false => RespOutcome::Limited,
+    })
 }
 
 fn wrong_count(name: Name) -> Refused {

@@ -11,6 +11,8 @@ pub(crate) enum Name {
     ClThrottle,
     /// `THROTTLE`
     Throttle,
+    /// `TG.CHECK`
+    TgCheck,
     /// `PING`
     Ping,
     /// `ECHO`
@@ -51,6 +53,7 @@ impl Name {
         match self {
             Self::ClThrottle => "cl.throttle",
             Self::Throttle => "throttle",
+            Self::TgCheck => "tg.check",
             Self::Ping => "ping",
             Self::Echo => "echo",
             Self::Auth => "auth",
@@ -92,7 +95,7 @@ const fn before_auth(name: Name, arity: i64, summary: &'static str) -> Spec {
 }
 
 /// All of them.
-pub(crate) const ALL: [Spec; 12] = [
+pub(crate) const ALL: [Spec; 13] = [
     limit(
         Name::ClThrottle,
         "Takes from the limit of a key, and tells what is left.",
@@ -101,6 +104,14 @@ pub(crate) const ALL: [Spec; 12] = [
         Name::Throttle,
         "Takes from the limit of a key; the answer has another order.",
     ),
+    Spec {
+        // The policies say what is counted by: no word is a key of a store.
+        key: false,
+        ..limit(
+            Name::TgCheck,
+            "Takes from the limit that the policies of a domain have for a descriptor.",
+        )
+    },
     spec(
         Name::Ping,
         -1,

@@ -1,12 +1,13 @@
-//! The limit service over the protocol of Redis: `CL.THROTTLE` and `THROTTLE`, and what clients of
-//! Redis expect around them.
+//! The limit service over the protocol of Redis: `CL.THROTTLE` and `THROTTLE`, which bring a limit
+//! along, `TG.CHECK`, which asks the policies, and what clients of Redis expect around them.
 //!
 //! Each thread has its own listener and runtime, as on the edge. A connection reads what has
-//! arrived (`request`), answers every whole command in it (`answer`, `throttle`), and writes all
+//! arrived (`request`), answers every whole command in it (`answer`, `throttle`, `check`), and writes all
 //! answers at once (`reply`, `connection`).
 
 mod accept;
 mod answer;
+mod check;
 pub(crate) mod command;
 mod connection;
 mod info;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tollgate_clock::Clock;
+use tollgate_limit::service::LimitService;
 use tollgate_limit::store::LimitStore;
 
 use crate::metrics::Metrics;
@@ -57,8 +59,10 @@ pub struct RespOptions {
 /// What the listener works with.
 #[derive(Clone)]
 pub struct RespState {
-    /// Decides the limits.
+    /// Decides limits that requests bring along.
     pub store: Arc<dyn LimitStore>,
+    /// Decides by policies.
+    pub service: Arc<LimitService>,
     /// Times the log and the uptime; the store has its own.
     pub clock: Arc<dyn Clock>,
     /// Where connections and commands are counted.

@@ -31,11 +31,15 @@ fn what_every_client_expects() {
             "CLIENT",
             "-ERR wrong number of arguments for 'client' command",
         ),
-        ("COMMAND COUNT", ":12"),
+        ("COMMAND COUNT", ":13"),
         ("COMMAND GETKEYS x", "-ERR unknown subcommand 'GETKEYS'"),
         (
             "COMMAND INFO echo get",
             "[[$echo :2 [+fast] :0 :0 :0 [] [] [] []] nil]",
+        ),
+        (
+            "COMMAND INFO TG.CHECK",
+            "[[$tg.check :-5 [+write +fast] :0 :0 :0 [] [] [] []]]",
         ),
         (
             "GET a b",
@@ -73,7 +77,7 @@ fn commands_describe_themselves() {
     );
     assert_eq!(client.call("COMMAND INFO"), all);
     let listed = client.call("COMMAND LIST");
-    assert_eq!(listed.split(' ').count(), 12);
+    assert_eq!(listed.split(' ').count(), 13);
     let documented = client.call("COMMAND DOCS");
     let one = client.call("COMMAND DOCS ping get");
     assert_eq!(

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod arguments;
+mod check;
 mod client;
 mod commands;
 mod connections;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tollgate_clock::{Clock, ManualClock};
-use tollgate_limit::store::{Charge, LimitKey, LimitStore, StoreError};
+use tollgate_limit::store::{Charge, LimitKey, LimitStore, Refund, StoreError};
 use tollgate_limit::{LimiterState, Moment, Shaped};
 
 pub struct NaiveStore {
@@ -69,5 +69,15 @@ impl LimitStore for NaiveStore {
         let mut states = self.states.lock().unwrap();
         let state = states.entry(charge.key.clone()).or_default();
         Ok(vec![charge.limiter.shape(state, now, charge.cost)])
+    }
+
+    async fn refund(&self, refunds: &[Refund]) -> Result<(), StoreError> {
+        let now = Moment::after_origin(self.clock.monotonic());
+        let mut states = self.states.lock().unwrap();
+        for refund in refunds {
+            let state = states.entry(refund.key().clone()).or_default();
+            refund.apply(state, now);
+        }
+        Ok(())
     }
 }

@@ -41,6 +41,21 @@ fn redis_cli_asks_in_both_versions() {
         redis_cli(&server, &[&["-3", "--no-raw"], &throttle[..]].concat()),
         "1) (integer) 0\n2) (integer) 16\n3) (integer) 14\n4) (integer) -1\n5) (integer) 4\n"
     );
+    let check = ["TG.CHECK", "shop", "1", "user", "u1"];
+    assert_eq!(
+        redis_cli(&server, &check),
+        "1\n2\n1\n-1\n20000\n0\nper_user\n"
+    );
+    assert_eq!(
+        redis_cli(&server, &[&["-3", "--no-raw"], &check[..]].concat()),
+        "1# \"allowed\" => (integer) 1\n\
+         2# \"limit\" => (integer) 2\n\
+         3# \"remaining\" => (integer) 0\n\
+         4# \"retry_after_ms\" => (integer) -1\n\
+         5# \"reset_after_ms\" => (integer) 20000\n\
+         6# \"delay_ms\" => (integer) 0\n\
+         7# \"policy\" => \"per_user\"\n"
+    );
     assert_eq!(redis_cli(&server, &["-3", "PING"]), "PONG\n");
     assert!(redis_cli(&server, &["INFO", "server"]).contains("redis_mode:standalone"));
     assert_eq!(redis_cli(&server, &["-n", "0", "ECHO", "x"]), "x\n");
@@ -98,6 +113,9 @@ limited = [answer[0] for answer in pipeline.execute()]
 assert limited == [0] * 4 + [1] * 96, limited
 assert r.info()['limits_limited'] == 96
 assert r.command()['cl.throttle']['arity'] == -5
+assert r.execute_command('TG.CHECK', 'shop', 2, 'user', 'u1') == [1, 2, 0, -1, 20000, 0, b'per_user']
+assert r.execute_command('TG.CHECK', 'shop', 1, 'user', 'u1') == [0, 2, 0, 20000, 20000, 0, b'per_user']
+assert r.command()['tg.check']['arity'] == -5
 try:
     r.get('x')
     assert False

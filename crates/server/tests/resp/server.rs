@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tollgate_clock::{ManualClock, UnixMillis};
+use tollgate_limit::policy::PolicySet;
+use tollgate_limit::service::LimitService;
 use tollgate_limit::store::{LimitStore, MemoryOptions, MemoryStore};
 use tollgate_server::metrics::Metrics;
 use tollgate_server::resp::{MAX_FRAME, RespHandle, RespOptions, RespState, bind};
@@ -15,6 +17,24 @@ use crate::naive_store::NaiveStore;
 
 /// Longer than anything that works takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What `TG.CHECK` asks.
+const POLICIES: &str = "\
+domain: shop
+descriptors:
+  - key: user
+    rate_limit: {name: per_user, unit: minute, requests_per_unit: 2}
+  - key: user
+    value: admin
+    rate_limit: {name: admins, unlimited: true}
+  - key: user
+    value: nobody
+    rate_limit: {name: none, unit: minute, requests_per_unit: 0}
+  - key: job
+    rate_limit: {name: spread, unit: second, requests_per_unit: 2, burst: 3, on_exceed: delay}
+  - key: safe
+    rate_limit: {unit: minute, requests_per_unit: 5, on_store_failure: closed}
+";
 
 pub struct Server {
     pub address: SocketAddr,
@@ -69,8 +89,12 @@ impl Server {
         clock.advance(Duration::from_secs(1_000));
         let store = Arc::new(NaiveStore::new(clock.clone()));
         let metrics = Arc::new(Metrics::new());
+        let deciding = choose(clock.clone(), store.clone());
+        let policies = PolicySet::parse("limits.yaml", POLICIES).unwrap();
+        let service = LimitService::new(policies, Arc::clone(&deciding), store.clone());
         let state = RespState {
-            store: choose(clock.clone(), store.clone()),
+            store: deciding,
+            service: Arc::new(service),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tollgate_clock::SystemClock;
+use tollgate_clock::{CounterClock, SystemClock};
 use tollgate_config::{Config, LimitStore as Store};
 use tollgate_limit::service::LimitService;
 use tollgate_limit::store::{LimitStore, MemoryOptions, MemoryStore};
@@ -145,7 +145,8 @@ pub(super) async fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<M
         None => memory.clone(),
     };
     let mut service = LimitService::new(policies, Arc::clone(&store), memory.clone())
-        .with_on_store_failure(options::on_store_failure(config));
+        .with_on_store_failure(options::on_store_failure(config))
+        .with_stopwatch(Arc::new(CounterClock::new()));
     let mut audit = None;
     if let Some(options) = options::audit(config) {
         let (log, guard) = AuditLog::open(&options, Arc::new(SystemClock::new()))

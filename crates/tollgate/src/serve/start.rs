@@ -89,7 +89,8 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         ))?;
     }
     let resp_address = resp_address.map(tracing::field::display);
-    tracing::info!(%edge_address, %admin_address, resp_address, "serving");
+    let grpc_address = grpc_address.map(tracing::field::display);
+    tracing::info!(%edge_address, %admin_address, resp_address, grpc_address, "serving");
     running.until_signal(&mut signals).await
 }
 
@@ -177,6 +178,7 @@ impl Running {
             Some(resp) => Some(resp.serve(
                 RespState {
                     store: limit_store,
+                    service: Arc::clone(&limits.service),
                     clock,
                     metrics: Arc::clone(&metrics),
                 },

@@ -35,7 +35,7 @@ impl Envoy {
         let child = child.unwrap_or_else(|error| {
             panic!(
                 "there is no Envoy at {program:?} ({error}): install it, or say where it is in \
-                 ENVOY; scripts/test slow fetches one"
+                 ENVOY; scripts/test e2e fetches one"
             )
         });
         Self { child, log }
@@ -55,7 +55,7 @@ impl Drop for Envoy {
 }
 
 /// A service that answers every request with its head, so that headers for it can be seen.
-fn service() -> u16 {
+pub(crate) fn service() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::server::{Options, Server, both, new_home};
+use crate::server::{Options, Server, both, eventually, new_home};
 
 const POLICIES: &str = "\
 domain: shop
@@ -115,6 +115,22 @@ fn a_client_of_another_make_is_limited() {
     ] {
         assert!(text.lines().any(|l| l == line), "{text}");
     }
+    server.stop();
+}
+
+#[test]
+fn the_log_says_where_it_listens() {
+    let server = start();
+    let address = server.address("grpc").replace("http://", "");
+    let line = eventually("the line of the log", || {
+        let log = server.log();
+        let line = log.lines().find(|line| line.contains("serving"));
+        line.map(str::to_owned)
+    });
+    assert!(
+        line.contains("grpc_address") && line.contains(&address),
+        "{line}"
+    );
     server.stop();
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use ureq::http::Request;
 
 use crate::http::Http;
-use crate::server::{Options, Server, both, eventually, new_home};
+use crate::server::{Options, Server, both, eventually, new_home, run};
 
 const POLICIES: &str = "\
 domain: http
@@ -23,7 +23,7 @@ descriptors:
 ";
 
 /// A server with [`POLICIES`] in a file, and that file.
-fn start() -> (Server, PathBuf) {
+pub(crate) fn start() -> (Server, PathBuf) {
     let home = new_home();
     let file = home.path().join("limits.yaml");
     std::fs::write(&file, POLICIES).unwrap();
@@ -212,8 +212,38 @@ fn a_mistake_in_the_policies_stops_the_start_and_the_check() {
     );
 }
 
+/// One counter, whoever asks: the command line over HTTP, and a client of Redis.
+#[test]
+fn the_redis_protocol_asks_the_same_policies() {
+    let home = new_home();
+    let file = home.path().join("limits.yaml");
+    std::fs::write(&file, POLICIES).unwrap();
+    let toml = format!(
+        "[limits]\npolicies = {:?}\n[resp]\nlisten = \"127.0.0.1:0\"\n",
+        file.display().to_string()
+    );
+    let server = Options::default().config(&toml).start_in(&home);
+    let port = server.address("resp");
+    let port = port.rsplit_once(':').unwrap().1;
+    let check = || {
+        let mut redis_cli = Command::new("redis-cli");
+        redis_cli.args(["-p", port, "TG.CHECK", "shop", "1", "user", "u1"]);
+        let lines = run(&mut redis_cli);
+        let lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+        assert_eq!(lines[6], "per_user", "{lines:?}");
+        [lines[0].clone(), lines[2].clone()]
+    };
+    assert_eq!(check(), ["1", "1"]);
+    assert_eq!(
+        limit(&server, &["check", "--domain", "shop", "user=u1"]).0,
+        Some(0)
+    );
+    assert_eq!(check(), ["0", "0"]);
+    server.stop();
+}
+
 /// A program that is killed when this is dropped.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -223,13 +253,13 @@ impl Drop for Running {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// An example of `deploy/`, with this server's address and key in it, and its own port.
-fn example(path: &str, server: &Server, port: u16, application: u16) -> String {
+pub(crate) fn example(path: &str, server: &Server, port: u16, application: u16) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../deploy")
         .join(path);
@@ -245,26 +275,23 @@ fn example(path: &str, server: &Server, port: u16, application: u16) -> String {
 }
 
 /// Something to protect: a Tollgate edge, whose landing page it is.
-fn application(server: &Server) -> u16 {
+pub(crate) fn application(server: &Server) -> u16 {
     server.edge.rsplit_once(':').unwrap().1.parse().unwrap()
 }
 
 /// Three requests an hour pass, through a proxy on `port`.
-fn three_pass(port: u16) {
+pub(crate) fn three_pass(port: u16) {
     let http = Http::new();
-    let get = || http.send(Request::get(format!("http://127.0.0.1:{port}/")), ());
-    eventually("the proxy", || {
-        // Not a request that would be counted: the proxy only has to listen.
-        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-    });
-    for left in [2, 1, 0] {
-        let reply = get().expect(200);
-        assert!(
-            String::from_utf8_lossy(&reply.body).contains("Short links"),
-            "{left}"
-        );
+    let get = || http.try_send(Request::get(format!("http://127.0.0.1:{port}/")), ());
+    // Until a proxy has read its configuration, it refuses the connection or knows no path.
+    let first = || get().ok().filter(|reply| reply.status != 404);
+    let mut reply = eventually("the proxy", first);
+    for passed in 1..=3 {
+        assert_eq!(reply.status, 200, "{passed}");
+        assert!(String::from_utf8_lossy(&reply.body).contains("Short links"));
+        reply = get().unwrap();
     }
-    let refused = get().expect(429);
+    let refused = reply.expect(429);
     assert!(refused.header("retry-after").parse::<u64>().unwrap() > 1);
     assert!(
         refused

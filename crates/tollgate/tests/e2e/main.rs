@@ -1,7 +1,8 @@
 //! The built binary, started on free ports and a directory of its own, and driven over HTTP and the
 //! command line as its users do.
 //!
-//! Tests marked `#[ignore]` are large or need a browser; `scripts/test slow` runs them.
+//! Tests marked `#[ignore]` are large or need a browser, which `scripts/test slow` runs, or a proxy from
+//! the network, which `scripts/test e2e` runs.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,4 +41,5 @@ mod rules;
 mod server;
 mod shared_limits;
 mod shutdown;
+mod traefik;
 mod transfer;

@@ -24,7 +24,7 @@ use self::cell::KeyHash;
 use self::overflow::Overflow;
 use self::shard::{Bounds, Shard};
 pub use self::snapshot::SnapshotError;
-use super::{Charge, LimitStore, StoreError};
+use super::{Charge, LimitStore, Refund, StoreError};
 use crate::{Limiter, LimiterState, Moment, Shaped};
 
 /// A shard that could not hold so many keys, or so many bytes, would be too uneven a share: there
@@ -99,6 +99,8 @@ pub struct MemoryStats {
 ///   what one key would. So a stream of new keys, however long, frees no key that is held back.
 /// - **A log that no longer fits** is made coarser: of two neighbours, the older one counts as if
 ///   it had come with the other, so it refuses more and never admits more.
+/// - **What is given back** goes to the key itself. If it was forgotten meanwhile to make room, and
+///   came again, it is the newer charges that are lowered.
 ///
 /// Decisions on several keys take the locks of their shards in order, and are atomic.
 pub struct MemoryStore {
@@ -301,6 +303,17 @@ impl LimitStore for MemoryStore {
             [one] => vec![self.decide_one(one.key.as_bytes(), &one.limiter, one.cost)],
             _ => batch::decide(self, charges),
         })
+    }
+
+    async fn refund(&self, refunds: &[Refund]) -> Result<(), StoreError> {
+        for refund in refunds {
+            let hash = self.hash(refund.key.as_bytes());
+            let mut shard = self.shard(self.number(hash));
+            let now = shard.turn(self.now());
+            // What keys without a place share is not known to be this one's.
+            shard.refund(hash, refund, now);
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use super::cell::{Cell, KeyHash, Meta, Share};
 use super::logs::Logs;
 use super::table::{GROUP, GROUP_BYTES, Place, Table};
 use crate::packed::{Packed, Tag};
+use crate::store::Refund;
 use crate::{Decision, Limiter, LimiterState, Moment, Shaped, SlidingLogState};
 
 /// A group is swept each time so much effort has been spent on other things.
@@ -146,6 +147,20 @@ impl Shard {
         }
         self.tend(KNOWN_KEY, now);
         shaped
+    }
+
+    /// Takes back units from a key, if it is there.
+    pub(super) fn refund(&mut self, hash: KeyHash, refund: &Refund, now: Moment) {
+        let Some(at) = self.table.find(hash) else {
+            return;
+        };
+        let before = self.load(at);
+        let mut state = before.clone();
+        refund.apply(&mut state, now);
+        if state != before {
+            let left = refund.limiter.shape(&mut state.clone(), now, 0);
+            self.keep(at, state.into_packed(), &left.decision, now);
+        }
     }
 
     /// A copy of the state of a key that is there.

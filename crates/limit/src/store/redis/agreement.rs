@@ -65,6 +65,12 @@ impl Bench {
         });
     }
 
+    fn refund(&self, refunds: &[Refund], micros: u64) {
+        self.runtime
+            .block_on(self.store.refund_with(refunds, &[micros]))
+            .unwrap();
+    }
+
     fn decide(&self, charges: &[Charge], micros: u64) -> Vec<Shaped> {
         self.runtime
             .block_on(self.store.decide_with(charges, &[micros]))
@@ -77,6 +83,20 @@ impl Bench {
 struct Reference(HashMap<LimitKey, LimiterState>);
 
 impl Reference {
+    fn refund(&mut self, refunds: &[Refund], micros: u64) {
+        let now = Moment::from_nanos(micros * 1_000);
+        for refund in refunds {
+            let whole = Moment::from_nanos(refund.since.as_nanos() / 1_000 * 1_000);
+            let refund = Refund {
+                since: whole,
+                ..refund.clone()
+            };
+            if let Some(state) = self.0.get_mut(&refund.key) {
+                refund.apply(state, now);
+            }
+        }
+    }
+
     fn decide(&mut self, charges: &[Charge], micros: u64) -> Vec<Shaped> {
         let now = Moment::from_nanos(micros * 1_000);
         let mut next = self.0.clone();
@@ -113,6 +133,7 @@ impl Reference {
                     peek.reset_after(),
                 ),
                 delay: shaped.delay,
+                at: shaped.at,
             }
         });
         peeked.collect()
@@ -220,6 +241,9 @@ struct Asked {
     pause: Pause,
     /// Which of the keys, at what cost, and whether it binds.
     charges: Vec<(prop::sample::Index, Cost, bool)>,
+    /// What an earlier request was charged, to be given back before: which request, and how many
+    /// hundredths of it.
+    refund: Option<(prop::sample::Index, u64)>,
 }
 
 fn asked(most: usize) -> impl Strategy<Value = Asked> {
@@ -229,7 +253,12 @@ fn asked(most: usize) -> impl Strategy<Value = Asked> {
         prop::bool::weighted(0.7),
     );
     let charges = prop::collection::vec(charge, 1..=most);
-    (pauses(), charges).prop_map(|(pause, charges)| Asked { pause, charges })
+    let refund = prop::option::of((any::<prop::sample::Index>(), 1_u64..=100));
+    (pauses(), charges, refund).prop_map(|(pause, charges, refund)| Asked {
+        pause,
+        charges,
+        refund,
+    })
 }
 
 /// A moment of the years 2001 to 2110: all that Redis will tell for some time.
@@ -247,6 +276,7 @@ fn run(
     let mut reference = Reference::default();
     let (mut now, latest) = (start, start + 10 * 366 * 86_400_000_000);
     let mut last = None::<Shaped>;
+    let mut charged: Vec<Vec<Refund>> = Vec::new();
     for asked in trace {
         let ceil = |duration: Duration| duration.as_nanos().div_ceil(1_000) as i64;
         let retry = last.and_then(|shaped| shaped.decision.retry_after());
@@ -272,6 +302,22 @@ fn run(
                 }
             })
             .collect();
+        if let Some((which, hundredths)) = &asked.refund
+            && !charged.is_empty()
+        {
+            // The newest ones more often: the older ones have drained.
+            let at = charged.len() - 1 - which.index(charged.len()) / 2;
+            let refunds: Vec<Refund> = charged
+                .swap_remove(at)
+                .into_iter()
+                .map(|refund| {
+                    let units = (refund.units / 100 * hundredths).max(1);
+                    refund.at_most(units)
+                })
+                .collect();
+            bench.refund(&refunds, now);
+            reference.refund(&refunds, now);
+        }
         let expected = reference.decide(&charges, now);
         prop_assert_eq!(
             bench.decide(&charges, now),
@@ -280,6 +326,7 @@ fn run(
             now,
             charges
         );
+        charged.push(Refund::of(&charges, &expected));
         last = expected.first().copied();
     }
     Ok(())

@@ -2,8 +2,9 @@
 --
 -- KEYS  the keys, each once.
 -- ARGV  for each charge: number of its key, algorithm, what is wanted (0 a peek, 1 a charge, 2 a
---       charge above the limit, which never passes), whether it binds (1 or 0), and the numbers of
---       its algorithm. Charges that bind come first.
+--       charge above the limit, which never passes, 3 to give units back), whether it binds (1 or 0),
+--       and the numbers of its algorithm; then, of units to give back, the moment since which they
+--       count. Charges that bind come first.
 --
 -- A state is '<Bddd': the algorithm and three whole numbers. Behind that of a log come its entries,
 -- '<dd': moment and cost, the oldest first.
@@ -73,7 +74,7 @@ end
 -- when it has to be kept.
 
 -- What the charge adds, the brim and the patience of a queue are times: microseconds and l-ths.
-local function bucket(state, wanted, l, add, add_part, brim, brim_part, patience, patience_part)
+local function bucket(state, wanted, l, add, add_part, brim, brim_part, patience, patience_part, since)
     local tag, when = state[1], now
     if (tag == 2 or tag == 3) and state[4] > when then
         when = state[4]
@@ -81,6 +82,23 @@ local function bucket(state, wanted, l, add, add_part, brim, brim_part, patience
     local ahead, part = state[2] - when, math.min(state[3], l - 1)
     if ahead < 0 then
         ahead, part = 0, 0
+    end
+    if wanted == 3 then
+        -- What is left of the units if they were alone.
+        local left = add - math.max(when - since, 0)
+        if (left < 0 or (left == 0 and add_part == 0)) or (ahead == 0 and part == 0) then
+            return true
+        end
+        ahead, part = ahead - left, part - add_part
+        if part < 0 then
+            ahead, part = ahead - 1, part + l
+        end
+        if ahead < 0 then
+            ahead, part = 0, 0
+        end
+        state[2], state[3], state[4] = when + ahead, part, when
+        state.keep_until = when + ahead + 1
+        return true
     end
     if wanted ~= 1 then
         return wanted == 0
@@ -102,7 +120,14 @@ local function bucket(state, wanted, l, add, add_part, brim, brim_part, patience
     return true
 end
 
-local function fixed_window(state, wanted, window, limit, cost)
+local function fixed_window(state, wanted, window, limit, cost, since)
+    if wanted == 3 then
+        if since - math.fmod(since, window) == state[2] then
+            state[3] = math.max(state[3] - cost, 0)
+            state.keep_until = state[2] + window
+        end
+        return true
+    end
     local when = math.max(now, state[2])
     local start = when - math.fmod(when, window)
     local used = state[3]
@@ -120,7 +145,19 @@ local function fixed_window(state, wanted, window, limit, cost)
     return true
 end
 
-local function sliding_counter(state, wanted, window, limit, cost)
+local function sliding_counter(state, wanted, window, limit, cost, since)
+    if wanted == 3 then
+        local age = state[2] - (since - math.fmod(since, window))
+        if age == 0 then
+            state[3] = math.max(state[3] - cost, 0)
+        elseif age == window then
+            state[4] = math.max(state[4] - cost, 0)
+        else
+            return true
+        end
+        state.keep_until = state[2] + 2 * window
+        return true
+    end
     local when = math.max(now, state[2])
     local start, current, previous = state[2], state[3], state[4]
     local turned = when - math.fmod(when, window)
@@ -171,7 +208,29 @@ local function freed_at(state, need)
     return state.added >= need - freed and state[3] or -1
 end
 
-local function sliding_log(state, wanted, window, limit, cost)
+-- Takes out what was admitted at this moment, up to so much.
+local function take_out(state, window, cost, since)
+    local raw, head = state.raw, state.head
+    while head <= #raw do
+        local at, there = struct.unpack(ENTRY, raw, head)
+        if at == since then
+            local out = math.min(cost, there)
+            local kept = there > out and struct.pack(ENTRY, at, there - out) or ''
+            raw = string.sub(raw, state.head, head - 1) .. kept .. string.sub(raw, head + ENTRY_BYTES)
+            local newest = #raw > 0 and struct.unpack(ENTRY, raw, #raw - ENTRY_BYTES + 1) or 0
+            state.raw, state.head, state[2], state[3] = raw, 1, state[2] - out, newest
+            state.keep_until = newest + window
+            return
+        end
+        head = head + ENTRY_BYTES
+    end
+end
+
+local function sliding_log(state, wanted, window, limit, cost, since)
+    if wanted == 3 then
+        take_out(state, window, cost, since)
+        return true, -1
+    end
     local when = math.max(now, state[3])
     forget(state, when, window)
     if wanted ~= 1 then
@@ -189,6 +248,8 @@ local function written(state)
     local header = struct.pack(HEADER, state[1], state[2], state[3], state[4])
     if state[1] ~= 7 then
         return header
+    elseif state.added == 0 then
+        return header .. string.sub(state.raw, state.head)
     end
     local raw, cost, last = state.raw, state.added, #state.raw
     if state.head <= last then
@@ -216,10 +277,11 @@ while at <= #ARGV do
     local key, tag = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
     local wanted, binds = tonumber(ARGV[at + 2]), ARGV[at + 3] == '1'
     local numbers = {}
-    for number = 1, NUMBERS[tag] do
+    local count = NUMBERS[tag] + (wanted == 3 and 1 or 0)
+    for number = 1, count do
         numbers[number] = tonumber(ARGV[at + 3 + number])
     end
-    at = at + 4 + NUMBERS[tag]
+    at = at + 4 + count
 
     local state = states[key]
     if not state then

@@ -23,10 +23,10 @@ pub use self::address::RedisUrlError;
 use self::link::{Link, Ready};
 pub use self::order::Inexact;
 use self::order::Order;
-use super::{Charge, LimitStore, StoreError};
+use super::{Charge, LimitKey, LimitStore, Refund, StoreError};
 use crate::{Limiter, Shaped};
 
-/// Decides all charges of a request.
+/// Decides all charges of a request, or gives units back.
 const SCRIPT: &str = include_str!("decide.lua");
 
 /// How a [`RedisStore`] uses its Redis.
@@ -120,8 +120,8 @@ impl RedisStore {
     }
 
     /// The key in Redis: what is in braces chooses the slot.
-    fn name(&self, charge: &Charge) -> Vec<u8> {
-        let key = charge.key.as_bytes();
+    fn name(&self, key: &LimitKey) -> Vec<u8> {
+        let key = key.as_bytes();
         let mut name = Vec::with_capacity(self.prefix.len() + key.len() + 2);
         name.extend_from_slice(&self.prefix);
         match key.iter().position(|byte| *byte == b'|') {
@@ -193,10 +193,19 @@ impl RedisStore {
         if charges.is_empty() {
             return Ok(Vec::new());
         }
-        let order = Order::new(charges, |charge| self.name(charge))
+        let order = Order::new(charges, |key| self.name(key))
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         let reply = self.run(&order, extra).await?;
         reply::read(&reply, &order, charges)
+    }
+
+    async fn refund_with(&self, refunds: &[Refund], extra: &[u64]) -> Result<(), StoreError> {
+        if refunds.is_empty() {
+            return Ok(());
+        }
+        let order = Order::refunds(refunds, |key| self.name(key))
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        self.run(&order, extra).await.map(drop)
     }
 }
 
@@ -204,6 +213,10 @@ impl RedisStore {
 impl LimitStore for RedisStore {
     async fn decide(&self, charges: &[Charge]) -> Result<Vec<Shaped>, StoreError> {
         self.decide_with(charges, &[]).await
+    }
+
+    async fn refund(&self, refunds: &[Refund]) -> Result<(), StoreError> {
+        self.refund_with(refunds, &[]).await
     }
 }
 

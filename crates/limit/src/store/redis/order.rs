@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::store::Charge;
+use crate::store::{Charge, LimitKey, Refund};
 use crate::{Bucket, Limiter, MAX_LIMIT, Quota};
 
 const MICRO: u128 = 1_000;
@@ -100,7 +100,7 @@ impl Order {
     /// Keys are named by `name`.
     pub(super) fn new(
         charges: &[Charge],
-        name: impl Fn(&Charge) -> Vec<u8>,
+        name: impl Fn(&LimitKey) -> Vec<u8>,
     ) -> Result<Self, Inexact> {
         let mut order = Self::default();
         let mut known = HashMap::with_capacity(charges.len());
@@ -110,33 +110,52 @@ impl Order {
                     continue;
                 }
                 let key = *known.entry(&charge.key).or_insert_with(|| {
-                    order.keys.push(name(charge));
+                    order.keys.push(name(&charge.key));
                     order.keys.len() - 1
                 });
                 order.entries.push(Entry { charge: at, key });
-                order.add(key, charge)?;
+                let wanted = match charge.cost {
+                    0 => 0,
+                    cost if cost <= charge.limiter.most() => 1,
+                    _ => 2,
+                };
+                let head = [wanted, u64::from(charge.binds)];
+                order.add(key, head, &charge.limiter, charge.cost)?;
             }
         }
         Ok(order)
     }
 
-    fn add(&mut self, key: usize, charge: &Charge) -> Result<(), Inexact> {
-        let limiter = &charge.limiter;
-        let most = limiter.most();
-        let wanted = match charge.cost {
-            0 => 0,
-            cost if cost <= most => 1,
-            _ => 2,
-        };
+    /// As [`new`](Self::new), of units to give back.
+    pub(super) fn refunds(
+        refunds: &[Refund],
+        name: impl Fn(&LimitKey) -> Vec<u8>,
+    ) -> Result<Self, Inexact> {
+        let mut order = Self::default();
+        let mut known = HashMap::with_capacity(refunds.len());
+        for refund in refunds {
+            let key = *known.entry(&refund.key).or_insert_with(|| {
+                order.keys.push(name(&refund.key));
+                order.keys.len() - 1
+            });
+            order.add(key, [3, 0], &refund.limiter, refund.units)?;
+            // Not later than it was: a part of a microsecond more would be given back.
+            order.numbers.push(refund.since.as_nanos() / 1_000);
+        }
+        Ok(order)
+    }
+
+    fn add(
+        &mut self,
+        key: usize,
+        [wanted, binds]: [u64; 2],
+        limiter: &Limiter,
+        cost: u64,
+    ) -> Result<(), Inexact> {
         // Lua counts from 1.
-        let head = [
-            key as u64 + 1,
-            tag(limiter),
-            wanted,
-            u64::from(charge.binds),
-        ];
+        let head = [key as u64 + 1, tag(limiter), wanted, binds];
         self.numbers.extend(head);
-        let cost = charge.cost.min(MAX_LIMIT);
+        let cost = cost.min(MAX_LIMIT);
         match limiter.bucket() {
             Some(bucket) => self.numbers.extend(bucket_numbers(limiter, bucket, cost)?),
             None => {

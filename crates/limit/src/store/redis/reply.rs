@@ -137,7 +137,8 @@ fn step(words: &mut Words, charge: &Charge, cost: u64, now: u64) -> Option<Shape
 /// The decision on a log, which stays in Redis.
 fn of_log(charge: &Charge, said: Said, now: u64) -> Shaped {
     let quota = charge.limiter.quota();
-    let now = Moment::from_nanos(now.max(said.newest).saturating_mul(MICRO));
+    let at = Moment::from_nanos(now.saturating_mul(MICRO));
+    let now = at.max(Moment::from_nanos(said.newest.saturating_mul(MICRO)));
     let left = |micros: u64| {
         let at = Moment::from_nanos(micros.saturating_mul(MICRO));
         quota.window().saturating_sub(now.since(at))
@@ -156,6 +157,7 @@ fn of_log(charge: &Charge, said: Said, now: u64) -> Shaped {
     Shaped {
         decision: Decision::new(verdict, quota.limit(), remaining, reset_after),
         delay: Duration::ZERO,
+        at,
     }
 }
 
