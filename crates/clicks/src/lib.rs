@@ -5,10 +5,16 @@
 
 pub mod capture;
 mod click;
+mod dimension;
+mod enriched;
+pub mod query;
 mod snippet;
 mod source;
 pub mod spool;
+pub mod store;
 
 pub use click::{Click, ClickId, ClickKind, Network};
+pub use dimension::{Dimension, MAX_VALUE_BYTES, UnknownDimension, Value};
+pub use enriched::{EnrichedClick, Values};
 pub use snippet::Snippet;
 pub use source::{Batch, ClickSource, Position, SourceError, SourceId};
