@@ -51,7 +51,7 @@ dimensions! {
     Browser = 4, "browser";
     /// The family of the operating system, such as `Android`.
     Os = 5, "os";
-    /// `desktop`, `phone`, `tablet`, `tv`, `console`, `watch` or `bot`.
+    /// `desktop`, `mobile`, `tablet`, `tv`, `console`, `watch` or `bot`.
     Device = 6, "device";
     /// The language that the visitor likes best, such as `de`.
     Language = 7, "language";
@@ -67,9 +67,9 @@ dimensions! {
     UtmContent = 12, "utm_content";
     /// Whether it was a program: `true` or `false`.
     Bot = 13, "bot";
-    /// The link: domain, slash, code.
+    /// The link: domain, slash, code; on the default domain, the code alone.
     Link = 14, "link";
-    /// The domain of the link.
+    /// The domain of the link; none is the default one.
     Domain = 15, "domain";
 }
 

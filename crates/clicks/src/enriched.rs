@@ -54,7 +54,7 @@ impl EnrichedClick {
         match dimension {
             Dimension::Bot => Value::Is(bot(self.bot)),
             Dimension::Link => Value::Is(link(&self.click.domain, &self.click.code)),
-            Dimension::Domain => Value::Is(cut(&self.click.domain)),
+            Dimension::Domain => domain(&self.click.domain).map_or(Value::None, Value::Is),
             dimension => self
                 .values
                 .get(dimension)
@@ -70,7 +70,15 @@ pub(crate) fn bot(is: bool) -> SmolStr {
 
 /// The value of [`Dimension::Link`].
 pub(crate) fn link(domain: &str, code: &str) -> SmolStr {
+    if domain.is_empty() {
+        return cut(code);
+    }
     cut(&format!("{domain}/{code}"))
+}
+
+/// The value of [`Dimension::Domain`].
+pub(crate) fn domain(domain: &str) -> Option<SmolStr> {
+    (!domain.is_empty()).then(|| cut(domain))
 }
 
 /// Text that is short enough for a value.

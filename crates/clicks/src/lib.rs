@@ -6,6 +6,7 @@
 pub mod capture;
 mod click;
 mod dimension;
+mod enrich;
 mod enriched;
 pub mod query;
 mod snippet;
@@ -15,6 +16,7 @@ pub mod store;
 
 pub use click::{Click, ClickId, ClickKind, Network};
 pub use dimension::{Dimension, MAX_VALUE_BYTES, UnknownDimension, Value};
+pub use enrich::{Enricher, GeoError, GeoFile};
 pub use enriched::{EnrichedClick, Values};
 pub use snippet::Snippet;
 pub use source::{Batch, ClickSource, Position, SourceError, SourceId};
