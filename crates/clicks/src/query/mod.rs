@@ -1,9 +1,11 @@
 //! Questions to the statistics, and their answers.
 
+pub(crate) mod answer;
 mod bucket;
 mod error;
 mod list;
 mod period;
+pub(crate) mod plan;
 mod scope;
 
 use jiff::tz::TimeZone;

@@ -20,7 +20,8 @@ pub struct Period {
 }
 
 impl Period {
-    /// From `from` (inclusive) to `to` (exclusive), made longer to whole quarters of an hour.
+    /// From `from` (inclusive) to `to` (exclusive). What is at no whole quarter of an hour is made
+    /// longer to the whole hour, so that all that is counted in it is of the same time.
     ///
     /// # Errors
     /// [`QueryError::EmptyPeriod`] and [`QueryError::OutOfRange`].
@@ -33,10 +34,14 @@ impl Period {
         if from >= to {
             return Err(QueryError::EmptyPeriod { from, to });
         }
-        let end = to.as_millis() + (QUARTER_MS - 1);
+        let unit = |moment: UnixMillis| match moment.as_millis() % QUARTER_MS {
+            0 => QUARTER_MS,
+            _ => 4 * QUARTER_MS,
+        };
+        let down = |ms: i64, unit: i64| UnixMillis::from_millis(ms / unit * unit);
         Ok(Self {
-            from: UnixMillis::from_millis(from.as_millis() / QUARTER_MS * QUARTER_MS),
-            to: UnixMillis::from_millis(end / QUARTER_MS * QUARTER_MS),
+            from: down(from.as_millis(), unit(from)),
+            to: down(to.as_millis() + unit(to) - 1, unit(to)),
         })
     }
 
@@ -163,15 +168,18 @@ mod tests {
     }
 
     #[test]
-    fn periods_are_made_longer_to_quarters_and_follow_each_other() {
+    fn periods_are_made_longer_to_hours_and_follow_each_other() {
         let at = |text: &str| text.parse::<UnixMillis>().unwrap();
         let period =
-            Period::new(at("2026-01-02T00:10:00Z"), at("2026-01-03T00:00:00.001Z")).unwrap();
+            Period::new(at("2026-01-02T00:20:00Z"), at("2026-01-03T00:00:00.001Z")).unwrap();
         assert_eq!(period.from(), at("2026-01-02T00:00:00Z"));
-        assert_eq!(period.to(), at("2026-01-03T00:15:00Z"));
+        assert_eq!(period.to(), at("2026-01-03T01:00:00Z"));
+        let quarters = Period::new(at("2026-01-02T00:15:00Z"), at("2026-01-03T00:45:00Z")).unwrap();
+        assert_eq!(quarters.from(), at("2026-01-02T00:15:00Z"));
+        assert_eq!(quarters.to(), at("2026-01-03T00:45:00Z"));
         let before = period.before().unwrap();
         assert_eq!(before.to(), period.from());
-        assert_eq!(before.from(), at("2025-12-31T23:45:00Z"));
+        assert_eq!(before.from(), at("2025-12-31T23:00:00Z"));
         let error = Period::new(period.to(), period.from()).unwrap_err();
         assert_eq!(error.parameter(), Some("to"));
         let error = Period::new(at("1969-12-31T00:00:00Z"), period.to()).unwrap_err();

@@ -16,7 +16,7 @@ pub enum Scope {
     Link(LinkName),
     /// Visits of these links together, for example of all with a tag. At most [`Scope::MAX_LINKS`].
     Links(Vec<LinkName>),
-    /// Visits of all links of a domain, those that are gone included.
+    /// Visits of all links of a domain, those that are gone included. Empty is the default domain.
     Domain(SmolStr),
     /// All visits, those of links that are gone included.
     Everything,

@@ -1,9 +1,12 @@
 //! Where clicks are counted and kept.
 
+mod sqlite;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tollgate_clock::UnixMillis;
+
+pub use sqlite::{SqliteClickStore, SqliteOptions};
 
 use crate::query::{ClickPage, LinkName, List, Query, QueryError, Statistics};
 use crate::{EnrichedClick, Position, SourceId};
@@ -116,7 +119,4 @@ pub trait ClickStore: Send + Sync {
     /// # Errors
     /// [`StoreError`]; days that were done stay done.
     async fn retain(&self) -> Result<Retained, StoreError>;
-
-    /// Since when raw clicks are complete: older ones are dropped, or were never kept.
-    fn raw_since(&self) -> UnixMillis;
 }
