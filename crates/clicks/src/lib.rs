@@ -5,6 +5,7 @@
 
 pub mod capture;
 mod click;
+pub mod consume;
 mod dimension;
 mod enrich;
 mod enriched;
