@@ -10,7 +10,8 @@ use url::Url;
 
 use crate::secret::Secret;
 use crate::sections::{
-    Addresses, Attribute, Hash, LimitStore, LogFormat, OnStoreFailure, Redirect, Root, Strategy,
+    Addresses, Attribute, Hash, LimitStore, LogFormat, OnLinkDelete, OnStoreFailure, Redirect,
+    Root, Strategy,
 };
 use crate::value::{Kind, Value};
 
@@ -391,6 +392,19 @@ pub(crate) const OPTIONAL_DIRECTORY: Form<Option<PathBuf>> = Form {
     kind: Kind::Text,
     expects: "the path of a directory, or \"\"",
     read: OPTIONAL_FILE.read,
+};
+
+/// What becomes of the statistics of deleted links.
+pub(crate) const ON_LINK_DELETE: Form<OnLinkDelete> = Form {
+    kind: Kind::Text,
+    expects: "\"delete\" or \"keep\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "delete" => Some(OnLinkDelete::Delete),
+            "keep" => Some(OnLinkDelete::Keep),
+            _ => None,
+        })
+    },
 };
 
 /// `sqlite:` and a path. Empty: in the data directory.

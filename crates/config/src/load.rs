@@ -146,6 +146,12 @@ impl Config {
         file_or(self.clicks.spool.as_deref(), data_dir, "spool")
     }
 
+    /// Where the statistics of clicks are kept.
+    #[must_use]
+    pub fn clicks_file(&self, data_dir: &Path) -> PathBuf {
+        file_or(self.clicks.store.as_deref(), data_dir, "clicks.db")
+    }
+
     /// Where the API keys are kept.
     #[must_use]
     pub fn keys_file(&self, data_dir: &Path) -> PathBuf {

@@ -114,6 +114,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// What becomes of the statistics of a link that is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLinkDelete {
+    /// They are deleted.
+    Delete,
+    /// They stay, and a new link of the same name goes on from there.
+    Keep,
+}
+
 /// Declares a section: its struct, what is known of its keys, and how it is read.
 macro_rules! section {
     (
@@ -317,6 +326,21 @@ section! {
         /// to the system. A crash of the process alone costs only what is not written yet, at most
         /// 50 ms.
         sync: Duration = r#""1s""#, DURATION;
+        /// The store of the statistics: `sqlite:` and the path of a file. Empty: the file
+        /// `clicks.db` in the data directory.
+        store: Option<PathBuf> = r#""""#, STORE;
+        /// How long single clicks are kept, in whole days in UTC. Statistics stay when they go.
+        /// 0 keeps none.
+        retain_raw: Duration = r#""90d""#, DURATION;
+        /// A directory where single clicks are written before they go, as compressed lines of JSON,
+        /// a file for each day. Empty: they are not.
+        archive_dir: Option<PathBuf> = r#""""#, OPTIONAL_DIRECTORY;
+        /// A database of MaxMind's format, such as `GeoLite2-City.mmdb`, which tells the country
+        /// and the city of a click. It is read again when it changes. Empty: they stay unknown.
+        geo_file: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// What happens to the statistics and the single clicks of a link that is deleted: `delete`
+        /// or `keep`. Totals of its domain and of everything stay anyway.
+        on_link_delete: OnLinkDelete = r#""delete""#, ON_LINK_DELETE;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod background;
 mod clicks;
+mod clickstats;
 mod first_key;
 mod grpc;
 mod limits;

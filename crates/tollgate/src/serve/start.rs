@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollgate_clicks::store::ClickStore;
 use tollgate_clock::{Clock, SystemClock};
 use tollgate_config::Config;
 use tollgate_links::store::{LeaseStore as _, LinkStore, SqliteLinkStore};
@@ -20,7 +21,7 @@ use tollgate_server::metrics::Metrics;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 
 use super::signals::Signals;
-use super::{background, clicks, first_key, grpc, limits, options};
+use super::{background, clicks, clickstats, first_key, grpc, limits, options};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -45,6 +46,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
 
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
+    let statistics = open::clicks(config, &config.clicks_file(data_dir))?;
     let limits = limits::limits(config, data_dir).await?;
     let visitor_key = secret(&store, "visitor").await?;
     let clicks = clicks::start(config, data_dir, secret(&store, "click visitor").await?)?;
@@ -61,6 +63,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         visitor_key,
         keys: Arc::new(keys),
         clicks,
+        statistics,
         limits,
     };
     let running = Running::start(config, bound, made)?;
@@ -109,6 +112,7 @@ struct Made {
     visitor_key: [u8; 16],
     keys: Arc<tollgate_access::Keys>,
     clicks: Option<clicks::Clicks>,
+    statistics: Arc<dyn ClickStore>,
     limits: limits::Made,
 }
 
@@ -123,6 +127,7 @@ struct Running {
     resp: Option<RespHandle>,
     admin: tokio::task::JoinHandle<std::io::Result<()>>,
     clicks: Option<clicks::Clicks>,
+    counting: Option<clickstats::Counting>,
     limits: limits::Ending,
     /// The listeners that are only there if they were asked for.
     optional: JoinSet<anyhow::Result<()>>,
@@ -142,6 +147,7 @@ impl Running {
             visitor_key,
             keys,
             clicks,
+            statistics,
             limits,
         }: Made,
     ) -> anyhow::Result<Self> {
@@ -151,8 +157,18 @@ impl Running {
         let metrics = Arc::new(Metrics::new());
         metrics.register_cache(Arc::clone(&service.parts().cache));
         limits.register(&metrics);
+        let tasks = CancellationToken::new();
+        let mut counting = None;
         if let Some(clicks) = &clicks {
             clicks.register(&metrics);
+            let (source, store) = (Arc::clone(&clicks.source), Arc::clone(&statistics));
+            let parts = clickstats::Parts {
+                source,
+                store,
+                clock: Arc::clone(&clock),
+                end: tasks.clone(),
+            };
+            counting = Some(clickstats::Counting::start(config, parts, &metrics)?);
         }
 
         let listeners = CancellationToken::new();
@@ -195,8 +211,8 @@ impl Running {
             options: options::admin(config),
         };
         let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));
-        let tasks = CancellationToken::new();
         let background = background(config, &service, &metrics, &tasks);
+        clickstats::upkeep(config, &service, &statistics, &background, &tasks);
         background.spawn(limits::watch(book, config.limits.watch, tasks.clone()));
         Ok(Self {
             service,
@@ -208,6 +224,7 @@ impl Running {
             resp,
             admin,
             clicks,
+            counting,
             limits: ending,
             optional,
         })
@@ -262,6 +279,10 @@ impl Running {
         }
         self.tasks.cancel();
         self.background.wait().await;
+        if let Some(counting) = self.counting {
+            let joined = tokio::task::spawn_blocking(|| counting.join()).await;
+            joined.context("counting clicks did not end")?;
+        }
         let returned = self.service.parts().strategies.shutdown().await;
         if let Err(error) = returned {
             tracing::warn!(%error, "leases are not given back: they end by themselves");

@@ -12,17 +12,47 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tollgate_clicks::capture::{Addresses, Capture, Privacy};
+use tollgate_clicks::query::{Bots, Bucket, LinkName, List, Period, Query, Scope};
 use tollgate_clicks::spool::{Spool, SpoolOptions};
-use tollgate_clicks::{Click, ClickKind, Position};
+use tollgate_clicks::store::{ClickStore as _, SqliteClickStore, SqliteOptions};
+use tollgate_clicks::{ClickKind, ClickSource as _, Dimension, EnrichedClick, Enricher};
 use tollgate_clock::SystemClock;
 
 use crate::client::Client;
 use crate::server::{Options, Server, both, eventually, new_home};
 
-/// All that is in the spool of a server that has ended.
-fn spooled(home: &Path) -> Vec<Click> {
+/// All clicks of a server that has ended: those that it counted, and those in the spool that it did
+/// not count yet.
+fn kept(home: &Path) -> Vec<EnrichedClick> {
+    let data = home.join("data");
+    let clock = Arc::new(SystemClock::new());
+    let file = data.join("clicks.db");
+    let store = SqliteClickStore::open(&file, clock.clone(), SqliteOptions::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let mut clicks = Vec::new();
+    for scope in [Scope::Everything, Scope::Orphans] {
+        let mut list = List {
+            scope,
+            period: None,
+            bots: Bots::Include,
+            after: None,
+            limit: 1_000,
+        };
+        loop {
+            let page = runtime.block_on(store.clicks(list.clone())).unwrap();
+            clicks.extend(page.clicks);
+            list.after = page.next;
+            if list.after.is_none() {
+                break;
+            }
+        }
+    }
+    let counted = clicks.len();
+
     let options = SpoolOptions {
-        directory: home.join("data").join("spool"),
+        directory: data.join("spool"),
         max_bytes: 1 << 30,
         sync: None,
         identity: 1,
@@ -34,13 +64,18 @@ fn spooled(home: &Path) -> Vec<Click> {
         key: [0; 16],
     };
     let capture = Arc::new(Capture::new(privacy, 0));
-    let spool = Spool::start(&options, capture, Arc::new(SystemClock::new())).unwrap();
+    let spool = Spool::start(&options, capture, clock.clone()).unwrap();
     let source = spool.source();
-    let (mut clicks, mut after) = (Vec::new(), Position::default());
+    let enricher = Enricher::new(None, clock);
+    let mut after = runtime.block_on(store.position(source.id())).unwrap();
     while let Some(batch) = source.ready(after, 10_000).unwrap() {
         after = batch.to;
-        clicks.extend(batch.clicks);
+        clicks.extend(batch.clicks.into_iter().map(|click| enricher.enrich(click)));
     }
+    println!(
+        "{counted} clicks counted, {} not yet",
+        clicks.len() - counted
+    );
     let damaged = (spool.stats())().damaged_bytes;
     assert_eq!(damaged, 0);
     spool.finish();
@@ -81,18 +116,94 @@ fn clicks_outlast_a_restart_and_are_counted_in_metrics() {
     assert_eq!(again.client().visit(&code).status, 302);
     let home = again.stop();
 
-    let clicks = spooled(home.path());
+    let clicks = kept(home.path());
     let of = |kind, code: &str| {
-        let those = clicks.iter().filter(|click| click.kind == kind);
-        those.filter(|click| click.code == code).count()
+        let those = clicks.iter().filter(|click| click.click.kind == kind);
+        those.filter(|click| click.click.code == code).count()
     };
     assert_eq!(of(ClickKind::Visit, &code), 22);
     assert_eq!(of(ClickKind::Orphan, "nowhere"), 1);
     assert_eq!(clicks.len(), 23);
-    let campaign = clicks[0].campaign.as_ref().map(|text| text.as_str());
-    assert_eq!(campaign, Some("utm_source=mail"));
-    let names: HashSet<_> = clicks.iter().map(|click| click.id).collect();
+    let visits = clicks.iter().filter(|click| click.click.code == code);
+    for click in visits {
+        assert_eq!(click.value(Dimension::UtmSource).to_string(), "mail");
+    }
+    let names: HashSet<_> = clicks.iter().map(|click| click.click.id).collect();
     assert_eq!(names.len(), 23, "no name twice");
+}
+
+/// What is in the store of a running server.
+fn total(server: &Server, scope: Scope) -> u64 {
+    let clock = Arc::new(SystemClock::new());
+    let file = server.path("data/clicks.db");
+    let store = SqliteClickStore::open(&file, clock, SqliteOptions::default()).unwrap();
+    let at = |text: &str| text.parse().unwrap();
+    let period = Period::new(at("2020-01-01T00:00:00Z"), at("2100-01-01T00:00:00Z")).unwrap();
+    let query = Query {
+        bucket: Bucket::Month,
+        ..Query::new(scope, period)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(store.statistics(query)).unwrap().total
+}
+
+#[test]
+fn clicks_become_statistics_that_go_with_their_link() {
+    let server = Server::start();
+    let client = server.client();
+    let (gone, stays) = (
+        client.code(&json!({"url": "https://a.example/"})),
+        client.code(&json!({"url": "https://b.example/"})),
+    );
+    for _ in 0..7 {
+        client.visit(&gone);
+        client.visit(&stays);
+    }
+    client.visit("nowhere");
+    let of = |code: &str| {
+        total(
+            &server,
+            Scope::Link(LinkName {
+                domain: "".into(),
+                code: code.into(),
+            }),
+        )
+    };
+    eventually("all clicks counted", || {
+        (metric(&client, "tollgate_clicks_counted_total") == 15.0).then_some(())
+    });
+    assert_eq!((of(&gone), of(&stays)), (7, 7));
+    assert_eq!(total(&server, Scope::Orphans), 1);
+    assert_eq!(metric(&client, "tollgate_clicks_lag_seconds"), 0.0);
+
+    assert_eq!(client.delete(&gone).status, 204);
+    eventually("statistics being forgotten", || {
+        (of(&gone) == 0).then_some(())
+    });
+    assert_eq!((of(&stays), total(&server, Scope::Everything)), (7, 14));
+}
+
+#[test]
+fn statistics_of_a_deleted_link_may_be_kept() {
+    let config = "[clicks]\non_link_delete = \"keep\"\nretain_raw = \"0\"";
+    let server = Options::default().config(config).start();
+    let client = server.client();
+    let code = client.code(&json!({"url": "https://a.example/"}));
+    client.visit(&code);
+    eventually("the click counted", || {
+        (metric(&client, "tollgate_clicks_counted_total") == 1.0).then_some(())
+    });
+    assert_eq!(client.delete(&code).status, 204);
+    let home = server.stop();
+    let again = Options::default().config(config).start_in(&home);
+    assert_eq!(total(&again, Scope::Everything), 1);
+    let link = LinkName {
+        domain: "".into(),
+        code: code.as_str().into(),
+    };
+    assert_eq!(total(&again, Scope::Link(link)), 1);
 }
 
 #[test]
@@ -197,10 +308,10 @@ fn kill_9_loses_only_clicks_that_were_not_written_yet() {
         let answered: Vec<_> = visitors.into_iter().map(|v| v.join().unwrap()).collect();
         rounds.push((killed, answered));
     }
-    let clicks = spooled(home.path());
+    let clicks = kept(home.path());
     let kept: HashSet<&str> = clicks
         .iter()
-        .map(|click| click.referrer.as_ref().unwrap().as_str())
+        .map(|click| click.click.referrer.as_ref().unwrap().as_str())
         .collect();
     assert_eq!(kept.len(), clicks.len(), "no click is counted twice");
 
