@@ -49,10 +49,9 @@ end
 
 function init(arguments)
     if arguments[1] == "random" then
-        following = random(arguments[2])
+        following = random(arguments[2], arguments[3] == "browser" and browser or nil)
     elseif arguments[1] == "post" then
         following = post(arguments[2], arguments[3], tonumber(arguments[4]))
-        following = random(arguments[2], arguments[3] == "browser" and browser or nil)
     else
         following = sequence(arguments[2], tonumber(arguments[3]))
     end

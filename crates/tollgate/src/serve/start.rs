@@ -224,6 +224,7 @@ impl Running {
         };
         let state = AdminState {
             limits,
+            clicks: None,
             service: service.clone(),
             keys,
             metrics: Arc::clone(&metrics),

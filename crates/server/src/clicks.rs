@@ -1,0 +1,19 @@
+//! The clicks as the API sees them.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tollgate_clicks::EnrichedClick;
+use tollgate_clicks::store::ClickStore;
+
+/// Where clicks are counted, and where new ones are heard of.
+#[derive(Clone)]
+pub struct Clicks {
+    /// What was counted.
+    pub store: Arc<dyn ClickStore>,
+    /// Each click as it is counted. Who listens too slowly misses some.
+    pub live: broadcast::Sender<Arc<EnrichedClick>>,
+    /// Ends the streams of live clicks.
+    pub shutdown: CancellationToken,
+}
