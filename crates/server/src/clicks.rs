@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
-use tollgate_clicks::EnrichedClick;
+use tollgate_clicks::consume::LiveClicks;
 use tollgate_clicks::store::ClickStore;
 
 /// Where clicks are counted, and where new ones are heard of.
@@ -12,8 +11,8 @@ use tollgate_clicks::store::ClickStore;
 pub struct Clicks {
     /// What was counted.
     pub store: Arc<dyn ClickStore>,
-    /// Each click as it is counted. Who listens too slowly misses some.
-    pub live: broadcast::Sender<Arc<EnrichedClick>>,
+    /// Each click as it is counted.
+    pub live: LiveClicks,
     /// Ends the streams of live clicks.
     pub shutdown: CancellationToken,
 }

@@ -36,9 +36,6 @@ pub(super) struct ClickList {
     /// Ask with this as `cursor` for the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// Since when single clicks are kept: older ones are only counted.
-    #[schema(value_type = String, format = DateTime)]
-    kept_since: UnixMillis,
 }
 
 /// List a link's clicks
@@ -123,7 +120,6 @@ pub(super) async fn link_clicks(
     Ok(Json(ClickList {
         clicks: page.clicks.iter().map(ClickView::of).collect(),
         next_cursor: page.next.map(|cursor| cursor.to_string()),
-        kept_since: clicks.store.raw_since(),
     })
     .into_response())
 }

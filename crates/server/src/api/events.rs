@@ -1,16 +1,14 @@
 //! Clicks as they come, as server-sent events.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tollgate_access::Scope as AccessScope;
+use tollgate_clicks::consume::{Live, LiveReceiver};
 use tollgate_clicks::{ClickKind, EnrichedClick};
 
 use super::Answer;
@@ -45,7 +43,7 @@ impl Wanted {
 
 /// A stream of clicks and what it listens to.
 struct Listener {
-    live: Receiver<Arc<EnrichedClick>>,
+    live: LiveReceiver,
     wanted: Wanted,
     shutdown: CancellationToken,
 }
@@ -57,20 +55,19 @@ impl Listener {
             let heard = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return None,
-                heard = self.live.recv() => heard,
+                heard = self.live.next() => heard?,
             };
             match heard {
-                Ok(click) if self.wanted.admits(&click) => {
+                Live::Click(click) if self.wanted.admits(&click) => {
                     let view = ClickView::of(&click);
                     let event = Event::default().event("click").id(view.id.clone());
                     return Some(event.json_data(view));
                 }
-                Ok(_) => {}
-                Err(RecvError::Lagged(missed)) => {
+                Live::Click(_) => {}
+                Live::Missed(missed) => {
                     let missed = serde_json::json!({ "missed": missed });
                     return Some(Event::default().event("lagged").json_data(missed));
                 }
-                Err(RecvError::Closed) => return None,
             }
         }
     }
