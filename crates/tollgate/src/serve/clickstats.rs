@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_clicks::consume::{Consumer, ConsumerOptions, Progress};
+use tollgate_clicks::consume::{Consumer, ConsumerOptions, LiveClicks, Progress};
 use tollgate_clicks::query::LinkName;
 use tollgate_clicks::store::{ClickStore, EnrichedBatch};
 use tollgate_clicks::{ClickSource, Enricher, Position, SourceId};
@@ -43,6 +43,7 @@ pub(super) struct Parts {
 /// Clicks being counted, on a thread of their own.
 pub(super) struct Counting {
     thread: JoinHandle<()>,
+    live: LiveClicks,
 }
 
 impl Counting {
@@ -58,6 +59,7 @@ impl Counting {
         let enricher = Enricher::new(geo_file, Arc::clone(&clock));
         let consumer = Consumer::new(source, store, enricher, ConsumerOptions::default());
         register(metrics, &consumer.progress(), clock);
+        let live = consumer.live();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
@@ -72,7 +74,12 @@ impl Counting {
                 });
             })
             .context("the thread that counts clicks cannot be started")?;
-        Ok(Self { thread })
+        Ok(Self { thread, live })
+    }
+
+    /// Where clicks are told of as they are counted.
+    pub(super) fn live(&self) -> LiveClicks {
+        self.live.clone()
     }
 
     /// Waits for the thread, which ends soon after it was told to: what is not counted is counted

@@ -15,6 +15,7 @@ use tollgate_config::Config;
 use tollgate_links::store::{LeaseStore as _, LinkStore, SqliteLinkStore};
 use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts, Strategies};
 use tollgate_server::admin::{self, AdminState};
+use tollgate_server::clicks::Clicks;
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
 use tollgate_server::metrics::Metrics;
@@ -224,7 +225,14 @@ impl Running {
         };
         let state = AdminState {
             limits,
-            clicks: None,
+            clicks: Some(Clicks {
+                store: Arc::clone(&statistics),
+                live: counting
+                    .as_ref()
+                    .map(clickstats::Counting::live)
+                    .unwrap_or_default(),
+                shutdown: listeners.clone(),
+            }),
             service: service.clone(),
             keys,
             metrics: Arc::clone(&metrics),
