@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -18,6 +19,9 @@ ROOT = os.path.dirname(HERE)
 KEY = "tg_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
 # Links in one bulk request.
 BULK_LINKS = 50_000
+# nginx compares the keys of a map without regard to case, so the codes must differ without it too.
+# No vowels and no digits that look like them: such codes spell no word the server refuses.
+LETTERS = "bcdfghjkmnpqrvwxz2689"
 
 
 def need(*commands):
@@ -213,6 +217,35 @@ def redis_benchmark(port, command, keys, clients, requests, pipeline=1, before=(
     if not rate or not latency or "rror" in output:
         sys.exit(output)
     return float(rate[1]), float(latency[1].split()[4])
+
+
+def links(count):
+    """Codes of seven characters and their targets; always the same ones."""
+    source = random.Random(42)
+    codes = set()
+    while len(codes) < count:
+        codes.add("".join(source.choices(LETTERS, k=7)))
+    return {
+        code: f"https://www.example.com/products/{at}?utm_source=mail&utm_campaign=spring"
+        for at, code in enumerate(sorted(codes))
+    }
+
+
+def redirects(url, pid, arguments, seconds, connections, before=()):
+    """One round of random redirects against one server: rates, latency, processor time."""
+    used = cpu_seconds(pid)
+    result = wrk(url, ["random", *arguments], seconds, connections, before)
+    used = cpu_seconds(pid) - used
+    if result["bad_status"] or result["failed"]:
+        sys.exit(f"{url} failed under load: {result}")
+    return {
+        "requests": result["requests"],
+        "rps": result["requests"] / result["seconds"],
+        "p50": result["p50"],
+        "p99": result["p99"],
+        "core": used / result["seconds"],
+        "rps_core": result["requests"] / used,
+    }
 
 
 def wait_for(url):

@@ -1,7 +1,18 @@
--- Requests for wrk. Arguments: "random FILE" asks for codes out of a file at random; "sequence
--- PREFIX COUNT" asks for PREFIX0000000 and so on, each once before any twice; "post KEY BODY COUNT" sends
--- a body of JSON with that API key, with a random number below COUNT in it.
+-- Requests for wrk. Arguments: "random FILE" asks for codes out of a file at random, and with
+-- "browser" behind it, with the headers of one; "sequence PREFIX COUNT" asks for PREFIX0000000 and so
+-- on, each once before any twice; "post KEY BODY COUNT" sends a body of JSON with that API key, with a
+-- random number below COUNT in it.
 local following
+
+-- What browsers send of what a server may look at.
+local browser = {
+    ["User-Agent"] = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        .. "Chrome/141.0.0.0 Safari/537.36",
+    ["Accept"] = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    ["Accept-Language"] = "de-DE,de;q=0.9,en;q=0.8",
+    ["Accept-Encoding"] = "gzip, deflate, br, zstd",
+    ["Referer"] = "https://www.example.org/posts/2026/11/a-page-with-links",
+}
 
 -- Of requests made ahead: one core has to keep up with the server's.
 local function any_of(requests)
@@ -11,10 +22,10 @@ local function any_of(requests)
     end
 end
 
-local function random(file)
+local function random(file, headers)
     local requests = {}
     for code in io.lines(file) do
-        requests[#requests + 1] = wrk.format("GET", "/" .. code)
+        requests[#requests + 1] = wrk.format("GET", "/" .. code, headers)
     end
     return any_of(requests)
 end
@@ -38,7 +49,7 @@ end
 
 function init(arguments)
     if arguments[1] == "random" then
-        following = random(arguments[2])
+        following = random(arguments[2], arguments[3] == "browser" and browser or nil)
     elseif arguments[1] == "post" then
         following = post(arguments[2], arguments[3], tonumber(arguments[4]))
     else

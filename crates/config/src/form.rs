@@ -10,7 +10,8 @@ use url::Url;
 
 use crate::secret::Secret;
 use crate::sections::{
-    Attribute, Hash, LimitStore, LogFormat, OnStoreFailure, Redirect, Root, Strategy,
+    Addresses, Attribute, Hash, LimitStore, LogFormat, OnLinkDelete, OnStoreFailure, Redirect,
+    Root, Strategy,
 };
 use crate::value::{Kind, Value};
 
@@ -132,6 +133,19 @@ pub(crate) const HEADER_SIZE: Form<u64> = Form {
     kind: Kind::Text,
     expects: "a size from 8KiB to 1MiB",
     read: |value| size(value, 8 << 10, 1 << 20),
+};
+
+/// Much less holds no moment of clicks, much more is no memory of a server.
+pub(crate) const QUEUE_SIZE: Form<u64> = Form {
+    kind: Kind::Text,
+    expects: "a size from 64KiB to 1GiB",
+    read: |value| size(value, 64 << 10, 1 << 30),
+};
+
+pub(crate) const SPOOL_SIZE: Form<u64> = Form {
+    kind: Kind::Text,
+    expects: "a size from 16MiB to 1TiB",
+    read: |value| size(value, 16 << 20, LARGEST),
 };
 
 fn size(value: &Value, least: u64, most: u64) -> Result<u64, String> {
@@ -294,6 +308,19 @@ pub(crate) const REDIRECT: Form<Redirect> = Form {
     },
 };
 
+pub(crate) const ADDRESSES: Form<Addresses> = Form {
+    kind: Kind::Text,
+    expects: "\"truncated\", \"full\" or \"none\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "truncated" => Some(Addresses::Truncated),
+            "full" => Some(Addresses::Full),
+            "none" => Some(Addresses::None),
+            _ => None,
+        })
+    },
+};
+
 pub(crate) const LOG_FORMAT: Form<LogFormat> = Form {
     kind: Kind::Text,
     expects: "\"text\" or \"json\"",
@@ -373,6 +400,26 @@ pub(crate) const OPTIONAL_FILE: Form<Option<PathBuf>> = Form {
     kind: Kind::Text,
     expects: "the path of a file, or \"\"",
     read: |value| parsed(value, |text| Some((!text.is_empty()).then(|| text.into()))),
+};
+
+/// A directory that may be left out by an empty text.
+pub(crate) const OPTIONAL_DIRECTORY: Form<Option<PathBuf>> = Form {
+    kind: Kind::Text,
+    expects: "the path of a directory, or \"\"",
+    read: OPTIONAL_FILE.read,
+};
+
+/// What becomes of the statistics of deleted links.
+pub(crate) const ON_LINK_DELETE: Form<OnLinkDelete> = Form {
+    kind: Kind::Text,
+    expects: "\"delete\" or \"keep\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "delete" => Some(OnLinkDelete::Delete),
+            "keep" => Some(OnLinkDelete::Keep),
+            _ => None,
+        })
+    },
 };
 
 /// `sqlite:` and a path. Empty: in the data directory.

@@ -21,6 +21,7 @@ pub use load::{Config, Sources};
 pub use reference::{default_file, reference};
 pub use secret::Secret;
 pub use sections::{
-    Access, Admin, Attribute, Audit, Edge, Grpc, Hash, LimitStore, Limits, Links, Log, LogFormat,
-    MemoryCache, OnStoreFailure, Redirect, Resp, Root, Strategy, Sweep,
+    Access, Addresses, Admin, Attribute, Audit, Clicks, Edge, Grpc, Hash, LimitStore, Limits,
+    Links, Log, LogFormat, MemoryCache, OnLinkDelete, OnStoreFailure, Redirect, Resp, Root,
+    Strategy, Sweep,
 };

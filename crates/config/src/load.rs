@@ -8,7 +8,7 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, Edge, Grpc, Limits, Links, Log, MemoryCache, Proxy, Resp, Sweep,
+    Access, Admin, Audit, Clicks, Edge, Grpc, Limits, Links, Log, MemoryCache, Proxy, Resp, Sweep,
 };
 use crate::source::Given;
 
@@ -27,6 +27,8 @@ pub struct Config {
     pub edge: Edge,
     /// `[admin]`
     pub admin: Admin,
+    /// `[clicks]`
+    pub clicks: Clicks,
     /// `[limits]`
     pub limits: Limits,
     /// `[limits.audit]`
@@ -60,6 +62,7 @@ impl Config {
         Access::SECTION,
         Edge::SECTION,
         Admin::SECTION,
+        Clicks::SECTION,
         Limits::SECTION,
         Audit::SECTION,
         Resp::SECTION,
@@ -97,6 +100,7 @@ impl Config {
         let access = Access::read(&mut reader);
         let edge = Edge::read(&mut reader);
         let admin = Admin::read(&mut reader);
+        let clicks = Clicks::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let audit = Audit::read(&mut reader);
         let resp = Resp::read(&mut reader);
@@ -123,6 +127,7 @@ impl Config {
                 access: access?,
                 edge: edge?,
                 admin: admin?,
+                clicks: clicks?,
                 limits: limits?,
                 audit: audit?,
                 resp: resp?,
@@ -144,6 +149,18 @@ impl Config {
     #[must_use]
     pub fn links_file(&self, data_dir: &Path) -> PathBuf {
         file_or(self.links.store.as_deref(), data_dir, "links.db")
+    }
+
+    /// Where clicks wait to be counted.
+    #[must_use]
+    pub fn spool_directory(&self, data_dir: &Path) -> PathBuf {
+        file_or(self.clicks.spool.as_deref(), data_dir, "spool")
+    }
+
+    /// Where the statistics of clicks are kept.
+    #[must_use]
+    pub fn clicks_file(&self, data_dir: &Path) -> PathBuf {
+        file_or(self.clicks.store.as_deref(), data_dir, "clicks.db")
     }
 
     /// Where the API keys are kept.

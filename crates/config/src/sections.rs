@@ -94,6 +94,17 @@ pub enum OnStoreFailure {
     Local,
 }
 
+/// What is kept of the addresses of visitors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addresses {
+    /// Their network.
+    Truncated,
+    /// All of them.
+    Full,
+    /// Nothing.
+    None,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -101,6 +112,15 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// What becomes of the statistics of a link that is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLinkDelete {
+    /// They are deleted.
+    Delete,
+    /// They stay, and a new link of the same name goes on from there.
+    Keep,
 }
 
 /// Declares a section: its struct, what is known of its keys, and how it is read.
@@ -280,6 +300,47 @@ section! {
         max_connections: u64 = "1024", POSITIVE;
         /// How long requests in flight may take to finish at shutdown.
         drain: Duration = r#""10s""#, DURATION;
+    }
+}
+
+section! {
+    /// Clicks: what is captured of visits, and how it gets from the edge to a file.
+    Clicks in "clicks" {
+        /// Capture clicks. Links with `max_clicks` are counted exactly, with it and without.
+        enabled: bool = "true", SWITCH;
+        /// What is kept of the addresses of visitors: `truncated` keeps the network (24 bits of IPv4,
+        /// 48 bits of IPv6), `full` all of it, `none` nothing. A hash that tells the visitors of one
+        /// day apart is kept beside it.
+        addresses: Addresses = r#""truncated""#, ADDRESSES;
+        /// Of visitors who send `DNT: 1` or `Sec-GPC: 1`, keep only that somebody came, and from
+        /// which site.
+        respect_dnt: bool = "true", SWITCH;
+        /// How many bytes of clicks may wait on each thread of the edge. A click has some 50 to 300.
+        queue_bytes: u64 = r#""4MiB""#, QUEUE_SIZE;
+        /// The directory of clicks that are not counted yet. Each process needs one of its own.
+        /// Empty: `spool` in the data directory.
+        spool: Option<PathBuf> = r#""""#, OPTIONAL_DIRECTORY;
+        /// The most bytes of it. Beyond that, new clicks are dropped.
+        spool_max_bytes: u64 = r#""1GiB""#, SPOOL_SIZE;
+        /// How often clicks are synced to the disk, which is what a power cut may cost; `"0"` leaves it
+        /// to the system. A crash of the process alone costs only what is not written yet, at most
+        /// 50 ms.
+        sync: Duration = r#""1s""#, DURATION;
+        /// The store of the statistics: `sqlite:` and the path of a file. Empty: the file
+        /// `clicks.db` in the data directory.
+        store: Option<PathBuf> = r#""""#, STORE;
+        /// How long single clicks are kept, in whole days in UTC. Statistics stay when they go.
+        /// 0 keeps none.
+        retain_raw: Duration = r#""90d""#, DURATION;
+        /// A directory where single clicks are written before they go, as compressed lines of JSON,
+        /// a file for each day. Empty: they are not.
+        archive_dir: Option<PathBuf> = r#""""#, OPTIONAL_DIRECTORY;
+        /// A database of MaxMind's format, such as `GeoLite2-City.mmdb`, which tells the country
+        /// and the city of a click. It is read again when it changes. Empty: they stay unknown.
+        geo_file: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// What happens to the statistics and the single clicks of a link that is deleted: `delete`
+        /// or `keep`. Totals of its domain and of everything stay anyway.
+        on_link_delete: OnLinkDelete = r#""delete""#, ON_LINK_DELETE;
     }
 }
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use tollgate_config::{
-    Attribute, Config, LimitStore, Place, Redirect, Root, Sources, Strategy, default_file, keys,
-    reference,
+    Addresses, Attribute, Config, LimitStore, Place, Redirect, Root, Sources, Strategy,
+    default_file, keys, reference,
 };
 
 fn load(
@@ -83,6 +83,9 @@ fn every_key_can_be_set_by_its_environment_variable() {
             ("TOLLGATE_LINKS__MEMORY_CACHE__EARLY_REFRESH", "0.5"),
             ("TOLLGATE_LINKS__MEMORY_CACHE__MAX_BYTES", "1MiB"),
             ("TOLLGATE_EDGE__TRUSTED_PROXIES", "10.0.0.0/8,::1"),
+            ("TOLLGATE_CLICKS__ADDRESSES", "none"),
+            ("TOLLGATE_CLICKS__SPOOL", "/var/spool/clicks"),
+            ("TOLLGATE_CLICKS__SYNC", "0"),
             ("TOLLGATE_EDGE__ROOT", "https://example.com"),
             (
                 "TOLLGATE_LIMITS__AUTHORIZE_BY",
@@ -106,6 +109,12 @@ fn every_key_can_be_set_by_its_environment_variable() {
     assert!((config.memory_cache.early_refresh - 0.5).abs() < f64::EPSILON);
     assert_eq!(config.memory_cache.max_bytes, 1 << 20);
     assert_eq!(config.edge.trusted_proxies.len(), 2);
+    assert_eq!(config.clicks.addresses, Addresses::None);
+    assert_eq!(
+        config.spool_directory(Path::new("data")),
+        Path::new("/var/spool/clicks")
+    );
+    assert!(config.clicks.sync.is_zero());
     assert_eq!(
         config.edge.root,
         Root::Redirect("https://example.com/".into())
@@ -126,6 +135,7 @@ fn every_key_can_be_set_by_its_environment_variable() {
             "tls_key",
             "upstream_ca",
             "policies",
+            "spool",
             "file",
             "snapshot",
             "password",

@@ -4,6 +4,7 @@
 mod activity;
 pub mod admin;
 mod api;
+pub mod clicks;
 mod client_ip;
 pub mod edge;
 mod epoch;

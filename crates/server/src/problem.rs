@@ -5,6 +5,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use tollgate_access::{AuthError, KeyError};
+use tollgate_clicks::query::QueryError;
+use tollgate_clicks::store::StoreError as ClickStoreError;
 use tollgate_links::store::StoreError;
 use tollgate_links::{FieldError, LinkError};
 use utoipa::openapi::{RefOr, Schema};
@@ -32,6 +34,7 @@ pub(crate) enum Kind {
     LinkNotFound,
     KeyNotFound,
     PoliciesNotFound,
+    ClicksOff,
     MethodNotAllowed,
     RequestTimeout,
     CodeTaken,
@@ -112,6 +115,11 @@ impl Kind {
                 "urn:tollgate:problem:policies-not-found",
                 StatusCode::NOT_FOUND,
                 "There are no such policies",
+            ),
+            Self::ClicksOff => (
+                "urn:tollgate:problem:clicks-off",
+                StatusCode::NOT_FOUND,
+                "Clicks are not counted here",
             ),
             Self::MethodNotAllowed => (
                 "urn:tollgate:problem:method-not-allowed",
@@ -489,6 +497,26 @@ impl From<StoreError> for Problem {
                 Kind::StoreFull,
                 "Links can be read but not written until the operator makes space.",
             ),
+            _ => Self::internal(),
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let parameter = error.parameter();
+        let error = match (parameter, error) {
+            (Some(parameter), error) => {
+                return Self::wrong(Kind::InvalidQuery, parameter, error.to_string());
+            }
+            (None, QueryError::Store(error)) => error,
+            (None, _) => return Self::internal(),
+        };
+        tracing::error!(%error, "the store of clicks failed");
+        match error {
+            ClickStoreError::Unavailable(_) => {
+                Self::new(Kind::StoreUnavailable, "Try again in a moment.").retry_later()
+            }
             _ => Self::internal(),
         }
     }

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Create, find, edit, delete, import and export links, through the API
     Link(LinkArgs),
+    /// Show what was clicked: over time, from where, by what; through the API
+    Stats(StatsArgs),
     /// Decide requests by policies, and change these, through the API
     Limit(LimitArgs),
     /// Create, list and revoke API keys
@@ -115,6 +117,55 @@ pub(crate) struct ServerArgs {
     /// Print JSON instead of text for people
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The code of a link; without one, of all links
+    pub(crate) code: Option<String>,
+    /// The host the link lives on, or all links of a host
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+    /// Of all links that have this tag now
+    #[arg(long, conflicts_with = "code")]
+    pub(crate) tag: Option<String>,
+    /// Of visits of codes that do not exist; --by link tells which
+    #[arg(long, conflicts_with_all = ["code", "domain", "tag"])]
+    pub(crate) orphans: bool,
+    /// Where the period begins: a date, or a time such as 2030-01-31T12:00; by default 30 days ago,
+    /// with other buckets more or less
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Where it ends, itself not included; by default now
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// The time zone in which days begin, such as Europe/Berlin; by default that of this machine
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) tz: Option<String>,
+    /// The length of a step: hour, day, week or month
+    #[arg(long, default_value = "day")]
+    pub(crate) bucket: String,
+    /// What to count by, joined by commas, such as utm_campaign,city; by default
+    /// referrer,country,device,browser, and with --csv nothing
+    #[arg(long, value_name = "DIMENSIONS")]
+    pub(crate) by: Option<String>,
+    /// So many values of each
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) top: u16,
+    /// Only such clicks: dimension=value; can be given several times
+    #[arg(long = "filter", value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+    /// Whether programs count: include, exclude or only
+    #[arg(long, default_value = "include")]
+    pub(crate) bots: String,
+    /// Count the period before, too
+    #[arg(long)]
+    pub(crate) compare: bool,
+    /// Print the series as CSV, or the values of the one dimension that --by names
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
 }
 
 #[derive(Debug, Args)]

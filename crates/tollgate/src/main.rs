@@ -13,6 +13,7 @@ mod migrate;
 mod open;
 mod serve;
 mod show;
+mod stats;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(&args)?,
         Command::Link(args) => return link::run(args),
+        Command::Stats(args) => stats::run(&args)?,
         Command::Limit(args) => return limit::run(args),
         Command::Key(args) => keys::run(args)?,
         Command::Config(args) => config::run(args)?,

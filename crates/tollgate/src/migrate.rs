@@ -11,5 +11,8 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
     show::line(format_args!("{} is up to date", links.display()))?;
     let keys = config.keys_file(&args.data_dir);
     open::keys(&keys)?;
-    show::line(format_args!("{} is up to date", keys.display()))
+    show::line(format_args!("{} is up to date", keys.display()))?;
+    let clicks = config.clicks_file(&args.data_dir);
+    open::clicks(&config, &clicks)?;
+    show::line(format_args!("{} is up to date", clicks.display()))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tollgate_access::{Keys, SqliteKeyStore};
+use tollgate_clicks::store::{SqliteClickStore, SqliteOptions as ClickOptions};
 use tollgate_clock::SystemClock;
 use tollgate_config::Config;
 use tollgate_links::Domains;
@@ -27,6 +28,17 @@ pub(crate) fn keys(file: &Path) -> anyhow::Result<Keys> {
     directory_of(file)?;
     let store = SqliteKeyStore::open(file)?;
     Ok(Keys::new(Arc::new(store), Arc::new(SystemClock::new())))
+}
+
+/// The statistics of clicks; their store is made if it is not there.
+pub(crate) fn clicks(config: &Config, file: &Path) -> anyhow::Result<Arc<SqliteClickStore>> {
+    directory_of(file)?;
+    let options = ClickOptions {
+        retain_raw: config.clicks.retain_raw,
+        archive: config.clicks.archive_dir.clone(),
+    };
+    let store = SqliteClickStore::open(file, Arc::new(SystemClock::new()), options)?;
+    Ok(Arc::new(store))
 }
 
 /// Where policies are read from: what is built in, the configured file, and what the API keeps in

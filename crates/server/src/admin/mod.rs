@@ -19,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use serve::serve;
 
 use crate::api;
+use crate::clicks::Clicks;
 use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -60,6 +61,8 @@ pub struct AdminState {
     pub keys: Arc<Keys>,
     /// The limit service.
     pub limits: Limits,
+    /// The clicks; none if they are not counted here.
+    pub clicks: Option<Clicks>,
     /// What `/metrics` shows, and where requests are counted.
     pub metrics: Arc<Metrics>,
     /// What `/health` answers.

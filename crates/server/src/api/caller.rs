@@ -123,6 +123,17 @@ impl Caller {
         self.key.domain.as_ref()
     }
 
+    /// Refuses a caller whose key is bound to a domain: what is asked for belongs to all.
+    pub(super) fn all_domains(&self) -> Result<(), Problem> {
+        match self.own_domain() {
+            None => Ok(()),
+            Some(_) => {
+                let reason = "this needs a key that is bound to no domain";
+                Err(Problem::wrong(Kind::ForeignDomain, "domain", reason))
+            }
+        }
+    }
+
     /// The domain this caller means by naming none.
     pub(super) fn home(&self) -> Option<&str> {
         self.own_domain()

@@ -18,6 +18,7 @@ use crate::problem::{PROBLEM_JSON, Problem};
     ),
     tags(
         (name = "links", description = "Make, find, edit and delete links: scopes links:read and links:write"),
+        (name = "clicks", description = "See what was clicked: scope stats:read"),
         (name = "limits", description = "Decide requests by policies, and change these: scopes limits:check and admin"),
         (name = "keys", description = "Who may use this API: scope admin"),
     ),

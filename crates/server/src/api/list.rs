@@ -107,12 +107,12 @@ fn in_query(error: LinkError) -> Problem {
     }
 }
 
-fn tag(text: Option<String>) -> Result<Option<Tag>, Problem> {
+pub(super) fn tag(text: Option<String>) -> Result<Option<Tag>, Problem> {
     text.map(|text| Tag::parse(&text).map_err(|error| Params::wrong("tag", error.to_string())))
         .transpose()
 }
 
-fn domain(
+pub(super) fn domain(
     state: &AdminState,
     caller: &Caller,
     name: Option<String>,

@@ -4,9 +4,11 @@ mod authorize;
 mod body;
 mod bulk;
 mod caller;
+mod clicks;
 mod denied;
 mod describe;
 mod entity_tag;
+mod events;
 mod history;
 mod idempotency;
 mod keys;
@@ -17,6 +19,9 @@ mod policies;
 mod query;
 mod rows;
 mod spool;
+mod stats;
+mod stats_query;
+mod stats_view;
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
@@ -42,6 +47,9 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(links::create, list::list))
         .routes(routes!(links::get, links::update, links::delete))
         .routes(routes!(history::history))
+        .routes(routes!(stats::link_stats))
+        .routes(routes!(stats::stats))
+        .routes(routes!(stats::orphan_stats))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::get, keys::revoke))
         .routes(routes!(limits::check))
@@ -50,8 +58,11 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(policies::list))
         .routes(routes!(policies::get, policies::put, policies::remove))
         .layer(from_fn(timeout));
-    // A bulk request may take as long as its rows keep coming.
-    bounded.routes(routes!(bulk::create_many))
+    // These take as long as rows keep coming, and as somebody listens.
+    bounded
+        .routes(routes!(bulk::create_many))
+        .routes(routes!(clicks::link_clicks))
+        .routes(routes!(events::events))
 }
 
 /// The answer of a handler: what it says, or why not.

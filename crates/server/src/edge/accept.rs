@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tollgate_clicks::capture::ClickQueue;
 use tollgate_links::ServiceParts;
 
 use super::bind::BoundEdge;
@@ -28,6 +29,8 @@ pub(super) struct Shared {
 pub(super) struct EdgeThread {
     pub(super) shared: Arc<Shared>,
     pub(super) recorder: Arc<EdgeRecorder>,
+    /// Where its clicks go, if they are captured.
+    pub(super) clicks: Option<ClickQueue>,
     pub(super) drain: Drain,
     pub(super) store_failures: FailureLog,
 }
@@ -62,6 +65,7 @@ impl BoundEdge {
         });
         threads::start("edge", bounds, listeners, &shutdown, || EdgeThread {
             recorder: shared.state.metrics.edge_recorder(),
+            clicks: shared.state.clicks.as_ref().map(|clicks| clicks.queue()),
             drain: Drain::default(),
             store_failures: FailureLog::new(
                 "links cannot be read from the store",

@@ -59,7 +59,7 @@ enum Intent {
 enum Step {
     Answer(Reply),
     /// There is no such link; who asks for many of those is told so.
-    Missing(Source),
+    Missing(LinkKey, Intent, Source),
     /// The link has to be fetched.
     Fetch(LinkKey, Intent),
     /// The link is known, but its password or its clicks have to be seen to.
@@ -155,15 +155,18 @@ fn first_step(thread: &EdgeThread, peer: IpAddr, request: &Request<Incoming>) ->
     let domain = parts
         .domains
         .of_host(host(request.uri(), request.headers()));
-    match parts.cache.peek(&domain, &code) {
+    let lookup = parts.cache.peek(&domain, &code);
+    let key = LinkKey { domain, code };
+    match lookup {
         Some(lookup) => {
             let head = RequestHead {
+                method: request.method(),
                 headers: request.headers(),
                 query: request.uri().query(),
             };
-            step(thread, peer, head, lookup, intent)
+            step(thread, peer, head, key, lookup, intent)
         }
-        None => Step::Fetch(LinkKey { domain, code }, intent),
+        None => Step::Fetch(key, intent),
     }
 }
 
@@ -192,12 +195,13 @@ fn step(
     thread: &EdgeThread,
     peer: IpAddr,
     head: RequestHead<'_>,
+    key: LinkKey,
     lookup: Lookup,
     intent: Intent,
 ) -> Step {
     let source = Source::from(lookup.tier);
     let Some(link) = lookup.link else {
-        return Step::Missing(source);
+        return Step::Missing(key, intent, source);
     };
     let now = thread.shared.parts().clock.now();
     match link.state(now) {
@@ -244,12 +248,16 @@ fn redirect(
         .spec
         .redirect
         .unwrap_or(shared.options.default_redirect);
-    Reply::redirect(
+    let reply = Reply::redirect(
         status.unwrap_or_else(|| status_of(kind)),
         &location,
         cache_control::of_redirect(&link.spec, kind, now),
         source,
-    )
+    );
+    if reply.outcome == Outcome::Redirect {
+        thread.visited(peer, head, &link.key, &location, now);
+    }
+    reply
 }
 
 fn status_of(kind: RedirectKind) -> StatusCode {
@@ -269,8 +277,8 @@ async fn later(
 ) -> Reply {
     let (head, body) = request.into_parts();
     let next = match first {
-        Step::Fetch(key, intent) => match thread.shared.parts().cache.get(key).await {
-            Ok(lookup) => step(thread, peer, RequestHead::from(&head), lookup, intent),
+        Step::Fetch(key, intent) => match thread.shared.parts().cache.get(key.clone()).await {
+            Ok(lookup) => step(thread, peer, RequestHead::from(&head), key, lookup, intent),
             Err(error) => return store_failed(thread, &error),
         },
         other => other,
@@ -285,19 +293,35 @@ async fn later(
     }
     match next {
         Step::Answer(reply) => reply,
-        Step::Missing(source) => missing(thread, peer, &head, source).await,
+        Step::Missing(key, intent, source) => {
+            missing(thread, peer, &head, &key, intent, source).await
+        }
         Step::Earn(link, _, source) => take_click(thread, peer, &head, &link, None, source).await,
         Step::Fetch(key, _) => Reply::failed(format_args!("{key} was fetched twice"), Source::None),
     }
 }
 
-async fn missing(thread: &EdgeThread, peer: IpAddr, head: &Parts, source: Source) -> Reply {
+async fn missing(
+    thread: &EdgeThread,
+    peer: IpAddr,
+    head: &Parts,
+    key: &LinkKey,
+    intent: Intent,
+    source: Source,
+) -> Reply {
     let shared = &thread.shared;
     let visitor = client_ip(peer, &head.headers, &shared.options.trusted_proxies);
     match shared.state.guard.not_found(visitor).await {
+        Ok(()) if intent == Intent::Follow => stray(thread, peer, head, key, source),
         Ok(()) => Reply::not_found(Outcome::NotFound, source),
         Err(over) => Reply::too_many(over.retry_after(), source),
     }
+}
+
+/// 404 to somebody who followed a link that does not exist.
+fn stray(thread: &EdgeThread, peer: IpAddr, head: &Parts, key: &LinkKey, source: Source) -> Reply {
+    thread.strayed(peer, head.into(), key, thread.shared.parts().clock.now());
+    Reply::not_found(Outcome::NotFound, source)
 }
 
 async fn unlock(
@@ -361,7 +385,7 @@ async fn take_click(
         }
         Ok(ClickGrant::NotFound) => {
             cache.invalidate(&link.key);
-            Reply::not_found(Outcome::NotFound, Source::Store)
+            stray(thread, peer, head, &link.key, Source::Store)
         }
         Err(error) => store_failed(thread, &error),
     }

@@ -3,11 +3,12 @@
 //! Each thread has its own listener on the same address (`SO_REUSEPORT`) and its own current-thread
 //! runtime, so that a redirect never leaves its core: a router on a work-stealing runtime costs 20
 //! to 30 % of the rate. A request passes `route` (path), `handler` (look-up and decision) and
-//! `respond` or `pages` (bytes).
+//! `respond` or `pages` (bytes). What is a click is captured by `click` on the way.
 
 mod accept;
 mod bind;
 mod cache_control;
+mod click;
 mod connection;
 mod handler;
 mod pages;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tollgate_clicks::capture::Capture;
 use tollgate_links::{LinkService, RedirectKind, TargetUrl};
 
 use crate::limits::Guard;
@@ -82,6 +84,8 @@ pub struct EdgeState {
     pub guard: Guard,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
+    /// What takes clicks, if they are captured.
+    pub clicks: Option<Arc<Capture>>,
     /// Keys the hash that makes percentage splits sticky; the same on all instances.
     pub visitor_key: [u8; 16],
 }

@@ -2,9 +2,9 @@ use std::borrow::Cow;
 use std::hash::Hasher;
 use std::net::IpAddr;
 
-use http::HeaderMap;
 use http::header::{ACCEPT_LANGUAGE, USER_AGENT};
 use http::request::Parts;
+use http::{HeaderMap, Method};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher24;
 use tollgate_clock::UnixMillis;
@@ -50,9 +50,10 @@ pub(super) fn destination<'l>(
     spec.destination(&link.key, &visitor)
 }
 
-/// The parts of a request that rules look at.
+/// The parts of a request that rules and clicks look at.
 #[derive(Clone, Copy)]
 pub(super) struct RequestHead<'a> {
+    pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
     pub(super) query: Option<&'a str>,
 }
@@ -60,6 +61,7 @@ pub(super) struct RequestHead<'a> {
 impl<'a> From<&'a Parts> for RequestHead<'a> {
     fn from(parts: &'a Parts) -> Self {
         Self {
+            method: &parts.method,
             headers: &parts.headers,
             query: parts.uri.query(),
         }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod cache;
+mod clicks;
 mod connections;
 mod edge;
 mod grpc;
@@ -18,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
+use tollgate_clicks::capture::Capture;
+use tollgate_clicks::spool::SpoolStats;
 use tollgate_limit::service::LimitService;
 use tollgate_limit::store::MemoryStore;
 use tollgate_links::LinkCache;
@@ -34,6 +37,7 @@ pub(crate) use proxy::{ProxyOutcome, ProxyRequest};
 pub(crate) use resp::RespTotals;
 
 use cache::CacheCollector;
+use clicks::ClicksCollector;
 use edge::EdgeMetrics;
 use limits::{LimitStoreCollector, LimitsCollector};
 use process::ProcessCollector;
@@ -89,6 +93,15 @@ impl Metrics {
     /// Shows the counters of the link cache.
     pub fn register_cache(&self, cache: Arc<LinkCache>) {
         self.register_collector(CacheCollector::new(move || cache.stats()));
+    }
+
+    /// Shows what becomes of clicks between the edge and the spool.
+    pub fn register_clicks(
+        &self,
+        capture: Arc<Capture>,
+        spool: impl Fn() -> SpoolStats + Send + Sync + 'static,
+    ) {
+        self.register_collector(ClicksCollector { capture, spool });
     }
 
     /// Shows what the policies of the limit service decided.

@@ -32,6 +32,7 @@ use tollgate_server::limits::{
 };
 use tollgate_server::metrics::Metrics;
 
+use crate::clicks::Counter;
 use crate::switch::SwitchStore;
 
 pub const START: UnixMillis = UnixMillis::from_millis(1_800_000_000_000);
@@ -46,6 +47,8 @@ pub struct Server {
     /// Where policies are kept.
     pub policies: TempDir,
     pub limits: Limits,
+    /// Takes clicks to be counted.
+    pub clicks: Counter,
     pub shutdown: CancellationToken,
     pub task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -139,7 +142,10 @@ impl Server {
         let keys = Arc::new(keys);
         let policies = TempDir::new().unwrap();
         let limits = limits(policies.path(), clock.clone());
+        let shutdown = CancellationToken::new();
+        let clicks = Counter::start(&policies.path().join("clicks.db"), clock.clone());
         let state = AdminState {
+            clicks: Some(clicks.shown(&shutdown)),
             limits: limits.clone(),
             service,
             keys: keys.clone(),
@@ -149,8 +155,8 @@ impl Server {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
         Self {
+            clicks,
             address,
             admin: first.secret.expose().to_owned(),
             keys,

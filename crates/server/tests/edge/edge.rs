@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use tollgate_clicks::capture::Capture;
 use tollgate_clock::{ManualClock, UnixMillis};
 use tollgate_limit::policy::PolicySet;
 use tollgate_limit::service::LimitService;
@@ -60,6 +61,11 @@ impl Edge {
     }
 
     pub fn with(options: EdgeOptions) -> Self {
+        Self::capturing(options, None)
+    }
+
+    /// One whose clicks go there.
+    pub fn capturing(options: EdgeOptions, clicks: Option<Arc<Capture>>) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let store = KeptStore::new(clock.clone());
         let metrics = Arc::new(Metrics::new());
@@ -67,6 +73,7 @@ impl Edge {
             service: service(&clock, &store),
             guard: guard(&clock),
             metrics: Arc::clone(&metrics),
+            clicks,
             visitor_key: [7; 16],
         };
         let bound = bind(options).unwrap();

@@ -3,6 +3,7 @@
 // Clippy only knows test functions as tests, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod clicks;
 mod client;
 mod edge;
 mod guard;

@@ -16,7 +16,7 @@ const TEND_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// The pace of a loop, and how it is going.
-struct Pace {
+pub(super) struct Pace {
     what: &'static str,
     ticks: Interval,
     end: CancellationToken,
@@ -24,7 +24,7 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(what: &'static str, period: Duration, end: CancellationToken) -> Self {
+    pub(super) fn new(what: &'static str, period: Duration, end: CancellationToken) -> Self {
         let mut ticks = interval(period);
         // Ticks missed meanwhile are not made up for.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -37,7 +37,7 @@ impl Pace {
     }
 
     /// Waits for the next round; `false` at the end.
-    async fn next(&mut self) -> bool {
+    pub(super) async fn next(&mut self) -> bool {
         tokio::select! {
             () = self.end.cancelled() => false,
             _ = self.ticks.tick() => true,
@@ -45,7 +45,7 @@ impl Pace {
     }
 
     /// Notes how a round went. A failure is told once, not at every tick while the store is away.
-    fn note(&mut self, round: Result<(), impl std::fmt::Display>) {
+    pub(super) fn note(&mut self, round: Result<(), impl std::fmt::Display>) {
         let what = self.what;
         match round {
             Ok(()) if std::mem::take(&mut self.failing) => tracing::info!("{what} works again"),

@@ -1,6 +1,8 @@
 //! `tollgate serve`: puts everything together, runs it, and takes it down in order.
 
 mod background;
+mod clicks;
+mod clickstats;
 mod first_key;
 mod grpc;
 mod limits;

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use tollgate_clicks::capture::{Addresses, Capture, Privacy};
+use tollgate_clicks::spool::SpoolOptions;
 use tollgate_config::{Attribute, Config, Hash, Redirect, Root, Strategy};
 use tollgate_limit::policy::OnStoreFailure;
 use tollgate_links::{
@@ -37,6 +39,33 @@ pub(super) fn edge(config: &Config) -> EdgeOptions {
             Root::Redirect(url) => RootPage::Redirect(TargetUrl::from_stored(url.as_str())),
         },
         trusted_proxies: edge.trusted_proxies.clone(),
+    }
+}
+
+/// What captures clicks. `key` is that of the hash of visitors.
+pub(super) fn capture(config: &Config, key: [u8; 16]) -> Capture {
+    let clicks = &config.clicks;
+    let privacy = Privacy {
+        addresses: match clicks.addresses {
+            tollgate_config::Addresses::Truncated => Addresses::Truncated,
+            tollgate_config::Addresses::Full => Addresses::Full,
+            tollgate_config::Addresses::None => Addresses::None,
+        },
+        respect_dnt: clicks.respect_dnt,
+        key,
+    };
+    Capture::new(privacy, size(clicks.queue_bytes))
+}
+
+/// The spool's; `identity` and `process` are random.
+pub(super) fn spool(config: &Config, data_dir: &Path, identity: u64, process: u64) -> SpoolOptions {
+    let clicks = &config.clicks;
+    SpoolOptions {
+        directory: config.spool_directory(data_dir),
+        max_bytes: clicks.spool_max_bytes,
+        sync: (!clicks.sync.is_zero()).then_some(clicks.sync),
+        identity,
+        process,
     }
 }
 

@@ -9,18 +9,20 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollgate_clicks::store::ClickStore;
 use tollgate_clock::{Clock, SystemClock};
 use tollgate_config::Config;
 use tollgate_links::store::{LeaseStore as _, LinkStore, SqliteLinkStore};
 use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts, Strategies};
 use tollgate_server::admin::{self, AdminState};
+use tollgate_server::clicks::Clicks;
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
 use tollgate_server::metrics::Metrics;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 
 use super::signals::Signals;
-use super::{background, first_key, grpc, limits, options, proxy};
+use super::{background, clicks, clickstats, first_key, grpc, limits, options, proxy};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -47,7 +49,10 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
 
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
+    let statistics = open::clicks(config, &config.clicks_file(data_dir))?;
     let limits = limits::limits(config, data_dir).await?;
+    let visitor_key = secret(&store, "visitor").await?;
+    let clicks = clicks::start(config, data_dir, secret(&store, "click visitor").await?)?;
     let first_key = first_key::ensure(&keys).await?;
 
     let bound = Bound {
@@ -57,7 +62,15 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         grpc,
         proxy,
     };
-    let running = Running::start(config, bound, store, Arc::new(keys), limits).await?;
+    let made = Made {
+        store,
+        visitor_key,
+        keys: Arc::new(keys),
+        clicks,
+        statistics,
+        limits,
+    };
+    let running = Running::start(config, bound, made)?;
     let scheme = if config.edge.tls_cert.is_some() {
         "https"
     } else {
@@ -108,6 +121,17 @@ struct Bound {
     proxy: Option<proxy::Bound>,
 }
 
+/// What the listeners serve.
+struct Made {
+    store: Arc<SqliteLinkStore>,
+    /// The key of the visitors' hash, the same for all instances on this store.
+    visitor_key: [u8; 16],
+    keys: Arc<tollgate_access::Keys>,
+    clicks: Option<clicks::Clicks>,
+    statistics: Arc<dyn ClickStore>,
+    limits: limits::Made,
+}
+
 /// What runs, with what is needed to end it.
 struct Running {
     service: LinkService,
@@ -118,13 +142,15 @@ struct Running {
     edge: edge::EdgeHandle,
     resp: Option<RespHandle>,
     admin: tokio::task::JoinHandle<std::io::Result<()>>,
+    clicks: Option<clicks::Clicks>,
+    counting: Option<clickstats::Counting>,
     limits: limits::Ending,
     /// The listeners that are only there if they were asked for.
     optional: JoinSet<anyhow::Result<()>>,
 }
 
 impl Running {
-    async fn start(
+    fn start(
         config: &Config,
         Bound {
             edge,
@@ -133,17 +159,34 @@ impl Running {
             grpc,
             proxy,
         }: Bound,
-        store: Arc<SqliteLinkStore>,
-        keys: Arc<tollgate_access::Keys>,
-        limits: limits::Made,
+        Made {
+            store,
+            visitor_key,
+            keys,
+            clicks,
+            statistics,
+            limits,
+        }: Made,
     ) -> anyhow::Result<Self> {
-        let visitor_key = visitor_key(&store).await?;
         let service = service(config, &edge, store)?;
         let clock = Arc::clone(&service.parts().clock);
         let health = Health::new(Arc::clone(&service.parts().store), Arc::clone(&clock));
         let metrics = Arc::new(Metrics::new());
         metrics.register_cache(Arc::clone(&service.parts().cache));
         limits.register(&metrics);
+        let tasks = CancellationToken::new();
+        let mut counting = None;
+        if let Some(clicks) = &clicks {
+            clicks.register(&metrics);
+            let (source, store) = (Arc::clone(&clicks.source), Arc::clone(&statistics));
+            let parts = clickstats::Parts {
+                source,
+                store,
+                clock: Arc::clone(&clock),
+                end: tasks.clone(),
+            };
+            counting = Some(clickstats::Counting::start(config, parts, &metrics)?);
+        }
 
         let listeners = CancellationToken::new();
         let edge = edge.serve(
@@ -151,6 +194,7 @@ impl Running {
                 service: service.clone(),
                 guard: limits.limits.guard.clone(),
                 metrics: Arc::clone(&metrics),
+                clicks: clicks.as_ref().map(|clicks| Arc::clone(&clicks.capture)),
                 visitor_key,
             },
             listeners.clone(),
@@ -181,6 +225,14 @@ impl Running {
         };
         let state = AdminState {
             limits,
+            clicks: Some(Clicks {
+                store: Arc::clone(&statistics),
+                live: counting
+                    .as_ref()
+                    .map(clickstats::Counting::live)
+                    .unwrap_or_default(),
+                shutdown: listeners.clone(),
+            }),
             service: service.clone(),
             keys,
             metrics: Arc::clone(&metrics),
@@ -188,8 +240,8 @@ impl Running {
             options: options::admin(config),
         };
         let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));
-        let tasks = CancellationToken::new();
         let background = background(config, &service, &metrics, &tasks);
+        clickstats::upkeep(config, &service, &statistics, &background, &tasks);
         background.spawn(limits::watch(book, config.limits.watch, tasks.clone()));
         ending.tend(&background, &tasks);
         Ok(Self {
@@ -201,13 +253,16 @@ impl Running {
             edge,
             resp,
             admin,
+            clicks,
+            counting,
             limits: ending,
             optional,
         })
     }
 
     /// Waits for a signal, then ends everything in the order that loses nothing: first nobody new
-    /// is sent here, then requests in flight finish, then what is leased is given back.
+    /// is sent here, then requests in flight finish, then their clicks are written, then what is
+    /// leased is given back.
     async fn until_signal(mut self, signals: &mut Signals) -> anyhow::Result<()> {
         tokio::select! {
             signal = signals.next() => tracing::info!(signal, "shutting down"),
@@ -248,8 +303,16 @@ impl Running {
             ended
         };
         let (edge, admin, optional) = tokio::join!(edge, self.admin, optional);
+        if let Some(clicks) = self.clicks {
+            let finished = tokio::task::spawn_blocking(|| clicks.finish()).await;
+            finished.context("writing the last clicks failed")?;
+        }
         self.tasks.cancel();
         self.background.wait().await;
+        if let Some(counting) = self.counting {
+            let joined = tokio::task::spawn_blocking(|| counting.join()).await;
+            joined.context("counting clicks did not end")?;
+        }
         let returned = self.service.parts().strategies.shutdown().await;
         if let Err(error) = returned {
             tracing::warn!(%error, "leases are not given back: they end by themselves");
@@ -302,11 +365,11 @@ fn service(
     }))
 }
 
-/// The key of the visitors' hash, the same for all instances on this store.
-async fn visitor_key(store: &SqliteLinkStore) -> anyhow::Result<[u8; 16]> {
+/// A key of this name, the same for all instances on this store.
+async fn secret(store: &SqliteLinkStore, name: &'static str) -> anyhow::Result<[u8; 16]> {
     let mut candidate = [0; 32];
     getrandom::fill(&mut candidate).context("the system gives no randomness")?;
-    let secret = store.secret("visitor", candidate).await?;
+    let secret = store.secret(name, candidate).await?;
     let mut key = [0; 16];
     key.copy_from_slice(&secret[..16]);
     Ok(key)

@@ -14,6 +14,7 @@ mod api;
 mod browser;
 mod bulk;
 mod cli;
+mod clicks;
 mod client;
 mod configuration;
 mod corpus;

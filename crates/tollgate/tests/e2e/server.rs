@@ -22,6 +22,7 @@ pub(crate) struct Options {
     config: String,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    before: Vec<String>,
     generated_key: bool,
 }
 
@@ -68,6 +69,13 @@ impl Options {
     /// Adds an argument to the command line.
     pub(crate) fn arg(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts the server by another program, which is given the path of the binary and its arguments,
+    /// and has to become it.
+    pub(crate) fn by(mut self, program: &[&str]) -> Self {
+        self.before = program.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -126,7 +134,14 @@ impl Options {
     fn spawn(&self, home: &TempDir) -> Child {
         let config = home.path().join("tollgate.toml");
         std::fs::write(&config, &self.config).expect("a writable directory");
-        let mut command = tollgate();
+        let mut command = match self.before.split_first() {
+            Some((program, arguments)) => {
+                let mut command = clean(program);
+                command.args(arguments).arg(env!("CARGO_BIN_EXE_tollgate"));
+                command
+            }
+            None => tollgate(),
+        };
         command
             .current_dir(home.path())
             .args(["serve", "--config"])
@@ -294,7 +309,11 @@ impl Log {
 
 /// The binary, without what the environment of the tests would tell it.
 pub(crate) fn tollgate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    clean(env!("CARGO_BIN_EXE_tollgate"))
+}
+
+fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TOLLGATE_") {
             command.env_remove(name);

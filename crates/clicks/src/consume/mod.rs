@@ -1,0 +1,270 @@
+//! From the source to the store: clicks become numbers.
+
+mod live;
+mod progress;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+pub use live::{Live, LiveClicks, LiveReceiver};
+pub use progress::Progress;
+
+use crate::store::{Added, ClickStore, EnrichedBatch};
+use crate::{Batch, ClickSource, Enricher, Position};
+
+/// The pace of counting.
+#[derive(Debug, Clone)]
+pub struct ConsumerOptions {
+    /// About how many clicks are counted in one commit.
+    pub batch: usize,
+    /// How long clicks gather after a batch that was less than half full: a commit rewrites the
+    /// roll-ups of everything, however few clicks are in it.
+    pub gather: Duration,
+    /// How long to wait after a first failure; each further one doubles it.
+    pub first_retry: Duration,
+    /// The longest that becomes.
+    pub last_retry: Duration,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> Self {
+        Self {
+            batch: 8_192,
+            gather: Duration::from_millis(250),
+            first_retry: Duration::from_millis(100),
+            last_retry: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Reads clicks, finds out about them, has them counted, and tells the source so.
+///
+/// It can be stopped anywhere, and begun again: the store knows up to where it has counted.
+pub struct Consumer {
+    source: Arc<dyn ClickSource>,
+    store: Arc<dyn ClickStore>,
+    enricher: Enricher,
+    options: ConsumerOptions,
+    live: LiveClicks,
+    progress: Arc<Progress>,
+}
+
+impl Consumer {
+    /// Nothing is read yet.
+    #[must_use]
+    pub fn new(
+        source: Arc<dyn ClickSource>,
+        store: Arc<dyn ClickStore>,
+        enricher: Enricher,
+        options: ConsumerOptions,
+    ) -> Self {
+        Self {
+            source,
+            store,
+            enricher,
+            options,
+            live: LiveClicks::new(),
+            progress: Arc::default(),
+        }
+    }
+
+    /// Where clicks are told of once they are counted.
+    #[must_use]
+    pub fn live(&self) -> LiveClicks {
+        self.live.clone()
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Counts for ever. Drop the future to stop it. It computes a lot between its waits: give it a
+    /// thread of its own.
+    pub async fn run(mut self) -> Infallible {
+        loop {
+            let position = self.position().await;
+            let (batches, next) = mpsc::channel(1);
+            let Self {
+                source,
+                store,
+                enricher,
+                options,
+                live,
+                progress,
+            } = &mut self;
+            let reading = Reading {
+                source: source.as_ref(),
+                enricher,
+                options,
+                progress,
+            };
+            let counting = Counting {
+                source: source.as_ref(),
+                store: store.as_ref(),
+                options,
+                live,
+                progress,
+            };
+            // The next batch is read while the last one is written. Where the store is elsewhere
+            // than was read, both begin again.
+            tokio::select! {
+                () = reading.run(position, batches) => {}
+                () = counting.run(next) => {}
+            }
+        }
+    }
+
+    async fn position(&self) -> Position {
+        let mut retry = Retry::new("the store of clicks", &self.options);
+        loop {
+            match self.store.position(self.source.id()).await {
+                Ok(position) => return position,
+                Err(error) => {
+                    self.progress.store_failed();
+                    retry.after(&error).await;
+                }
+            }
+        }
+    }
+}
+
+struct Reading<'c> {
+    source: &'c dyn ClickSource,
+    enricher: &'c mut Enricher,
+    options: &'c ConsumerOptions,
+    progress: &'c Progress,
+}
+
+impl Reading<'_> {
+    /// Ends when nobody takes batches any more.
+    async fn run(self, mut position: Position, batches: mpsc::Sender<EnrichedBatch>) {
+        let mut retry = Retry::new("the queue of clicks", self.options);
+        loop {
+            let read = self.source.next(position, self.options.batch).await;
+            let Batch { to, clicks, .. } = match read {
+                Ok(batch) => batch,
+                Err(error) => {
+                    self.progress.source_failed();
+                    retry.after(&error).await;
+                    continue;
+                }
+            };
+            retry.worked();
+            let few = clicks.len() < self.options.batch / 2;
+            self.enricher.refresh();
+            let enriched = clicks
+                .into_iter()
+                .map(|click| Arc::new(self.enricher.enrich(click)));
+            let batch = EnrichedBatch {
+                source: self.source.id().clone(),
+                after: position,
+                to,
+                clicks: enriched.collect(),
+            };
+            position = to;
+            if batches.send(batch).await.is_err() {
+                return;
+            }
+            if few {
+                sleep(self.options.gather).await;
+            }
+        }
+    }
+}
+
+struct Counting<'c> {
+    source: &'c dyn ClickSource,
+    store: &'c dyn ClickStore,
+    options: &'c ConsumerOptions,
+    live: &'c LiveClicks,
+    progress: &'c Progress,
+}
+
+impl Counting<'_> {
+    /// Ends where the store has counted up to elsewhere.
+    async fn run(self, mut batches: mpsc::Receiver<EnrichedBatch>) {
+        while let Some(batch) = batches.recv().await {
+            let oldest = batch.clicks.iter().map(|click| click.click.at).min();
+            self.progress.waiting(oldest);
+            let added = self.add(&batch).await;
+            self.progress.waiting(None);
+            match added {
+                Added::Counted => {
+                    let adjusted = batch.clicks.iter().filter(|click| click.adjusted).count();
+                    self.progress
+                        .counted(batch.clicks.len() as u64, adjusted as u64);
+                    self.live.tell(&batch.clicks);
+                }
+                // It was counted, but we were not told: by an answer that was lost.
+                Added::Elsewhere(position) if position == batch.to => {}
+                Added::Elsewhere(position) => {
+                    tracing::warn!(?position, after = ?batch.after, "clicks are counted up to elsewhere: going on from there");
+                    return;
+                }
+            }
+            if let Err(error) = self.source.counted(batch.to).await {
+                // They are only kept longer.
+                self.progress.source_failed();
+                tracing::debug!(%error, "clicks that are counted are still kept");
+            }
+        }
+    }
+
+    async fn add(&self, batch: &EnrichedBatch) -> Added {
+        let mut retry = Retry::new("counting clicks", self.options);
+        loop {
+            match self.store.add(batch.clone()).await {
+                Ok(added) => {
+                    retry.worked();
+                    return added;
+                }
+                Err(error) => {
+                    self.progress.store_failed();
+                    retry.after(&error).await;
+                }
+            }
+        }
+    }
+}
+
+/// Waits that grow with each failure. The first failure is told, and that it works again.
+struct Retry<'o> {
+    what: &'static str,
+    options: &'o ConsumerOptions,
+    failures: u32,
+}
+
+impl<'o> Retry<'o> {
+    const fn new(what: &'static str, options: &'o ConsumerOptions) -> Self {
+        Self {
+            what,
+            options,
+            failures: 0,
+        }
+    }
+
+    async fn after(&mut self, error: &(dyn std::error::Error + Sync)) {
+        let what = self.what;
+        if self.failures == 0 {
+            tracing::warn!(%error, "{what} failed, and is tried again");
+        } else {
+            tracing::debug!(%error, "{what} failed again");
+        }
+        let grown = 2_u32.saturating_pow(self.failures);
+        let wait = self.options.first_retry.saturating_mul(grown);
+        self.failures = self.failures.saturating_add(1);
+        sleep(wait.min(self.options.last_retry)).await;
+    }
+
+    fn worked(&mut self) {
+        if std::mem::take(&mut self.failures) > 0 {
+            tracing::info!("{} works again", self.what);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Where clicks are counted and kept.
+
+mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use sqlite::{SqliteClickStore, SqliteOptions};
+
+use crate::query::{ClickPage, LinkName, List, Query, QueryError, Statistics};
+use crate::{EnrichedClick, Position, SourceId};
+
+/// Why a store did not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Worth trying again later: the engine is away, busy or overloaded.
+    #[error("the store of clicks is unavailable: {0}")]
+    Unavailable(String),
+    /// The file or database only allows reading.
+    #[error("the store of clicks is read-only: {0}")]
+    ReadOnly(String),
+    /// No space is left.
+    #[error("the store of clicks is full: {0}")]
+    Full(String),
+    /// What is stored cannot be read as what it should be.
+    #[error("the store of clicks is damaged: {0}")]
+    Corrupt(String),
+    /// The schema was written by a newer version of this program.
+    #[error(
+        "the schema of {place} is version {found}, this program knows {known}: upgrade tollgate"
+    )]
+    NewerSchema {
+        /// The file or database.
+        place: String,
+        /// Version found in the store.
+        found: u32,
+        /// Newest version this program knows.
+        known: u32,
+    },
+    /// Raw clicks cannot be archived, and so are not dropped.
+    #[error("raw clicks cannot be archived: {0}")]
+    Archive(String),
+    /// Anything else, which is a defect.
+    #[error("unexpected error of the store of clicks: {0}")]
+    Unexpected(String),
+}
+
+/// Clicks of one source that follow each other, ready to be counted.
+#[derive(Debug, Clone)]
+pub struct EnrichedBatch {
+    /// Which source.
+    pub source: SourceId,
+    /// What the source was asked to go on from.
+    pub after: Position,
+    /// Where the last click ends.
+    pub to: Position,
+    /// The clicks.
+    pub clicks: Vec<Arc<EnrichedClick>>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It is counted, and durable.
+    Counted,
+    /// Nothing was done, because the source is counted up to here, which is not where the batch
+    /// begins: it was counted before, or another one is missing. Go on from here.
+    Elsewhere(Position),
+}
+
+/// What [`ClickStore::retain`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retained {
+    /// Days whose raw clicks were dropped.
+    pub days: u64,
+    /// The raw clicks in them.
+    pub clicks: u64,
+}
+
+/// Counts clicks, each exactly once, and answers questions about them.
+#[async_trait]
+pub trait ClickStore: Send + Sync {
+    /// Up to where a source is counted; the beginning if nothing of it is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn position(&self, source: &SourceId) -> Result<Position, StoreError>;
+
+    /// Counts a batch: roll-ups, raw clicks and the new position become durable together or not at
+    /// all. Only if the source is counted up to exactly [`EnrichedBatch::after`]; so a batch that is
+    /// given twice counts once, and none is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`]. It may have been counted nevertheless: to give it again is right.
+    async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError>;
+
+    /// Answers a query.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    async fn statistics(&self, query: Query) -> Result<Statistics, QueryError>;
+
+    /// Lists raw clicks.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    async fn clicks(&self, list: List) -> Result<ClickPage, QueryError>;
+
+    /// Deletes all that is counted of one link, and its raw clicks. Totals of its domain and of
+    /// everything stay as they are. Answers whether there was anything.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn forget(&self, link: &LinkName) -> Result<bool, StoreError>;
+
+    /// Drops raw clicks past their time by whole days, archived first if that is configured.
+    ///
+    /// # Errors
+    /// [`StoreError`]; days that were done stay done.
+    async fn retain(&self) -> Result<Retained, StoreError>;
+}

@@ -1,0 +1,221 @@
+//! Counting a batch, inside of one transaction.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tollgate_sqlite::rusqlite;
+
+use super::raw::{Day, Of, insert};
+use super::{damaged, number, schema};
+use crate::query::LinkName;
+use crate::rollup::{Counts, Grain, QUARTERS, Rollup, RollupBatch, ScopeName};
+use crate::store::{Added, EnrichedBatch};
+use crate::{ClickKind, Position, Sketch, SourceId};
+
+/// Up to where a source is counted.
+pub(super) fn position(connection: &Connection, source: &SourceId) -> rusqlite::Result<Position> {
+    let found = connection
+        .prepare_cached("SELECT segment, at FROM click_sources WHERE id = ?1")?
+        .query_row([source.0.as_str()], |row| {
+            Ok(Position {
+                segment: row.get::<_, i64>(0)?.cast_unsigned(),
+                offset: row.get::<_, i64>(1)?.cast_unsigned(),
+            })
+        })
+        .optional()?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Counts a batch if the source is counted up to where it begins. Raw clicks of days before `keep`
+/// are not kept.
+pub(super) fn add(
+    connection: &Connection,
+    batch: &EnrichedBatch,
+    rollups: &RollupBatch,
+    keep: Day,
+) -> rusqlite::Result<Added> {
+    let position = position(connection, &batch.source)?;
+    if position != batch.after {
+        return Ok(Added::Elsewhere(position));
+    }
+    let mut scopes = Vec::with_capacity(rollups.scopes.len());
+    for name in &rollups.scopes {
+        scopes.push(scope(connection, name)?);
+    }
+    for ((scope, bot, grain), rollup) in &rollups.rollups {
+        let key = schema::key(scopes[*scope], *bot, schema::number(*grain));
+        match grain {
+            Grain::Hour(_) => add_hour(connection, key, rollups, rollup)?,
+            Grain::Day(_) => add_day(connection, key, rollups, rollup)?,
+        }
+    }
+    add_raw(connection, batch, rollups, &scopes, keep)?;
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO click_sources(id, segment, at) VALUES (?1, ?2, ?3)",
+        )?
+        .execute(params![
+            batch.source.0.as_str(),
+            batch.to.segment.cast_signed(),
+            batch.to.offset.cast_signed(),
+        ])?;
+    Ok(Added::Counted)
+}
+
+/// The number of a scope, which is made if it is new.
+fn scope(connection: &Connection, name: &ScopeName) -> rusqlite::Result<i64> {
+    if let Some(found) = find_scope(connection, name)? {
+        return Ok(found);
+    }
+    let (kind, domain, code) = schema::scope(name);
+    connection
+        .prepare_cached("INSERT INTO click_scopes(kind, domain, code) VALUES (?1, ?2, ?3)")?
+        .insert(params![kind, domain, code])
+}
+
+/// The number of a scope; none if nothing was ever counted in it.
+pub(super) fn find_scope(
+    connection: &Connection,
+    name: &ScopeName,
+) -> rusqlite::Result<Option<i64>> {
+    let (kind, domain, code) = schema::scope(name);
+    connection
+        .prepare_cached(
+            "SELECT id FROM click_scopes WHERE kind = ?1 AND domain = ?2 AND code = ?3",
+        )?
+        .query_row(params![kind, domain, code], |row| row.get(0))
+        .optional()
+}
+
+fn add_hour(
+    connection: &Connection,
+    key: i64,
+    batch: &RollupBatch,
+    rollup: &Rollup,
+) -> rusqlite::Result<()> {
+    let stored = connection
+        .prepare_cached("SELECT q0, q1, q2, q3, visitors, counts FROM click_hours WHERE key = ?1")?
+        .query_row([key], |row| {
+            let mut quarters = [0; QUARTERS];
+            for (column, quarter) in quarters.iter_mut().enumerate() {
+                *quarter = number(row, column)?;
+            }
+            let sums = Sums::read(row.get_ref(4)?.as_blob()?, row.get_ref(5)?.as_blob()?)?;
+            Ok((quarters, sums))
+        })
+        .optional()?;
+    let (mut quarters, mut sums): ([u64; QUARTERS], Sums) = stored.unwrap_or_default();
+    for (quarter, clicks) in quarters.iter_mut().zip(rollup.quarters) {
+        *quarter = quarter.saturating_add(clicks);
+    }
+    sums.add(batch, rollup);
+    let (visitors, counts) = sums.into_bytes();
+    let [q0, q1, q2, q3] = quarters.map(stored_number);
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO click_hours(key, q0, q1, q2, q3, visitors, counts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![key, q0, q1, q2, q3, visitors, counts])?;
+    Ok(())
+}
+
+fn add_day(
+    connection: &Connection,
+    key: i64,
+    batch: &RollupBatch,
+    rollup: &Rollup,
+) -> rusqlite::Result<()> {
+    let stored = connection
+        .prepare_cached("SELECT clicks, visitors, counts FROM click_days WHERE key = ?1")?
+        .query_row([key], |row| {
+            let sums = Sums::read(row.get_ref(1)?.as_blob()?, row.get_ref(2)?.as_blob()?)?;
+            Ok((number(row, 0)?, sums))
+        })
+        .optional()?;
+    let (clicks, mut sums) = stored.unwrap_or_default();
+    let clicks = clicks.saturating_add(rollup.quarters.iter().sum());
+    sums.add(batch, rollup);
+    let (visitors, counts) = sums.into_bytes();
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO click_days(key, clicks, visitors, counts)
+             VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![key, stored_number(clicks), visitors, counts])?;
+    Ok(())
+}
+
+/// SQLite's integers have a sign.
+fn stored_number(clicks: u64) -> i64 {
+    i64::try_from(clicks).unwrap_or(i64::MAX)
+}
+
+/// What hours and days have in common.
+#[derive(Default)]
+struct Sums {
+    visitors: Sketch,
+    counts: Counts,
+}
+
+impl Sums {
+    fn read(visitors: &[u8], counts: &[u8]) -> rusqlite::Result<Self> {
+        let mut sketch = Sketch::default();
+        sketch.union(visitors).map_err(|error| damaged(0, error))?;
+        let counts = Counts::from_bytes(counts).map_err(|error| damaged(0, error))?;
+        Ok(Self {
+            visitors: sketch,
+            counts,
+        })
+    }
+
+    fn add(&mut self, batch: &RollupBatch, rollup: &Rollup) {
+        self.visitors.merge(&rollup.visitors);
+        self.counts.add(batch.counts(rollup));
+    }
+
+    fn into_bytes(self) -> (Vec<u8>, Vec<u8>) {
+        (self.visitors.into_bytes(), self.counts.to_bytes())
+    }
+}
+
+/// Keeps the single clicks.
+fn add_raw(
+    connection: &Connection,
+    batch: &EnrichedBatch,
+    rollups: &RollupBatch,
+    scopes: &[i64],
+    keep: Day,
+) -> rusqlite::Result<()> {
+    let numbers: BTreeMap<&ScopeName, i64> =
+        rollups.scopes.iter().zip(scopes.iter().copied()).collect();
+    let mut days: BTreeMap<Day, Vec<_>> = BTreeMap::new();
+    for click in &batch.clicks {
+        days.entry(Day::of(click.click.at)).or_default().push(click);
+    }
+    for (day, clicks) in days {
+        if day < keep {
+            super::retain::note_gone(connection, day)?;
+            continue;
+        }
+        let with_scope = clicks.into_iter().map(|click| {
+            let domain = click.click.domain.clone();
+            let code = click.click.code.clone();
+            let link = ScopeName::Link(LinkName {
+                domain: domain.clone(),
+                code,
+            });
+            let number = |name: &ScopeName| numbers.get(name).copied().unwrap_or_default();
+            let of = match click.click.kind {
+                ClickKind::Orphan => Of::Nothing,
+                ClickKind::Visit => Of::Link {
+                    link: number(&link),
+                    domain: number(&ScopeName::Domain(domain)),
+                },
+            };
+            (click, of)
+        });
+        insert(connection, day, with_scope)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! The embedded store: a SQLite file of its own.
+
+mod add;
+mod archive;
+mod raw;
+mod read;
+mod retain;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::types::Type;
+use tollgate_clock::Clock;
+use tollgate_sqlite::{
+    Error, OpenOptions, Readers, ReadersOptions, Writer, WriterOptions, WriterStats, migrate, open,
+    rusqlite,
+};
+
+use self::raw::Day;
+use super::{Added, ClickStore, EnrichedBatch, Retained, StoreError};
+use crate::query::{ClickPage, LinkName, List, Query, QueryError, Statistics};
+use crate::rollup::RollupBatch;
+use crate::{Position, SourceId};
+
+/// The name of the tables in the file.
+const COMPONENT: &str = "clicks";
+/// Pages that the writer keeps in memory: the roll-ups of links that are clicked often.
+const WRITER_CACHE: u32 = 64 << 20;
+
+/// What the store keeps, and for how long.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// How long single clicks are kept, rounded up to whole days in UTC. Zero keeps none.
+    pub retain_raw: Duration,
+    /// Where they are archived before they are dropped; nowhere if none.
+    pub archive: Option<PathBuf>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            retain_raw: Duration::from_hours(90 * 24),
+            archive: None,
+        }
+    }
+}
+
+/// Clicks in a SQLite file. Other processes may use the same file.
+pub struct SqliteClickStore {
+    writer: Writer,
+    readers: Readers,
+    clock: Arc<dyn Clock>,
+    options: SqliteOptions,
+}
+
+impl SqliteClickStore {
+    /// Opens a file, which is made if it is missing, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        options: SqliteOptions,
+    ) -> Result<Self, StoreError> {
+        let opening = OpenOptions {
+            cache_bytes: WRITER_CACHE,
+            ..OpenOptions::default()
+        };
+        let mut connection = open(path, &opening)?;
+        migrate(&mut connection, path, COMPONENT, &schema::STEPS)?;
+        Ok(Self {
+            writer: Writer::start(connection, path, &WriterOptions::default())?,
+            readers: Readers::start(path, &ReadersOptions::default())?,
+            clock,
+            options,
+        })
+    }
+
+    /// What its writing thread has done.
+    #[must_use]
+    pub fn writer_stats(&self) -> WriterStats {
+        self.writer.stats()
+    }
+
+    /// The first day whose raw clicks are kept.
+    fn keep(&self) -> Day {
+        let today = self.clock.now();
+        if self.options.retain_raw.is_zero() {
+            // No click is so far in the future.
+            return Day(Day::of(today).0 + 3);
+        }
+        Day::of(today.saturating_sub(self.options.retain_raw))
+    }
+
+    /// Drops the raw clicks of a day; none if more came meanwhile.
+    async fn drop_day(&self, day: Day) -> Result<Option<u64>, StoreError> {
+        let archive = self.options.archive.clone();
+        let read = move |connection: &mut rusqlite::Connection| match archive {
+            Some(directory) => archive::write(connection, &directory, day),
+            None => retain::highest(connection, day).map(Ok),
+        };
+        let highest = self
+            .readers
+            .run(read)
+            .await?
+            .map_err(|error| StoreError::Archive(error.to_string()))?;
+        let dropped = self
+            .writer
+            .run(move |connection| retain::drop_day(connection, day, highest))
+            .await?;
+        Ok(dropped)
+    }
+}
+
+#[async_trait]
+impl ClickStore for SqliteClickStore {
+    async fn position(&self, source: &SourceId) -> Result<Position, StoreError> {
+        let source = source.clone();
+        let read = move |connection: &mut rusqlite::Connection| add::position(connection, &source);
+        Ok(self.readers.run(read).await?)
+    }
+
+    async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError> {
+        let keep = self.keep();
+        let rollups = RollupBatch::of(batch.clicks.iter().map(Arc::as_ref));
+        let write =
+            move |connection: &rusqlite::Connection| add::add(connection, &batch, &rollups, keep);
+        Ok(self.writer.run(write).await?)
+    }
+
+    async fn statistics(&self, query: Query) -> Result<Statistics, QueryError> {
+        let keep = self.keep();
+        let read =
+            move |connection: &mut rusqlite::Connection| read::statistics(connection, &query, keep);
+        self.readers.run(read).await.map_err(StoreError::from)?
+    }
+
+    async fn clicks(&self, list: List) -> Result<ClickPage, QueryError> {
+        let read = move |connection: &mut rusqlite::Connection| read::list(connection, &list);
+        self.readers.run(read).await.map_err(StoreError::from)?
+    }
+
+    async fn forget(&self, link: &LinkName) -> Result<bool, StoreError> {
+        // A look first: most links that go were never clicked.
+        let name = link.clone();
+        if !self.readers.run(move |c| retain::knows(c, &name)).await? {
+            return Ok(false);
+        }
+        loop {
+            let name = link.clone();
+            let more = self.writer.run(move |c| retain::forget_raw(c, &name));
+            if !more.await? {
+                break;
+            }
+        }
+        let name = link.clone();
+        let forget = self.writer.run(move |c| retain::forget_rollups(c, &name));
+        Ok(forget.await?)
+    }
+
+    async fn retain(&self) -> Result<Retained, StoreError> {
+        let keep = self.keep();
+        let days = self.readers.run(move |c| retain::past(c, keep)).await?;
+        let mut retained = Retained::default();
+        for day in days {
+            if let Some(clicks) = self.drop_day(day).await? {
+                retained.days += 1;
+                retained.clicks += clicks;
+            }
+        }
+        Ok(retained)
+    }
+}
+
+/// A number of clicks.
+fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let stored: i64 = row.get(column)?;
+    u64::try_from(stored).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, stored))
+}
+
+/// A stored value that nothing of ours wrote.
+fn damaged(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error))
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Busy { .. } | Error::CannotOpen { .. } => Self::Unavailable(text),
+            Error::ReadOnly { .. } => Self::ReadOnly(text),
+            Error::Full { .. } => Self::Full(text),
+            Error::Corrupt { .. } => Self::Corrupt(text),
+            Error::NewerSchema {
+                place,
+                found,
+                known,
+            } => Self::NewerSchema {
+                place,
+                found,
+                known,
+            },
+            Error::Other { .. } => Self::Unexpected(text),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Answering queries.
+
+use std::ops::Range;
+
+use rusqlite::Connection;
+use tollgate_clock::UnixMillis;
+use tollgate_sqlite::rusqlite;
+
+use super::add::find_scope;
+use super::raw::{self, Day};
+use super::{damaged, number, retain, schema};
+use crate::query::answer::{Answer, Common, DamagedRollup, Question, Row};
+use crate::query::plan::Run;
+use crate::query::{
+    Bots, Filter, LinkName, Period, Previous, Query, QueryError, Scope, Statistics,
+};
+use crate::rollup::{DAY_MS, HOUR_MS, ScopeName};
+use crate::{EnrichedClick, enriched};
+
+/// The most raw clicks that one query reads.
+pub(super) const MAX_RAW: u64 = 1_000_000;
+
+/// The answer, or why there is none that is not the store's fault.
+type Answered<T> = rusqlite::Result<Result<T, QueryError>>;
+
+/// Answers a query. Everything is read from one snapshot.
+pub(super) fn statistics(
+    connection: &mut Connection,
+    query: &Query,
+    keep: Day,
+) -> Answered<Statistics> {
+    let transaction = connection.transaction()?;
+    let raw_since = keep.max(retain::raw_since(&transaction)?).start();
+    let question = match check(query, raw_since) {
+        Ok(question) => question,
+        Err(error) => return Ok(Err(error)),
+    };
+    let starts = match query.bucket.starts(query.period, &query.zone) {
+        Ok(starts) => starts,
+        Err(error) => return Ok(Err(error)),
+    };
+    let targets = targets(&transaction, &query.scope)?;
+    let reading = Reading {
+        connection: &transaction,
+        targets: &targets,
+        question: &question,
+        scope: &query.scope,
+    };
+    let mut answer = Answer::new(&question, &question.by, starts, query.period);
+    if let Err(error) = reading.fill(&mut answer, query.period)? {
+        return Ok(Err(error));
+    }
+    let mut previous = None;
+    if let Some(period) = query.period.before().filter(|_| query.compare) {
+        let mut before = Answer::new(&question, &[], vec![period.from()], period);
+        if let Err(error) = reading.fill(&mut before, period)? {
+            return Ok(Err(error));
+        }
+        let (total, unique) = before.sum();
+        previous = Some(Previous {
+            period,
+            total,
+            unique,
+        });
+    }
+    let from_raw = question.raw.is_some();
+    Ok(Ok(answer.finish(
+        query.period,
+        query.top,
+        from_raw,
+        previous,
+    )))
+}
+
+fn check(query: &Query, raw_since: UnixMillis) -> Result<Question, QueryError> {
+    if matches!(&query.scope, Scope::Links(links) if links.len() > Scope::MAX_LINKS) {
+        return Err(QueryError::TooManyLinks {
+            most: Scope::MAX_LINKS,
+        });
+    }
+    let question = Question::of(query)?;
+    let first = match query.period.before() {
+        Some(before) if query.compare => before.from(),
+        _ => query.period.from(),
+    };
+    if question.raw.is_some() && first < raw_since {
+        return Err(QueryError::RawIsGone { since: raw_since });
+    }
+    Ok(question)
+}
+
+/// A scope that something was counted in.
+struct Target {
+    number: i64,
+    link: Option<LinkName>,
+    domain: Option<smol_str::SmolStr>,
+}
+
+fn targets(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<Target>> {
+    let names = match scope {
+        Scope::Everything => vec![ScopeName::Everything],
+        Scope::Orphans => vec![ScopeName::Orphans],
+        Scope::Domain(domain) => vec![ScopeName::Domain(domain.clone())],
+        Scope::Link(link) => vec![ScopeName::Link(link.clone())],
+        Scope::Links(links) => {
+            let mut links = links.clone();
+            links.sort_unstable();
+            links.dedup();
+            links.into_iter().map(ScopeName::Link).collect()
+        }
+    };
+    let mut targets = Vec::with_capacity(names.len());
+    for name in names {
+        if let Some(number) = find_scope(connection, &name)? {
+            let (link, domain) = match name {
+                ScopeName::Link(link) => {
+                    let domain = link.domain.clone();
+                    (Some(link), Some(domain))
+                }
+                ScopeName::Domain(domain) => (None, Some(domain)),
+                ScopeName::Everything | ScopeName::Orphans => (None, None),
+            };
+            targets.push(Target {
+                number,
+                link,
+                domain,
+            });
+        }
+    }
+    Ok(targets)
+}
+
+struct Reading<'q> {
+    connection: &'q Connection,
+    targets: &'q [Target],
+    question: &'q Question,
+    scope: &'q Scope,
+}
+
+impl Reading<'_> {
+    fn fill(&self, answer: &mut Answer, period: Period) -> Answered<()> {
+        if self.question.nothing {
+            return Ok(Ok(()));
+        }
+        if let Some(filters) = &self.question.raw {
+            return self.read_raw(answer, period, filters);
+        }
+        self.read_rollups(answer)?;
+        Ok(Ok(()))
+    }
+
+    fn read_rollups(&self, answer: &mut Answer) -> rusqlite::Result<()> {
+        let (step_runs, breakdown_runs) = (answer.step_runs(), answer.breakdown_runs());
+        let damaged = |error: DamagedRollup| damaged(0, error);
+        for target in self.targets {
+            for bot in [false, true] {
+                if !self.question.bots.admits(bot) {
+                    continue;
+                }
+                for run in &step_runs {
+                    let counts = answer.steps_need_counts();
+                    self.rows((target.number, bot), run, counts, |row, hour| {
+                        answer.step(&row, hour).map_err(damaged)
+                    })?;
+                }
+                let common = Common {
+                    link: target
+                        .link
+                        .as_ref()
+                        .map(|link| enriched::link(&link.domain, &link.code)),
+                    domain: target.domain.as_deref().and_then(enriched::domain),
+                    bot,
+                };
+                for run in &breakdown_runs {
+                    self.rows((target.number, bot), run, true, |row, _| {
+                        answer.break_down(&row, &common).map_err(damaged)
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells each stored roll-up of a run, and whether it is of an hour.
+    fn rows(
+        &self,
+        (scope, bot): (i64, bool),
+        run: &Run,
+        counts: bool,
+        mut tell: impl FnMut(Row<'_>, bool) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        let counts = if counts { "counts" } else { "x''" };
+        let (table, clicks, hour, range) = match run {
+            Run::Hours(range) => ("click_hours", "q0, q1, q2, q3", true, range),
+            Run::Days(range) => ("click_days", "clicks, 0, 0, 0", false, range),
+        };
+        let Range { start, end } = range;
+        let unit = if hour { HOUR_MS } else { DAY_MS };
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT key, {clicks}, visitors, {counts} FROM {table}
+             WHERE key >= ?1 AND key < ?2 ORDER BY key"
+        ))?;
+        let keys = [
+            schema::key(scope, bot, *start),
+            schema::key(scope, bot, *end),
+        ];
+        let mut rows = statement.query(keys)?;
+        while let Some(row) = rows.next()? {
+            let time = schema::time(row.get(0)?);
+            let read = Row {
+                start: UnixMillis::from_millis(time * unit),
+                quarters: [
+                    number(row, 1)?,
+                    number(row, 2)?,
+                    number(row, 3)?,
+                    number(row, 4)?,
+                ],
+                visitors: row.get_ref(5)?.as_blob()?,
+                counts: row.get_ref(6)?.as_blob()?,
+            };
+            tell(read, hour)?;
+        }
+        Ok(())
+    }
+
+    fn read_raw(&self, answer: &mut Answer, period: Period, filters: &[Filter]) -> Answered<()> {
+        let mut seen = 0_u64;
+        let mut too_many = false;
+        let mut tell = |click: &EnrichedClick| {
+            seen += 1;
+            too_many = seen > MAX_RAW;
+            let matches = |filter: &Filter| click.value(filter.dimension) == filter.value;
+            if self.question.bots.admits(click.bot) && filters.iter().all(matches) {
+                answer.click(click);
+            }
+            !too_many
+        };
+        for day in days(self.connection, Some(period), false)? {
+            let within = Within::of(self.scope, self.targets);
+            let sql = format!(
+                "SELECT {} FROM {} WHERE {} AND raw.at >= ?2 AND raw.at < ?3",
+                raw::selected(),
+                raw::from(day),
+                within.condition
+            );
+            let mut statement = self.connection.prepare(&sql)?;
+            let (from, to) = (period.from().as_millis(), period.to().as_millis());
+            let mut rows = statement.query((within.parameter, from, to))?;
+            while let Some(row) = rows.next()? {
+                if !tell(&raw::read(row)?.1) {
+                    return Ok(Err(QueryError::TooManyClicks { most: MAX_RAW }));
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Which raw clicks belong to a scope.
+struct Within {
+    /// With the parameter `?1`.
+    condition: &'static str,
+    /// Its value: numbers of scopes as a JSON array.
+    parameter: String,
+}
+
+impl Within {
+    fn of(scope: &Scope, targets: &[Target]) -> Self {
+        let numbers: Vec<String> = targets
+            .iter()
+            .map(|target| target.number.to_string())
+            .collect();
+        let condition = match scope {
+            // The parameter has to stand somewhere.
+            Scope::Everything => "raw.link IS NOT NULL AND ?1 IS NOT NULL",
+            Scope::Orphans => "raw.link IS NULL AND ?1 IS NOT NULL",
+            Scope::Domain(_) => "raw.domain IN (SELECT value FROM json_each(?1))",
+            Scope::Link(_) | Scope::Links(_) => "raw.link IN (SELECT value FROM json_each(?1))",
+        };
+        Self {
+            condition,
+            parameter: format!("[{}]", numbers.join(",")),
+        }
+    }
+}
+
+/// The days of a period that have raw clicks.
+fn days(
+    connection: &Connection,
+    period: Option<Period>,
+    newest_first: bool,
+) -> rusqlite::Result<Vec<Day>> {
+    let (first, last) = period.map_or((i64::MIN, i64::MAX), |period| {
+        let last = UnixMillis::from_millis(period.to().as_millis() - 1);
+        (Day::of(period.from()).0, Day::of(last).0)
+    });
+    let order = if newest_first { "DESC" } else { "ASC" };
+    connection
+        .prepare_cached(&format!(
+            "SELECT day FROM click_raw_days WHERE day >= ?1 AND day <= ?2 ORDER BY day {order}"
+        ))?
+        .query_map([first, last], |row| row.get(0).map(Day))?
+        .collect()
+}
+
+/// Lists raw clicks.
+pub(super) fn list(
+    connection: &mut Connection,
+    list: &crate::query::List,
+) -> Answered<crate::query::ClickPage> {
+    use crate::query::{ClickCursor, ClickPage, MAX_PAGE};
+    if matches!(&list.scope, Scope::Links(links) if links.len() > Scope::MAX_LINKS) {
+        return Ok(Err(QueryError::TooManyLinks {
+            most: Scope::MAX_LINKS,
+        }));
+    }
+    let limit = list.limit.clamp(1, MAX_PAGE);
+    let transaction = connection.transaction()?;
+    let targets = targets(&transaction, &list.scope)?;
+    let mut clicks = Vec::new();
+    let mut last = None;
+    for day in days(&transaction, list.period, true)? {
+        let below = match list.after {
+            Some(after) if day.0 > after.day => continue,
+            Some(after) if day.0 == after.day => after.number,
+            _ => i64::MAX,
+        };
+        let bots = match list.bots {
+            Bots::Include => "",
+            Bots::Exclude => "AND raw.bot = 0",
+            Bots::Only => "AND raw.bot = 1",
+        };
+        let within = Within::of(&list.scope, &targets);
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {} {bots} AND raw.number < ?2 AND raw.at >= ?3 AND raw.at < ?4
+             ORDER BY raw.number DESC LIMIT ?5",
+            raw::selected(),
+            raw::from(day),
+            within.condition
+        );
+        let (from, to) = list.period.map_or((i64::MIN, i64::MAX), |period| {
+            (period.from().as_millis(), period.to().as_millis())
+        });
+        // One more than is wanted tells whether there is another page.
+        let room = i64::try_from(limit + 1 - clicks.len()).unwrap_or(i64::MAX);
+        let mut statement = transaction.prepare(&sql)?;
+        let mut rows = statement.query((within.parameter, below, from, to, room))?;
+        while let Some(row) = rows.next()? {
+            let (number, click) = raw::read(row)?;
+            if clicks.len() == limit {
+                return Ok(Ok(ClickPage { clicks, next: last }));
+            }
+            clicks.push(click);
+            last = Some(ClickCursor { day: day.0, number });
+        }
+    }
+    Ok(Ok(ClickPage { clicks, next: None }))
+}

@@ -1,0 +1,78 @@
+//! The tables, and the numbers in them.
+
+use crate::rollup::{Grain, ScopeName};
+
+/// The steps of the schema; see [`tollgate_sqlite::migrate`]. Never change one: add another.
+pub(super) const STEPS: [&str; 1] = ["
+    -- How far each source is counted.
+    CREATE TABLE click_sources(
+        id TEXT PRIMARY KEY, segment INTEGER NOT NULL, at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    -- What is counted apart. Numbers are never used again: raw clicks may still have one that is gone.
+    CREATE TABLE click_scopes(
+        id INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL,
+        domain TEXT NOT NULL, code TEXT NOT NULL, UNIQUE(kind, domain, code)
+    ) STRICT;
+    -- The key has the scope in its highest bits, so that all of a scope lies together.
+    CREATE TABLE click_hours(
+        key INTEGER PRIMARY KEY, q0 INTEGER NOT NULL, q1 INTEGER NOT NULL, q2 INTEGER NOT NULL,
+        q3 INTEGER NOT NULL, visitors BLOB NOT NULL, counts BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE click_days(
+        key INTEGER PRIMARY KEY, clicks INTEGER NOT NULL, visitors BLOB NOT NULL, counts BLOB NOT NULL
+    ) STRICT;
+    -- The days that have a table of raw clicks.
+    CREATE TABLE click_raw_days(day INTEGER PRIMARY KEY) STRICT;
+    -- The first day of which no raw click was dropped.
+    CREATE TABLE click_raw_since(one INTEGER PRIMARY KEY CHECK (one = 1), day INTEGER NOT NULL) STRICT;
+    INSERT INTO click_raw_since VALUES (1, 0);
+"];
+
+/// Bits of a key for the hour or day: enough until the year 9999.
+const TIME_BITS: u32 = 27;
+
+/// The key of a roll-up.
+pub(super) const fn key(scope: i64, bot: bool, time: i64) -> i64 {
+    (scope << (TIME_BITS + 1)) | ((bot as i64) << TIME_BITS) | time
+}
+
+/// The hour or day of a key.
+pub(super) const fn time(key: i64) -> i64 {
+    key & ((1 << TIME_BITS) - 1)
+}
+
+/// The number of a grain.
+pub(super) const fn number(grain: Grain) -> i64 {
+    match grain {
+        Grain::Hour(number) | Grain::Day(number) => number,
+    }
+}
+
+/// How a scope is stored: kind, domain, code. The kinds are never used again.
+pub(super) fn scope(name: &ScopeName) -> (i64, &str, &str) {
+    match name {
+        ScopeName::Everything => (0, "", ""),
+        ScopeName::Domain(domain) => (1, domain, ""),
+        ScopeName::Link(link) => (2, &link.domain, &link.code),
+        ScopeName::Orphans => (3, "", ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_ordered_by_scope_bot_and_time() {
+        let last_hour = 253_339_000_000_000 / 3_600_000;
+        let keys = [
+            key(1, false, 0),
+            key(1, false, last_hour),
+            key(1, true, 0),
+            key(1, true, last_hour),
+            key(2, false, 0),
+        ];
+        assert!(keys.is_sorted_by(|a, b| a < b));
+        assert_eq!(time(keys[3]), last_hour);
+    }
+}

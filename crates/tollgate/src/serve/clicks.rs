@@ -1,0 +1,62 @@
+//! Clicks: what captures them on the edge, and the spool they are written to.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tollgate_clicks::ClickSource;
+use tollgate_clicks::capture::Capture;
+use tollgate_clicks::spool::Spool;
+use tollgate_clock::SystemClock;
+use tollgate_config::Config;
+use tollgate_server::metrics::Metrics;
+
+use super::options;
+
+/// What runs if clicks are captured.
+pub(super) struct Clicks {
+    /// What the edge puts clicks into.
+    pub(super) capture: Arc<Capture>,
+    /// What gives them to whoever counts them.
+    pub(super) source: Arc<dyn ClickSource>,
+    spool: Spool,
+}
+
+/// Opens the spool, if clicks are captured. `key` is that of the hash of visitors.
+pub(super) fn start(
+    config: &Config,
+    data_dir: &Path,
+    key: [u8; 16],
+) -> anyhow::Result<Option<Clicks>> {
+    if !config.clicks.enabled {
+        return Ok(None);
+    }
+    let random = || getrandom::u64().context("the system gives no randomness");
+    let options = options::spool(config, data_dir, random()?, random()?);
+    let capture = Arc::new(options::capture(config, key));
+    let clock = Arc::new(SystemClock::new());
+    let spool = Spool::start(&options, Arc::clone(&capture), clock).context("clicks.spool")?;
+    let clicks = Clicks {
+        capture,
+        source: Arc::new(spool.source()),
+        spool,
+    };
+    tracing::debug!(
+        spool = %clicks.spool.directory().display(),
+        id = %clicks.source.id().0,
+        "clicks are captured"
+    );
+    Ok(Some(clicks))
+}
+
+impl Clicks {
+    /// Shows what becomes of clicks on their way to the spool.
+    pub(super) fn register(&self, metrics: &Metrics) {
+        metrics.register_clicks(Arc::clone(&self.capture), self.spool.stats());
+    }
+
+    /// Writes what the edge has left, and waits for the disk. It blocks; the edge has to have ended.
+    pub(super) fn finish(self) {
+        self.spool.finish();
+    }
+}

@@ -1,0 +1,212 @@
+//! The statistics of clicks: counting them, dropping single clicks past their time, and forgetting
+//! links that are gone.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tollgate_clicks::consume::{Consumer, ConsumerOptions, LiveClicks, Progress};
+use tollgate_clicks::query::LinkName;
+use tollgate_clicks::store::{ClickStore, EnrichedBatch};
+use tollgate_clicks::{ClickSource, Enricher, Position, SourceId};
+use tollgate_clock::Clock;
+use tollgate_config::{Config, OnLinkDelete};
+use tollgate_links::store::ChangeSeq;
+use tollgate_links::{LinkKey, LinkService};
+use tollgate_server::metrics::Metrics;
+
+use super::background::Pace;
+
+/// How often single clicks past their time are looked for.
+const RETAIN_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How often deleted links are looked for.
+const FORGET_INTERVAL: Duration = Duration::from_secs(2);
+/// The name under which the store of clicks keeps how far deletions of links were followed.
+const DELETIONS: &str = "deleted-links";
+
+/// What counting needs.
+pub(super) struct Parts {
+    /// The captured clicks.
+    pub(super) source: Arc<dyn ClickSource>,
+    /// Where they are counted.
+    pub(super) store: Arc<dyn ClickStore>,
+    /// The time.
+    pub(super) clock: Arc<dyn Clock>,
+    /// Ends it.
+    pub(super) end: CancellationToken,
+}
+
+/// Clicks being counted, on a thread of their own.
+pub(super) struct Counting {
+    thread: JoinHandle<()>,
+    live: LiveClicks,
+}
+
+impl Counting {
+    /// Begins to count what the source gives.
+    pub(super) fn start(config: &Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
+        let Parts {
+            source,
+            store,
+            clock,
+            end,
+        } = parts;
+        let geo_file = config.clicks.geo_file.clone();
+        let enricher = Enricher::new(geo_file, Arc::clone(&clock));
+        let consumer = Consumer::new(source, store, enricher, ConsumerOptions::default());
+        register(metrics, &consumer.progress(), clock);
+        let live = consumer.live();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let thread = std::thread::Builder::new()
+            .name("clicks".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = end.cancelled() => {}
+                        _ = consumer.run() => {}
+                    }
+                });
+            })
+            .context("the thread that counts clicks cannot be started")?;
+        Ok(Self { thread, live })
+    }
+
+    /// Where clicks are told of as they are counted.
+    pub(super) fn live(&self) -> LiveClicks {
+        self.live.clone()
+    }
+
+    /// Waits for the thread, which ends soon after it was told to: what is not counted is counted
+    /// by the next process.
+    pub(super) fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that counts clicks panicked");
+        }
+    }
+}
+
+fn register(metrics: &Metrics, progress: &Arc<Progress>, clock: Arc<dyn Clock>) {
+    // Counts are exact up to 2^53, which no process reaches.
+    let counter = |name, help, read: fn(&Progress) -> u64| {
+        let progress = Arc::clone(progress);
+        metrics.register_counter(name, help, move || read(&progress) as f64);
+    };
+    counter(
+        "tollgate_clicks_counted",
+        "Clicks that became statistics",
+        Progress::clicks,
+    );
+    counter(
+        "tollgate_clicks_batches",
+        "Commits in which clicks became statistics",
+        Progress::batches,
+    );
+    counter(
+        "tollgate_clicks_adjusted",
+        "Clicks whose time could not be, and became that of counting",
+        Progress::adjusted,
+    );
+    counter(
+        "tollgate_clicks_read_failures",
+        "Times that captured clicks could not be read",
+        Progress::source_failures,
+    );
+    counter(
+        "tollgate_clicks_store_failures",
+        "Times that the store of statistics failed to count clicks",
+        Progress::store_failures,
+    );
+    let progress = Arc::clone(progress);
+    metrics.register_gauge(
+        "tollgate_clicks_lag_seconds",
+        "The age of the oldest click that is being counted",
+        move || progress.lag(clock.now()).as_secs_f64(),
+    );
+}
+
+/// Starts the upkeep of the statistics.
+pub(super) fn upkeep(
+    config: &Config,
+    links: &LinkService,
+    store: &Arc<dyn ClickStore>,
+    tracker: &TaskTracker,
+    end: &CancellationToken,
+) {
+    tracker.spawn(retain(Arc::clone(store), end.clone()));
+    if config.clicks.on_link_delete == OnLinkDelete::Delete {
+        tracker.spawn(forget(links.clone(), Arc::clone(store), end.clone()));
+    }
+}
+
+/// Drops single clicks past their time.
+async fn retain(store: Arc<dyn ClickStore>, end: CancellationToken) {
+    let mut pace = Pace::new("dropping clicks past their time", RETAIN_INTERVAL, end);
+    while pace.next().await {
+        let round = store.retain().await;
+        if let Ok(retained) = &round
+            && retained.days > 0
+        {
+            let (days, clicks) = (retained.days, retained.clicks);
+            tracing::info!(days, clicks, "single clicks past their time are dropped");
+        }
+        pace.note(round.map(drop));
+    }
+}
+
+/// Forgets what was counted of links that are deleted.
+async fn forget(links: LinkService, store: Arc<dyn ClickStore>, end: CancellationToken) {
+    let mut pace = Pace::new("forgetting clicks of deleted links", FORGET_INTERVAL, end);
+    while pace.next().await {
+        let round = forget_deleted(&links, store.as_ref()).await;
+        pace.note(round.map_err(|error| format!("{error:#}")));
+    }
+}
+
+/// Follows the feed of changes from where it was left, also by an earlier process.
+async fn forget_deleted(links: &LinkService, store: &dyn ClickStore) -> anyhow::Result<()> {
+    let parts = links.parts();
+    let source = SourceId(DELETIONS.into());
+    loop {
+        let after = store.position(&source).await?;
+        let begun = (after != Position::default()).then_some(ChangeSeq(after.segment));
+        let changes = parts.feed.changes(begun).await?;
+        if changes.lost {
+            tracing::warn!("links were deleted unseen: what was counted of them stays");
+        }
+        let changed: HashSet<&LinkKey> = changes.keys.iter().collect();
+        for key in changed {
+            if parts.store.get(key).await?.is_none() {
+                store.forget(&name(key)).await?;
+            }
+        }
+        let to = Position {
+            segment: changes.upto.0,
+            // Not the beginning, even where nothing was ever changed.
+            offset: 1,
+        };
+        if to == after {
+            return Ok(());
+        }
+        let position = EnrichedBatch {
+            source: source.clone(),
+            after,
+            to,
+            clicks: Vec::new(),
+        };
+        store.add(position).await?;
+    }
+}
+
+/// A link as its clicks name it.
+fn name(key: &LinkKey) -> LinkName {
+    LinkName {
+        domain: key.domain.as_str().into(),
+        code: key.code.as_str().into(),
+    }
+}
