@@ -10,7 +10,7 @@ use tower_service::Service;
 use super::{RateLimitLayer, Refuse};
 use crate::headers::told;
 use crate::policy::Descriptor;
-use crate::service::{CheckAnswer, CheckRequest, Held};
+use crate::service::{CheckAnswer, CheckRequest};
 
 /// A service behind limits, made by [`RateLimitLayer`].
 ///
@@ -66,7 +66,7 @@ where
             let mut response = if answer.allowed {
                 if !answer.delay.is_zero() {
                     let receipt = mem::take(&mut answer.receipt);
-                    Held::new(limits, receipt).wait(answer.delay).await;
+                    limits.hold(receipt, answer.delay).wait().await;
                 }
                 inner.call(request).await?
             } else {

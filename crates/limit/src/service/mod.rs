@@ -18,10 +18,10 @@
 
 mod answer;
 mod denied;
-#[cfg(feature = "hold")]
-mod held;
 mod outcome;
 mod plan;
+#[cfg(feature = "hold")]
+mod queues;
 mod receipt;
 mod settle;
 mod stats;
@@ -39,7 +39,7 @@ use tollgate_clock::Clock;
 pub use answer::{CheckAnswer, CheckError, CheckRequest, Code, Status};
 pub use denied::{Audit, Denial, Denied};
 #[cfg(feature = "hold")]
-pub use held::Held;
+pub use queues::Place;
 pub use receipt::Receipt;
 pub use stats::{RuleStats, Stats};
 pub use times::{DECISION_TIME_BOUNDS, DecisionTimes};
@@ -66,6 +66,8 @@ pub struct LimitService {
     top_denied: TopDenied,
     audit: Option<Arc<dyn Audit>>,
     stopwatch: Option<Arc<dyn Clock>>,
+    #[cfg(feature = "hold")]
+    queues: queues::Queues,
 }
 
 /// Policies in force, with the counters of their rules.
@@ -96,6 +98,8 @@ impl LimitService {
             top_denied: TopDenied::new(),
             audit: None,
             stopwatch: None,
+            #[cfg(feature = "hold")]
+            queues: queues::Queues::default(),
         }
     }
 

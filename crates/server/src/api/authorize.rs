@@ -90,10 +90,18 @@ pub(super) async fn authorize(
         return Ok(StatusCode::OK.into_response());
     }
     let answer = state.limits.service.check(&request).await;
-    let answer =
+    let mut answer =
         answer.map_err(|error| Problem::wrong(Kind::InvalidQuery, "domain", error.to_string()))?;
     if answer.allowed {
-        tokio::time::sleep(answer.delay).await;
+        if !answer.delay.is_zero() {
+            let receipt = std::mem::take(&mut answer.receipt);
+            state
+                .limits
+                .service
+                .hold(receipt, answer.delay)
+                .wait()
+                .await;
+        }
         return Ok((StatusCode::OK, told(&answer)).into_response());
     }
     Err(over(&answer).with_status(refusal))

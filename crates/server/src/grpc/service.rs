@@ -26,10 +26,11 @@ impl RateLimitService for Decider {
     ) -> Result<Response<RateLimitResponse>, Status> {
         let request = request::check(request.into_inner())?;
         let decided = self.service.check(&request).await;
-        let decided = decided.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let mut decided = decided.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mut delay = decided.delay;
-        if waits_here(&decided) {
-            tokio::time::sleep(delay).await;
+        if !delay.is_zero() && waits_here(&decided) {
+            let receipt = std::mem::take(&mut decided.receipt);
+            self.service.hold(receipt, delay).wait().await;
             delay = Duration::ZERO;
         }
         let response = answer::response(&decided, self.headers, delay);

@@ -1,7 +1,5 @@
 //! Whether a request passes its limits, and when.
 
-use std::time::Instant;
-
 use http::HeaderMap;
 use tollgate_limit::service::CheckRequest;
 
@@ -48,7 +46,7 @@ impl Shared {
         }
         if !answer.delay.is_zero() {
             let receipt = std::mem::take(&mut answer.receipt);
-            let place = self.queues.join(receipt, Instant::now() + answer.delay);
+            let place = self.service.hold(receipt, answer.delay);
             let Ok(_permit) = self.places.try_acquire() else {
                 return Err(too_many_waiting());
             };

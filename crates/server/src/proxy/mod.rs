@@ -11,7 +11,6 @@ mod connector;
 mod handler;
 mod hops;
 mod inbound;
-mod queues;
 mod relay;
 mod serve;
 mod tunnel;
@@ -30,7 +29,6 @@ use tollgate_limit::service::LimitService;
 use crate::limits::Attribute;
 use crate::metrics::ProxyMetrics;
 use crate::tls;
-use queues::Queues;
 use upstream::Upstream;
 
 pub use crate::tls::{TlsError, TlsFiles};
@@ -124,7 +122,6 @@ struct Shared {
     service: Arc<LimitService>,
     metrics: ProxyMetrics,
     upstream: Upstream,
-    queues: Queues,
     /// How many may be held.
     places: Semaphore,
 }
@@ -144,7 +141,6 @@ impl Proxy {
         Ok(Self {
             shared: Arc::new(Shared {
                 upstream: Upstream::new(&options, metrics.clone())?,
-                queues: Queues::new(Arc::clone(&service)),
                 places: Semaphore::new(places),
                 service,
                 metrics,

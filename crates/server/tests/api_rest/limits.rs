@@ -1,10 +1,12 @@
 //! The limit service over HTTP.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Request;
 use serde_json::{Value, json};
 use tollgate_access::Scope;
+use tollgate_limit::policy::Descriptor;
+use tollgate_limit::service::CheckRequest;
 
 use crate::server::{Answer, Server, empty, full};
 
@@ -250,6 +252,40 @@ async fn a_proxy_may_name_the_domain_and_what_to_count_by() {
     let request = Request::builder().uri(AUTHORIZE).header("host", "admin");
     let answer = server.send(request.body(empty()).unwrap()).await;
     answer.problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn a_proxy_that_gives_up_waiting_gives_the_place_back() {
+    let server = Server::start().await;
+    let yaml = "domain: slow\ndescriptors:\n- key: path\n  rate_limit: {unit: day, \
+                requests_per_unit: 1, burst: 3, on_exceed: queue}\n";
+    assert_eq!(put(&server, "slow", yaml).await.status, 204);
+    let query = "?domain=slow&by=path";
+    let path = [("x-forwarded-uri", "/a")];
+    assert_eq!(authorize(&server, query, &path).await.status, 200);
+    let peek = CheckRequest {
+        domain: "slow".to_owned(),
+        descriptors: vec![Descriptor::of([("path", "/a")])],
+        hits: 0,
+    };
+    let places = async |wanted: u64| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = server.limits.service.check(&peek).await.unwrap();
+            let left = answer.statuses[0].remaining.unwrap();
+            if left == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{left} places, not {wanted}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    places(2).await;
+    tokio::select! {
+        answer = authorize(&server, query, &path) => panic!("{}", answer.status),
+        () = places(1) => {}
+    }
+    places(2).await;
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ descriptors:
     rate_limit: {unit: second, requests_per_unit: 1, burst: 5, on_exceed: delay}
   - key: slow
     rate_limit: {window: 100ms, requests_per_unit: 1, burst: 5, on_exceed: queue}
+  - key: endless
+    rate_limit: {unit: day, requests_per_unit: 1, burst: 3, on_exceed: queue}
 ";
 
 pub struct Server {

@@ -3,18 +3,19 @@
 //! no one takes.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tollgate_limit::service::{LimitService, QueueId, Receipt};
+use tokio::time::Instant;
+
+use super::{LimitService, QueueId, Receipt};
 
 /// All that are held.
-pub(super) struct Queues {
-    service: Arc<LimitService>,
-    held: Mutex<Held>,
-}
+#[derive(Default)]
+pub(super) struct Queues(Mutex<Held>);
 
 #[derive(Default)]
 struct Held {
@@ -40,25 +41,20 @@ struct Waiter {
     moved: Arc<Notify>,
 }
 
-/// A request that is held. It gives its place back if this is dropped before its turn.
-pub(super) struct Place<'a> {
-    queues: &'a Queues,
+/// A request that is held, by [`LimitService::hold`].
+///
+/// If this is dropped before its turn, because the client went away, those behind it in its queue move
+/// up, and the last place is given back.
+pub struct Place {
+    service: Arc<LimitService>,
     line: Line,
     number: u64,
     moved: Arc<Notify>,
 }
 
 impl Queues {
-    pub(super) fn new(service: Arc<LimitService>) -> Self {
-        Self {
-            service,
-            held: Mutex::default(),
-        }
-    }
-
-    /// A place for a request that was charged this, and told to go at this time.
-    pub(super) fn join(&self, receipt: Receipt, turn: Instant) -> Place<'_> {
-        let mut held = self.held.lock();
+    fn join(&self, receipt: Receipt, turn: Instant) -> (Line, u64, Arc<Notify>) {
+        let mut held = self.0.lock();
         let number = held.come;
         held.come += 1;
         let line = receipt.queue().map_or(Line::Alone(number), Line::Of);
@@ -72,8 +68,19 @@ impl Queues {
             moved: Arc::clone(&moved),
         };
         waiters.insert(at, waiter);
+        (line, number, moved)
+    }
+}
+
+impl LimitService {
+    /// A place for a request that was told to wait for so long, with the receipt of that answer.
+    ///
+    /// With the feature `hold`.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>, receipt: Receipt, delay: Duration) -> Place {
+        let (line, number, moved) = self.queues.join(receipt, Instant::now() + delay);
         Place {
-            queues: self,
+            service: Arc::clone(self),
             line,
             number,
             moved,
@@ -115,28 +122,30 @@ impl Held {
     }
 }
 
-impl Place<'_> {
+impl Place {
     /// Waits until the request may go. It stays charged then.
-    pub(super) async fn wait(self) {
+    ///
+    /// It needs the runtime of tokio with its timer.
+    pub async fn wait(self) {
+        let queues = &self.service.queues.0;
         loop {
-            let turn = self.queues.held.lock().turn(&self.line, self.number);
+            let turn = queues.lock().turn(&self.line, self.number);
             let Some(turn) = turn else { return };
             tokio::select! {
-                () = tokio::time::sleep_until(turn.into()) => break,
+                () = tokio::time::sleep_until(turn) => break,
                 () = self.moved.notified() => {}
             }
         }
-        self.queues.held.lock().take(&self.line, self.number);
+        queues.lock().take(&self.line, self.number);
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         // Nothing, if it has gone.
-        let Some(receipt) = self.queues.held.lock().leave(&self.line, self.number) else {
-            return;
-        };
-        let service = Arc::clone(&self.queues.service);
+        let left = self.service.queues.0.lock().leave(&self.line, self.number);
+        let Some(receipt) = left else { return };
+        let service = Arc::clone(&self.service);
         // The store may be far away, and nobody is left to wait for it. Without a runtime, this
         // process is about to end.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -145,16 +154,31 @@ impl Drop for Place<'_> {
     }
 }
 
+impl fmt::Debug for Queues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queues").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("line", &self.line)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use crate::policy::{Descriptor, PolicySet};
+    use crate::service::CheckRequest;
+    use crate::store::{MemoryOptions, MemoryStore};
     use futures_util::FutureExt as _;
     use futures_util::future::join_all;
     use tollgate_clock::{ManualClock, UnixMillis};
-    use tollgate_limit::policy::{Descriptor, PolicySet};
-    use tollgate_limit::service::CheckRequest;
-    use tollgate_limit::store::{MemoryOptions, MemoryStore};
 
     use super::*;
 
@@ -188,18 +212,17 @@ descriptors:
     #[tokio::test(start_paused = true)]
     async fn those_behind_move_up_and_the_last_turn_is_given_back() {
         let service = service();
-        let queues = Queues::new(service.clone());
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         let held = |path: &str, wanted: u64| {
             let (told, receipt) = ask(&service, path);
             assert_eq!(told, wanted, "{path}");
-            queues.join(receipt, start.into_std() + Duration::from_millis(told))
+            service.hold(receipt, Duration::from_millis(told))
         };
         ask(&service, "a");
         ask(&service, "b");
         let [first, second, third, fourth] = [100, 200, 300, 400].map(|told| held("a", told));
         let other = held("b", 100);
-        async fn when(place: Place<'_>, start: tokio::time::Instant) -> (u64, u128) {
+        async fn when(place: Place, start: Instant) -> (u64, u128) {
             let number = place.number;
             place.wait().await;
             (number, start.elapsed().as_millis())
@@ -217,6 +240,6 @@ descriptors:
         // Timers round up to a millisecond.
         let gone: Vec<_> = gone.into_iter().map(|(n, at)| (n, at / 10 * 10)).collect();
         assert_eq!(gone, [(0, 100), (2, 200), (3, 300), (4, 100)]);
-        assert!(queues.held.lock().lines.is_empty());
+        assert!(service.queues.0.lock().lines.is_empty());
     }
 }
