@@ -136,6 +136,8 @@ fn every_key_can_be_set_by_its_environment_variable() {
             "upstream_ca",
             "policies",
             "spool",
+            "archive_dir",
+            "geo_file",
             "file",
             "snapshot",
             "password",

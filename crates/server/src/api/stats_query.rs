@@ -1,5 +1,7 @@
 //! The query parameters of statistics.
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use tollgate_clicks::Dimension;
@@ -55,7 +57,9 @@ pub(super) fn take_query(
         Some(name) => name.parse::<Bucket>()?,
         None => Bucket::Day,
     };
-    let to = take_moment(params, "to", &zone)?.unwrap_or(now);
+    let to = take_moment(params, "to", &zone)?;
+    // The end is not included, but what was clicked right now is.
+    let to = to.unwrap_or_else(|| now.saturating_add(Duration::from_millis(1)));
     let from = take_moment(params, "from", &zone)?;
     let from = from.unwrap_or_else(|| usual_start(bucket, to, &zone));
     let mut query = Query::new(scope, Period::new(from, to)?);
