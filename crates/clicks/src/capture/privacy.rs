@@ -27,7 +27,7 @@ pub enum Addresses {
 pub struct Privacy {
     /// What is kept of addresses.
     pub addresses: Addresses,
-    /// Whether those who ask not to be tracked get their wish: see [`Kept`].
+    /// Whether those who ask not to be tracked get their wish: only the site they come from is kept.
     pub respect_dnt: bool,
     /// Keys the hash of visitors. Instances with the same key tell the same visitors apart.
     pub key: [u8; 16],
@@ -44,7 +44,6 @@ pub(super) struct Kept<'a> {
 }
 
 impl Privacy {
-    /// Of somebody who asks not to be tracked, only the site they come from is kept.
     pub(super) fn kept<'a>(&self, seen: &Seen<'a>) -> Kept<'a> {
         if self.respect_dnt && seen.objects {
             return Kept {

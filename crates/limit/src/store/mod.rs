@@ -119,8 +119,8 @@ pub struct Charge {
     /// Whether a refusal refuses the request. A limit in shadow mode does not bind: it is charged,
     /// where it has room, when the request passes, and else only says what it would have done.
     pub binds: bool,
-    /// Whether it may be decided on tokens that this instance has taken before: see [`Leased`].
-    /// Stores that lease nothing take no notice.
+    /// Whether it may be decided on tokens that this instance has taken before, by a store
+    /// that leases them (`Leased`, with the feature `redis`). Others take no notice.
     pub leased: bool,
 }
 
