@@ -25,7 +25,18 @@ const CHECK_HEADER: [&str; 6] = [
     "RETRY AFTER",
 ];
 const DENIED_HEADER: [&str; 4] = ["DOMAIN", "POLICY", "DESCRIPTOR", "DENIED"];
-const POLICY_HEADER: [&str; 6] = ["DOMAIN", "FROM", "POLICY", "PATH", "LIMIT", "ALGORITHM"];
+const POLICY_HEADER: [&str; 10] = [
+    "DOMAIN",
+    "FROM",
+    "POLICY",
+    "PATH",
+    "LIMIT",
+    "ALGORITHM",
+    "ALLOWED",
+    "DENIED",
+    "WOULD DENY",
+    "P99 IN US",
+];
 
 /// What is asked.
 #[derive(Debug, Serialize)]
@@ -116,6 +127,14 @@ struct PolicyView {
     algorithm: Option<String>,
     cost: u64,
     shadow: bool,
+    allowed: u64,
+    denied: u64,
+    would_deny: u64,
+    errors: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p50_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p99_us: Option<u64>,
 }
 
 /// Runs `tollgate limit …`.
@@ -214,7 +233,12 @@ fn policies(args: &LimitPoliciesArgs) -> anyhow::Result<()> {
             }
             let algorithm = policy.algorithm.unwrap_or_default();
             let (name, from) = (domain.domain.clone(), domain.origin.clone());
-            vec![name, from, policy.name, policy.path, limit, algorithm]
+            let counts = [policy.allowed, policy.denied, policy.would_deny];
+            let mut row = vec![name, from, policy.name, policy.path, limit, algorithm];
+            row.extend(counts.map(|count| count.to_string()));
+            let p99 = policy.p99_us.map(|micros| format!("<={micros}"));
+            row.push(p99.unwrap_or_default());
+            row
         })
     });
     show::table(&POLICY_HEADER, rows)

@@ -40,6 +40,19 @@ impl DecisionTimes {
         self.buckets.iter().sum()
     }
 
+    /// What so many hundredths of the decisions took at most: the bound of the bucket in which they
+    /// are. None if nothing was timed, or if that bucket has no bound.
+    #[must_use]
+    pub fn percentile(&self, hundredths: u8) -> Option<Duration> {
+        let wanted = (u128::from(self.count()) * u128::from(hundredths)).div_ceil(100);
+        let mut below = 0;
+        let bucket = self.buckets.iter().position(|count| {
+            below += u128::from(*count);
+            below > 0 && below >= wanted
+        })?;
+        DECISION_TIME_BOUNDS.get(bucket).copied()
+    }
+
     /// Adds those of another rule.
     pub fn add(&mut self, other: &Self) {
         for (sum, more) in self.buckets.iter_mut().zip(other.buckets) {
@@ -93,5 +106,23 @@ mod tests {
         let mut twice = times.clone();
         twice.add(&times);
         assert_eq!((twice.count(), twice.sum), (14, 2 * times.sum));
+    }
+
+    #[test]
+    fn a_percentile_is_the_bound_of_its_bucket() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.read().percentile(50), None);
+        for _ in 0..98 {
+            histogram.observe(Duration::from_micros(3));
+        }
+        histogram.observe(Duration::from_micros(300));
+        let at = |hundredths| histogram.read().percentile(hundredths);
+        assert_eq!(at(0), Some(Duration::from_micros(10)));
+        assert_eq!(at(50), Some(Duration::from_micros(10)));
+        assert_eq!(at(98), Some(Duration::from_micros(10)));
+        assert_eq!(at(99), Some(Duration::from_micros(500)));
+        histogram.observe(Duration::from_secs(1));
+        let at = |hundredths| histogram.read().percentile(hundredths);
+        assert_eq!((at(99), at(100)), (Some(Duration::from_micros(500)), None));
     }
 }

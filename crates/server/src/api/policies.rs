@@ -9,7 +9,8 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use tollgate_access::Scope;
-use tollgate_limit::policy::{Allowance, Rule};
+use tollgate_limit::policy::Allowance;
+use tollgate_limit::service::RuleStats;
 use utoipa::ToSchema;
 
 use super::Answer;
@@ -61,10 +62,30 @@ pub(super) struct PolicyView {
     cost: u64,
     /// It counts and never refuses.
     shadow: bool,
+    /// Requests for which it had room, since the server started.
+    allowed: u64,
+    /// Requests that it refused.
+    denied: u64,
+    /// Requests that it would have refused, were it not in shadow mode or quota mode.
+    would_deny: u64,
+    /// Requests for which the store failed; what was decided then is counted as well.
+    errors: u64,
+    /// Half of the requests were decided in at most so many microseconds: a bound of the histogram.
+    /// Absent without requests, or above 100 ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p50_us: Option<u64>,
+    /// As `p50_us`, of 99 in 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p99_us: Option<u64>,
 }
 
 impl PolicyView {
-    fn of(rule: &Arc<Rule>) -> Self {
+    fn of(stats: &RuleStats) -> Self {
+        let rule = &stats.rule;
+        let at_most = |hundredths| {
+            let time = stats.times.percentile(hundredths)?;
+            u64::try_from(time.as_micros()).ok()
+        };
         Self {
             name: rule.name.to_string(),
             path: rule.path.to_string(),
@@ -75,6 +96,12 @@ impl PolicyView {
             algorithm: rule.limiter().map(|limiter| limiter.kind().name()),
             cost: rule.cost,
             shadow: rule.shadow,
+            allowed: stats.allowed,
+            denied: stats.denied,
+            would_deny: stats.would_deny,
+            errors: stats.errors,
+            p50_us: at_most(50),
+            p99_us: at_most(99),
         }
     }
 }
@@ -98,6 +125,7 @@ pub(super) async fn list(
     caller.require(Scope::LimitsCheck)?;
     params.finish()?;
     let policies = state.limits.service.policies();
+    let rules = state.limits.service.stats().rules;
     let origins = state.limits.book.origins();
     let domains = policies.domains().into_iter().map(|domain| DomainView {
         domain: domain.to_owned(),
@@ -106,10 +134,9 @@ pub(super) async fn list(
             Some(Origin::File) => "file",
             Some(Origin::BuiltIn) | None => "built_in",
         },
-        policies: policies
-            .rules()
+        policies: rules
             .iter()
-            .filter(|rule| &*rule.domain == domain && !rule.is_brought())
+            .filter(|of| &*of.rule.domain == domain && !of.rule.is_brought())
             .map(PolicyView::of)
             .collect(),
     });

@@ -319,6 +319,11 @@ async fn policies_are_shown_set_kept_and_taken_back() {
         check(&server, "shop", &[("user", "a")], 1).await.json()["allowed"],
         false
     );
+    let policy = &domain(&server.get(POLICIES).await.json(), "shop")["policies"][0];
+    let counts = ["allowed", "denied", "would_deny", "errors"].map(|name| policy[name].clone());
+    assert_eq!(counts, [1, 1, 0, 0]);
+    assert!(policy["p50_us"].as_u64() <= policy["p99_us"].as_u64());
+    assert!(policy["p99_us"].is_u64(), "{policy}");
     let kept = server.policies.path().join("kept/shop.yaml");
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), yaml);
 

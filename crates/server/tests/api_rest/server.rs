@@ -246,9 +246,9 @@ fn limits(directory: &Path, clock: Arc<ManualClock>) -> Limits {
         file: Some(file),
         directory: directory.join("kept"),
     };
-    let store = Arc::new(LimitMemory::new(MemoryOptions::with_seed(1), clock));
+    let store = Arc::new(LimitMemory::new(MemoryOptions::with_seed(1), clock.clone()));
     let (policies, read) = sources.load().unwrap();
-    let service = Arc::new(LimitService::new(policies, store.clone(), store));
+    let service = Arc::new(LimitService::new(policies, store.clone(), store).with_stopwatch(clock));
     Limits {
         guard: Guard::new(service.clone()),
         book: Arc::new(PolicyBook::new(read, service.clone())),
