@@ -15,6 +15,7 @@ pub mod limits;
 pub mod metrics;
 mod problem;
 pub mod proxy;
+pub mod qr;
 pub mod resp;
 mod shared_accept;
 mod threads;

@@ -260,6 +260,8 @@ pub(crate) enum LinkCommand {
     Export(ExportArgs),
     /// Show what was done to a link, newest first
     History(HistoryArgs),
+    /// Draw the QR code of a link, on the terminal or into a file
+    Qr(QrArgs),
 }
 
 #[derive(Debug, Args)]
@@ -400,6 +402,30 @@ pub(crate) struct DeleteArgs {
     /// The host the links live on
     #[arg(long, value_name = "HOST")]
     pub(crate) domain: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QrArgs {
+    #[command(flatten)]
+    pub(crate) link: OneLinkArgs,
+    /// The file to write, which ends in .svg or .png; without it the code is shown on the terminal
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Pixels of a side, up to 1024; 300 by default
+    #[arg(long, value_name = "PIXELS", requires = "output")]
+    pub(crate) size: Option<u32>,
+    /// The width of the margin, in modules; 4 by default
+    #[arg(long, value_name = "MODULES", requires = "output")]
+    pub(crate) margin: Option<u32>,
+    /// The level of error correction: l, m, q or h; m by default
+    #[arg(long, requires = "output")]
+    pub(crate) level: Option<String>,
+    /// The colour of the modules, such as 0b57d0; black by default
+    #[arg(long, value_name = "HEX", requires = "output")]
+    pub(crate) color: Option<String>,
+    /// The colour behind them; white by default
+    #[arg(long, value_name = "HEX", requires = "output")]
+    pub(crate) background: Option<String>,
 }
 
 #[derive(Debug, Args)]

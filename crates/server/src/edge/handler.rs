@@ -53,6 +53,8 @@ enum Intent {
     Unlock,
     /// To be shown its target.
     Preview,
+    /// To be shown a QR code that leads to it.
+    Qr,
 }
 
 /// What happens next.
@@ -141,6 +143,7 @@ fn first_step(thread: &EdgeThread, peer: IpAddr, request: &Request<Incoming>) ->
         }
         _ if !reads => return Step::Answer(Reply::method_not_allowed(READ_METHODS, Source::None)),
         Route::Preview(text) => (text, Intent::Preview),
+        Route::Qr(text) => (text, Intent::Qr),
         Route::Root => return Step::Answer(root(thread)),
         Route::Robots => return Step::Answer(Reply::robots()),
         Route::Favicon => return Step::Answer(Reply::no_icon()),
@@ -216,6 +219,14 @@ fn step(
             let short_url = thread.shared.parts().domains.short_url(&link.key);
             Step::Answer(Reply::preview(
                 pages::preview(&short_url, &link.spec),
+                source,
+            ))
+        }
+        Intent::Qr => {
+            let short_url = thread.shared.parts().domains.short_url(&link.key);
+            Step::Answer(Reply::qr(
+                &short_url,
+                head.query.unwrap_or_default(),
                 source,
             ))
         }

@@ -18,6 +18,7 @@ use super::cache_control::{no_store, one_day};
 use super::pages;
 use crate::limits::headers::seconds;
 use crate::metrics::{Outcome, Source};
+use crate::qr::QrStyle;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -99,6 +100,27 @@ impl Reply {
     pub(super) fn preview(markup: Markup, source: Source) -> Self {
         let answer = page(StatusCode::OK, bytes(markup), pages::POLICY);
         Self::new(answer, Outcome::Preview, source)
+    }
+
+    /// 200 and the QR code, or 400.
+    pub(super) fn qr(short_url: &str, query: &str, source: Source) -> Self {
+        let drawn = QrStyle::from_query(query).and_then(|style| {
+            let image = style.draw(short_url)?;
+            Ok((style.format().media_type(), image))
+        });
+        let (media_type, image) = match drawn {
+            Ok(drawn) => drawn,
+            Err(error) => return Self::refused(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        // It says what its address says, whatever becomes of the link.
+        headers.insert(CACHE_CONTROL, one_day());
+        let policy = HeaderValue::from_static(pages::IMAGE_POLICY);
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let answer = answer(StatusCode::OK, headers, image.into());
+        Self::new(answer, Outcome::QrCode, source)
     }
 
     /// `/`

@@ -19,6 +19,8 @@ pub(super) enum Route<'a> {
     Link(Cow<'a, str>),
     /// `/{code}+`
     Preview(Cow<'a, str>),
+    /// `/{code}.qr` or `/{code}/qr`
+    Qr(Cow<'a, str>),
     /// Nothing that could be here.
     Nowhere,
     /// Longer than anything that could be here.
@@ -40,23 +42,40 @@ pub(super) fn route(path: &str) -> Route<'_> {
         "favicon.ico" => return Route::Favicon,
         _ => {}
     }
-    let segment = rest.strip_suffix('/').unwrap_or(rest);
+    let (segment, wants_qr) = match rest.strip_suffix("/qr") {
+        Some(segment) => (segment, true),
+        None => (rest.strip_suffix('/').unwrap_or(rest), false),
+    };
     if segment.is_empty() || segment.contains('/') {
         return Route::Nowhere;
     }
     let Ok(mut text) = percent_decode_str(segment).decode_utf8() else {
         return Route::Nowhere;
     };
-    if !text.ends_with('+') {
-        return Route::Link(text);
+    if wants_qr {
+        return Route::Qr(text);
     }
-    match &mut text {
-        Cow::Borrowed(text) => *text = &text[..text.len() - 1],
-        Cow::Owned(text) => {
-            text.pop();
-        }
+    if cut(&mut text, "+") {
+        return Route::Preview(text);
     }
-    Route::Preview(text)
+    // No code ends so.
+    if cut(&mut text, ".qr") {
+        return Route::Qr(text);
+    }
+    Route::Link(text)
+}
+
+/// Whether it had this end, which it has no more.
+fn cut(text: &mut Cow<'_, str>, end: &str) -> bool {
+    if !text.ends_with(end) {
+        return false;
+    }
+    let left = text.len() - end.len();
+    match text {
+        Cow::Borrowed(text) => *text = &text[..left],
+        Cow::Owned(text) => text.truncate(left),
+    }
+    true
 }
 
 #[cfg(test)]
@@ -100,6 +119,18 @@ mod tests {
     }
 
     #[test]
+    fn qr_at_the_end_asks_for_the_qr_code() {
+        for path in ["/abc.qr", "/abc/qr", "/abc%2Eqr", "/abc.qr/"] {
+            assert_eq!(route(path), Route::Qr("abc".into()), "{path}");
+        }
+        assert_eq!(route("/qr"), link("qr"));
+        assert_eq!(route("/.qr"), Route::Qr("".into()));
+        assert_eq!(route("//qr"), Route::Nowhere);
+        assert_eq!(route("/a/b/qr"), Route::Nowhere);
+        assert_eq!(route("/abc.QR"), link("abc.QR"));
+    }
+
+    #[test]
     fn the_longest_code_fits_in_the_bound() {
         let code = "%F0%90%90%80".repeat(tollgate_links::MAX_CODE_CHARS);
         assert!(matches!(route(&format!("/{code}")), Route::Link(_)));
@@ -113,7 +144,7 @@ mod tests {
             preview in any::<bool>(),
             slash in any::<bool>(),
         ) {
-            prop_assume!(code != "robots.txt" && code != "favicon.ico");
+            prop_assume!(code != "robots.txt" && code != "favicon.ico" && !code.ends_with(".qr"));
             let encoded = utf8_percent_encode(&code, NON_ALPHANUMERIC);
             let plus = if preview { "+" } else { "" };
             let slash = if slash { "/" } else { "" };

@@ -44,6 +44,8 @@ pub enum Outcome {
     Redirect,
     /// The preview page.
     Preview,
+    /// A QR code.
+    QrCode,
     /// The password form.
     Password,
     /// The password form again, because the password was wrong.
@@ -69,9 +71,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [(Self, &'static str); 13] = [
+    const ALL: [(Self, &'static str); 14] = [
         (Self::Redirect, "redirect"),
         (Self::Preview, "preview"),
+        (Self::QrCode, "qr_code"),
         (Self::Password, "password"),
         (Self::WrongPassword, "wrong_password"),
         (Self::NotFound, "not_found"),

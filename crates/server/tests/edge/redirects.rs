@@ -3,6 +3,7 @@ use std::num::NonZeroU64;
 use tollgate_clock::UnixMillis;
 use tollgate_links::{Condition, Device, Domain, RedirectKind, Rule, TargetUrl};
 use tollgate_server::edge::RootPage;
+use tollgate_server::qr::QrStyle;
 
 use crate::client::Client;
 use crate::edge::{Edge, NOW, options};
@@ -176,6 +177,33 @@ fn a_preview_shows_the_target_and_spends_nothing() {
     assert_eq!(response.status, 200);
     assert!(!response.body.contains("https://example.com/shy"));
     assert_eq!(edge.client().get("/absent+").status, 404);
+}
+
+#[test]
+fn a_qr_code_says_the_short_url_and_spends_nothing() {
+    let edge = Edge::start();
+    edge.link("abc", |spec| spec.max_clicks = NonZeroU64::new(1));
+    let mut client = edge.client();
+    for path in ["/abc.qr", "/abc/qr", "/abc.qr?format=svg&level=h&color=00f"] {
+        let response = client.get(path);
+        assert_eq!(response.status, 200, "{path}");
+        assert_eq!(response.header("content-type"), Some("image/svg+xml"));
+        assert_eq!(
+            response.header("cache-control"),
+            Some("public, max-age=86400")
+        );
+        let query = path.split_once('?').map_or("", |(_, query)| query);
+        let style = QrStyle::from_query(query).unwrap();
+        let drawn = style.draw("https://go.example.com/abc").unwrap();
+        assert_eq!(response.body.as_bytes(), drawn, "{path}");
+    }
+    let wrong = client.get("/abc.qr?size=9999");
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.body.contains("size is wrong"), "{}", wrong.body);
+    assert_eq!(client.get("/absent.qr").status, 404);
+    assert_eq!(client.get("/abc").status, 302);
+    assert_eq!(client.get("/abc").status, 410);
+    assert_eq!(client.get("/abc.qr").status, 410);
 }
 
 #[test]

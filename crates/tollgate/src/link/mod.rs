@@ -2,6 +2,7 @@
 
 mod edit;
 mod find;
+mod qr;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(args: LinkArgs) -> anyhow::Result<ExitCode> {
         LinkCommand::Import(args) => return import::run(&args),
         LinkCommand::Export(args) => export::run(&args)?,
         LinkCommand::History(args) => find::history(&args)?,
+        LinkCommand::Qr(args) => qr::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

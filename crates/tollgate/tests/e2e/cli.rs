@@ -43,6 +43,23 @@ fn a_link_lives_through_its_commands() {
     assert_eq!(reply.location(), "https://c.example/");
     assert!(link(&["list"]).contains("cli"));
     assert!(link(&["history", "cli"]).contains("url"));
+    assert!(link(&["qr", "cli"]).lines().count() > 10);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("code.SVG");
+    let drawn = link(&[
+        "qr",
+        "cli",
+        "--size",
+        "200",
+        "--color",
+        "#222",
+        "-o",
+        file.to_str().unwrap(),
+    ]);
+    assert_eq!(drawn, "");
+    let served = client.visit_with("cli.qr?size=200&color=222", &[]);
+    assert_eq!(served.status, 200);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), served.text());
     link(&["delete", "cli"]);
     assert_eq!(client.visit("cli").status, 404);
 }
