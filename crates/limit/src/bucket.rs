@@ -82,6 +82,7 @@ impl Bucket {
     }
 
     /// The content at `now` of a bucket that will be empty at `empty`.
+    #[inline]
     pub(crate) fn until_empty(self, empty: ExactMoment, now: Moment) -> Fill {
         match empty.nanos.checked_sub(now.as_nanos()) {
             Some(nanos) => {
@@ -92,7 +93,17 @@ impl Bucket {
         }
     }
 
+    /// Nanoseconds, rounded up, from `now` until a bucket is empty that will be at `empty`.
+    #[inline]
+    pub(crate) fn empty_after(empty: ExactMoment, now: Moment) -> u64 {
+        match empty.nanos.checked_sub(now.as_nanos()) {
+            Some(nanos) => nanos.saturating_add(u64::from(empty.fraction > 0)),
+            None => 0,
+        }
+    }
+
     /// When a bucket that holds `fill` at `now` will be empty.
+    #[inline]
     pub(crate) fn empty_at(self, now: Moment, fill: Fill) -> ExactMoment {
         // At most the longest refill after the last moment: it fits.
         let (nanos, fraction) = divide(fill.0, self.quota().limit());
@@ -103,11 +114,10 @@ impl Bucket {
         }
     }
 
-    /// Whole units for which there is room.
-    pub(crate) fn room(self, fill: Fill) -> u64 {
-        let brim = u128::from(self.capacity()) * self.unit();
-        let (room, _) = divide(brim.saturating_sub(fill.0), self.quota().window_nanos());
-        u64::try_from(room).unwrap_or(u64::MAX)
+    /// A content to the brim.
+    #[inline]
+    pub(crate) fn full(self) -> Fill {
+        Fill(u128::from(self.capacity()) * self.unit())
     }
 
     /// Whole nanoseconds, rounded up, in which so many parts drain.
@@ -132,9 +142,25 @@ impl Bucket {
     /// beside the decision, and equals `fill` unless something was charged.
     #[inline]
     pub(crate) fn offer(self, fill: Fill, cost: u64) -> (Decision, Fill) {
-        let brim = u128::from(self.capacity()) * self.unit();
+        let (verdict, after) = self.admit(fill, cost);
+        let nanos = u64::try_from(self.drain_time(after.0)).unwrap_or(u64::MAX);
+        (self.decision(verdict, after, nanos), after)
+    }
+
+    /// What to tell of a bucket that now holds `fill` and is empty after so many nanoseconds.
+    #[inline]
+    pub(crate) fn decision(self, verdict: Verdict, fill: Fill, reset_after: u64) -> Decision {
+        let room = self.full().0.saturating_sub(fill.0);
+        let unit = self.quota().window_nanos();
+        Decision::in_wide_parts(verdict, self.capacity(), room, unit, reset_after)
+    }
+
+    /// As [`offer`](Self::offer), with no more than the verdict.
+    #[inline]
+    pub(crate) fn admit(self, fill: Fill, cost: u64) -> (Verdict, Fill) {
+        let Fill(brim) = self.full();
         let filled = u128::from(cost) * self.unit() + fill.0;
-        let (verdict, after) = if cost == 0 {
+        if cost == 0 {
             (Verdict::Allowed, fill)
         } else if cost > self.capacity() {
             (Verdict::Never, fill)
@@ -143,14 +169,7 @@ impl Bucket {
         } else {
             let wait = duration(self.drain_time(filled - brim));
             (Verdict::RetryAfter(wait), fill)
-        };
-        let decision = Decision::new(
-            verdict,
-            self.capacity(),
-            self.room(after),
-            duration(self.drain_time(after.0)),
-        );
-        (decision, after)
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::bucket::ExactMoment;
-use crate::{Algorithm, Bucket, Decision, Moment};
+use crate::{Algorithm, Bucket, Decision, Moment, Verdict};
 
 /// Generic cell rate algorithm, in its virtual scheduling form: the whole state is one moment.
 ///
@@ -41,12 +41,48 @@ impl Gcra {
     }
 }
 
+impl Gcra {
+    /// The same in 64 bits, for a request that passes and is charged, if all of it fits.
+    #[inline]
+    fn admit_narrow(&self, state: &mut GcraState, now: Moment, cost: u64) -> Option<Decision> {
+        let (unit, drain) = (
+            self.bucket.quota().window_nanos(),
+            self.bucket.quota().limit(),
+        );
+        let brim = self.bucket.capacity().checked_mul(unit)?;
+        let [tat, fraction] = state.tat.words();
+        let ahead = match tat.checked_sub(now.as_nanos()) {
+            Some(nanos) => nanos
+                .checked_mul(drain)?
+                .checked_add(fraction.min(drain - 1))?,
+            None => 0,
+        };
+        let filled = cost.checked_mul(unit)?.checked_add(ahead)?;
+        if filled > brim || cost == 0 {
+            return None;
+        }
+        let (nanos, fraction) = (filled / drain, filled % drain);
+        state.tat = ExactMoment::from_words([now.as_nanos().saturating_add(nanos), fraction]);
+        let reset_after = nanos + u64::from(fraction > 0);
+        let (limit, room) = (self.bucket.capacity(), brim - filled);
+        Some(Decision::in_parts(
+            Verdict::Allowed,
+            limit,
+            room,
+            unit,
+            reset_after,
+        ))
+    }
+}
+
 impl GcraState {
+    #[inline]
     pub(crate) const fn words(self) -> [u64; 3] {
         let [nanos, fraction] = self.tat.words();
         [nanos, fraction, 0]
     }
 
+    #[inline]
     pub(crate) const fn from_words(words: [u64; 3]) -> Self {
         Self {
             tat: ExactMoment::from_words([words[0], words[1]]),
@@ -63,12 +99,16 @@ impl Algorithm for Gcra {
 
     #[inline]
     fn decide(&self, state: &mut GcraState, now: Moment, cost: u64) -> Decision {
+        if let Some(decision) = self.admit_narrow(state, now, cost) {
+            return decision;
+        }
         let ahead = self.bucket.until_empty(state.tat, now);
-        let (decision, after) = self.bucket.offer(ahead, cost);
+        let (verdict, after) = self.bucket.admit(ahead, cost);
         if after != ahead {
             state.tat = self.bucket.empty_at(now, after);
         }
-        decision
+        let reset_after = Bucket::empty_after(state.tat, now);
+        self.bucket.decision(verdict, after, reset_after)
     }
 
     fn refund(&self, state: &mut GcraState, now: Moment, cost: u64, since: Moment) {
@@ -82,8 +122,12 @@ impl Algorithm for Gcra {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::Quota;
+    use crate::{MAX_LIMIT, Quota};
 
     #[test]
     fn a_long_idle_time_saves_up_no_more_than_the_capacity() {
@@ -95,6 +139,44 @@ mod tests {
             let passed = (0..50).filter(|_| limit.decide(&mut key, now, 1).allowed());
             assert_eq!(passed.count(), 10, "idle for {idle} ns");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn in_64_bits_or_128_it_is_the_same(
+            limit in prop_oneof![1_u64..20, 1..=MAX_LIMIT],
+            window in prop_oneof![Just(1_000_000_000_u64), 1_000_000_u64..1_000_000_000_000],
+            capacity in 1_u64..50,
+            words in (prop_oneof![0_u64..3_000_000_000, any::<u64>()], prop_oneof![0_u64..30, any::<u64>()]),
+            now in prop_oneof![0_u64..3_000_000_000, any::<u64>()],
+            cost in 0_u64..60,
+        ) {
+            let quota = Quota::new(limit, Duration::from_nanos(window)).unwrap();
+            let limit = Gcra::new(quota.with_burst(capacity).unwrap());
+            let now = Moment::from_nanos(now);
+            let kept = GcraState::from_words([words.0, words.1, 0]);
+            let mut narrow = kept;
+            if let Some(decision) = limit.admit_narrow(&mut narrow, now, cost) {
+                let ahead = limit.bucket.until_empty(kept.tat, now);
+                let (offered, after) = limit.bucket.offer(ahead, cost);
+                prop_assert_eq!(decision, offered);
+                prop_assert_eq!(narrow.tat, limit.bucket.empty_at(now, after));
+            } else {
+                prop_assert_eq!(narrow, kept);
+            }
+        }
+    }
+
+    #[test]
+    fn the_usual_limits_fit_64_bits() {
+        let limit = Gcra::new(Quota::per_minute(100_000_000).unwrap());
+        let mut key = GcraState::default();
+        assert!(
+            limit
+                .admit_narrow(&mut key, Moment::LAST, 100_000_000)
+                .is_some()
+        );
+        assert!(limit.admit_narrow(&mut key, Moment::LAST, 1).is_none());
     }
 
     #[test]

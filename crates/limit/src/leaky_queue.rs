@@ -114,18 +114,15 @@ impl LeakyQueue {
         if after != waiting {
             state.free = self.bucket.empty_at(now, after);
         }
-        let room = if after.0 > patience {
-            0
+        // Nothing more passes until the queue is short enough.
+        let taken = if after.0 > patience {
+            self.bucket.full()
         } else {
-            self.bucket.room(after)
+            after
         };
+        let reset_after = Bucket::empty_after(state.free, now);
         Shaped {
-            decision: Decision::new(
-                verdict,
-                self.bucket.capacity(),
-                room,
-                duration(self.bucket.drain_time(after.0)),
-            ),
+            decision: self.bucket.decision(verdict, taken, reset_after),
             delay: if allowed {
                 duration(self.bucket.drain_time(waiting.0))
             } else {

@@ -1,10 +1,7 @@
 //! One key in 48 bytes.
 
-use std::time::Duration;
-
-use crate::Moment;
-use crate::moment::nanos;
 use crate::packed::Tag;
+use crate::{Decision, Moment};
 
 /// The moments at which cells may be dropped are counted in steps of 65.5 µs, rounded up.
 const STEP_BITS: u32 = 16;
@@ -55,15 +52,17 @@ impl Share {
     /// The least of those that are [busy](Self::is_busy).
     const BUSY: u8 = 128;
 
-    /// What is missing from `limit` if `remaining` is left.
+    /// What is missing from the limit after this decision.
     #[inline]
-    pub(super) const fn used(limit: u64, remaining: u64) -> Self {
-        let used = limit.saturating_sub(remaining);
-        if used >= limit - used {
+    pub(super) fn of(decision: &Decision) -> Self {
+        let (limit, used, unit) = decision.usage();
+        // A unit that has begun is used, so half of them is a little less.
+        let begun = unit * (2 - u128::from(decision.limit() & 1));
+        if 2 * used + begun > limit {
             Self(Self::BUSY)
         } else {
             // 10 to 64: a limit has at most 54 bits. No use counts as one unit.
-            Self((64 + (limit | 1).leading_zeros() - (used | 1).leading_zeros()) as u8)
+            Self((64 + limit.leading_zeros() - used.max(unit).leading_zeros()) as u8)
         }
     }
 
@@ -80,8 +79,10 @@ impl Share {
 pub(super) struct Meta(pub(super) u64);
 
 impl Meta {
-    pub(super) fn new(now: Moment, reset_after: Duration, share: Share, tag: Tag) -> Self {
-        let end = now.as_nanos().saturating_add(nanos(reset_after));
+    /// With nanoseconds until it is forgotten.
+    #[inline]
+    pub(super) fn new(now: Moment, reset_after: u64, share: Share, tag: Tag) -> Self {
+        let end = now.as_nanos().saturating_add(reset_after);
         // Whole steps, and one, so that a step reached is the end passed.
         let step = ((end >> STEP_BITS) + 1).min(LAST_STEP);
         Self(step << (SHARE_BITS + TAG_BITS) | u64::from(share.0) << TAG_BITS | tag as u64)
@@ -134,7 +135,22 @@ impl Cell {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::Verdict;
+
+    fn used(limit: u64, remaining: u64) -> Share {
+        let decision = Decision::new(Verdict::Allowed, limit, remaining, Duration::ZERO);
+        let share = Share::of(&decision);
+        // The same in parts, of which some of the next unit are left as well.
+        for (unit, more) in [(10, 0), (10, 9), (1 << 54, 1 << 53)] {
+            let room = u128::from(remaining) * u128::from(unit) + more;
+            let parts = Decision::in_wide_parts(Verdict::Allowed, limit, room, unit, 0);
+            assert_eq!(Share::of(&parts).is_busy(), share.is_busy());
+        }
+        share
+    }
 
     #[test]
     fn a_cell_takes_48_bytes() {
@@ -150,22 +166,22 @@ mod tests {
             (1 << 62, 1 << 40),
             (77, 1),
         ] {
-            let (at, after) = (Moment::from_nanos(now), Duration::from_nanos(reset));
-            let meta = Meta::new(at, after, Share::ALL, Tag::Gcra);
+            let at = Moment::from_nanos(now);
+            let meta = Meta::new(at, reset, Share::ALL, Tag::Gcra);
             let end = now + reset;
             if end > 0 {
                 assert!(!meta.has_expired(Moment::from_nanos(end - 1)));
             }
             assert!(meta.has_expired(Moment::from_nanos(end + (1 << STEP_BITS))));
         }
-        let endless = Meta::new(Moment::LAST, Duration::MAX, Share::ALL, Tag::Gcra);
+        let endless = Meta::new(Moment::LAST, u64::MAX, Share::ALL, Tag::Gcra);
         assert!(!endless.has_expired(Moment::LAST));
     }
 
     #[test]
     fn parts_do_not_touch_each_other() {
         let at = Moment::from_nanos(123_456_789_000);
-        let meta = Meta::new(at, Duration::ZERO, Share::used(10, 7), Tag::FixedWindow);
+        let meta = Meta::new(at, 0, used(10, 7), Tag::FixedWindow);
         assert_eq!(meta.tag(), Some(Tag::FixedWindow));
         assert!(!meta.share().is_busy());
         let busy = meta.with_share(Share::ALL);
@@ -177,16 +193,16 @@ mod tests {
 
     #[test]
     fn half_of_the_limit_is_busy() {
-        assert!(Share::used(2, 1).is_busy());
-        assert!(Share::used(1, 0).is_busy());
-        assert!(!Share::used(100, 51).is_busy());
-        assert!(Share::used(crate::MAX_LIMIT, 0).is_busy());
-        let shares = [0, 2, 5, 10, 20, 40, 50].map(|used| Share::used(100, 100 - used));
+        assert!(used(2, 1).is_busy());
+        assert!(used(1, 0).is_busy());
+        assert!(!used(100, 51).is_busy());
+        assert!(used(crate::MAX_LIMIT, 0).is_busy());
+        let shares = [0, 2, 5, 10, 20, 40, 50].map(|units| used(100, 100 - units));
         assert!(shares.is_sorted_by(|a, b| a < b), "{shares:?}");
         assert!(shares[6] < Share::ALL);
-        let least = Share::used(crate::MAX_LIMIT, crate::MAX_LIMIT - 1);
-        assert!(least < Share::used(2, 2), "{least:?}");
+        let least = used(crate::MAX_LIMIT, crate::MAX_LIMIT - 1);
+        assert!(least < used(2, 2), "{least:?}");
         // More than the limit may be left, or used, after it was changed.
-        assert!(!Share::used(1, 9).is_busy());
+        assert!(!used(1, 9).is_busy());
     }
 }

@@ -113,10 +113,12 @@ pub struct MemoryStore {
     overflow: Mutex<Overflow>,
 }
 
-/// On cache lines of its own, so that threads do not slow each other down by neighbouring locks.
-#[repr(align(128))]
+/// On a cache line of its own, so that threads do not slow each other down by neighbouring locks.
+#[repr(align(64))]
 #[derive(Debug)]
 struct Slot(ShardLock);
+
+const SLOT_BYTES: usize = size_of::<Slot>() + Shard::overhead();
 
 /// Held for some dozens of nanoseconds, but for the time that it takes to rebuild or copy a shard.
 /// It is given back by a store, so the processor goes on to the next key meanwhile; who finds it
@@ -166,7 +168,7 @@ impl MemoryStore {
         let most = (options.max_keys / LEAST_KEYS).min(options.max_bytes / LEAST_BYTES);
         let wanted = options.shards.clamp(1, MOST_SHARDS).next_power_of_two();
         let shards = wanted.min(1 << most.max(1).ilog2());
-        let overhead = size_of::<Self>() + shards * size_of::<Slot>();
+        let overhead = size_of::<Self>() + shards * SLOT_BYTES;
         let bounds = Bounds {
             keys: (options.max_keys / shards).max(1),
             bytes: options.max_bytes.saturating_sub(overhead) / shards,
@@ -230,7 +232,7 @@ impl MemoryStore {
     #[must_use]
     pub fn stats(&self) -> MemoryStats {
         let mut stats = MemoryStats {
-            bytes: size_of::<Self>() + self.shards.len() * size_of::<Slot>(),
+            bytes: size_of::<Self>() + self.shards.len() * SLOT_BYTES,
             overflowed: self.overflow.lock().charges(),
             ..MemoryStats::default()
         };
@@ -326,5 +328,15 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore")
             .field("shards", &self.shards.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_with_its_lock_is_one_cache_line() {
+        assert_eq!(size_of::<Slot>(), 64);
     }
 }

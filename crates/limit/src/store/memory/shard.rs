@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, KeyHash, Meta, Share};
 use super::logs::Logs;
-use super::table::{GROUP, GROUP_BYTES, Place, Table};
+use super::table::{GROUP, GROUP_BYTES, MOST_GROUPS, Place, Table};
 use crate::packed::{Packed, Tag};
 use crate::store::Refund;
 use crate::{Decision, Limiter, LimiterState, Moment, Shaped, SlidingLogState};
@@ -30,15 +30,20 @@ pub(super) struct Gone {
     pub(super) evicted: u64,
 }
 
-/// See the module. In this order, what every decision needs is on one cache line with the lock.
+/// See the module. What every decision needs: with the lock it is one cache line, and all shards
+/// together stay in the cache next to the processor.
 #[derive(Debug)]
-#[repr(C)]
 pub(super) struct Shard {
     table: Table,
     /// The latest moment at which anything was decided here. Threads read the clock before they
     /// take the lock, so they may come with times out of order.
     latest: Moment,
-    effort: u32,
+    rest: Box<Rest>,
+}
+
+/// What few decisions need.
+#[derive(Debug)]
+struct Rest {
     /// The group that is swept next.
     hand: usize,
     logs: Logs,
@@ -51,12 +56,18 @@ impl Shard {
         Self {
             table: Table::new(1),
             latest: Moment::ORIGIN,
-            effort: 0,
-            hand: 0,
-            logs: Logs::default(),
-            bounds,
-            gone: Gone::default(),
+            rest: Box::new(Rest {
+                hand: 0,
+                logs: Logs::default(),
+                bounds,
+                gone: Gone::default(),
+            }),
         }
+    }
+
+    /// What each takes beside itself, however empty.
+    pub(super) const fn overhead() -> usize {
+        size_of::<Rest>()
     }
 
     pub(super) const fn keys(&self) -> usize {
@@ -64,11 +75,11 @@ impl Shard {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.table.groups() * GROUP_BYTES + self.logs.bytes()
+        self.table.groups() * GROUP_BYTES + self.rest.logs.bytes()
     }
 
     pub(super) const fn gone(&self) -> Gone {
-        self.gone
+        self.rest.gone
     }
 
     pub(super) const fn latest(&self) -> Moment {
@@ -119,7 +130,7 @@ impl Shard {
     fn step_log(&mut self, at: Place, limiter: &Limiter, now: Moment, cost: u64) -> Shaped {
         debug_assert!(self.has_log(at), "finding the key saw to it");
         let number = self.table.cell(at).words[0];
-        let mut state = match self.logs.take(number) {
+        let mut state = match self.rest.logs.take(number) {
             Some(log) => LimiterState::SlidingLog(log),
             None => LimiterState::New,
         };
@@ -127,7 +138,7 @@ impl Shard {
         let charged = charged(&shaped, cost);
         match state {
             LimiterState::SlidingLog(log) => {
-                self.logs.put(number, log);
+                self.rest.logs.put(number, log);
                 let cell = self.table.cell_mut(at);
                 if charged {
                     cell.meta = meta(&shaped.decision, now, Tag::SlidingLog);
@@ -166,7 +177,7 @@ impl Shard {
         match cell.meta.tag() {
             None => LimiterState::New,
             Some(Tag::SlidingLog) => {
-                let log = self.logs.get(cell.words[0]).cloned();
+                let log = self.rest.logs.get(cell.words[0]).cloned();
                 log.map_or(LimiterState::New, |log| {
                     LimiterState::SlidingLog(Box::new(log))
                 })
@@ -194,17 +205,17 @@ impl Shard {
                 cell.words = words;
                 cell.meta = meta(decision, now, tag);
                 if let Some(number) = log {
-                    self.logs.free(number);
+                    self.rest.logs.free(number);
                 }
             }
             (Packed::Log(state), log) => {
                 cell.meta = meta(decision, now, Tag::SlidingLog);
                 let number = match log {
                     Some(number) => {
-                        self.logs.put(number, state);
+                        self.rest.logs.put(number, state);
                         number
                     }
-                    None => self.logs.insert(state),
+                    None => self.rest.logs.insert(state),
                 };
                 self.table.cell_mut(at).words = [number, 0, 0];
                 self.fit_log(number);
@@ -228,7 +239,7 @@ impl Shard {
             Packed::Nothing => return true,
             Packed::Words(tag, words) => (tag, words, None),
             Packed::Log(log) => {
-                let number = self.logs.insert(log);
+                let number = self.rest.logs.insert(log);
                 (Tag::SlidingLog, [number, 0, 0], Some(number))
             }
         };
@@ -284,7 +295,7 @@ impl Shard {
             return None;
         }
         self.remove(at);
-        self.gone.evicted += 1;
+        self.rest.gone.evicted += 1;
         Some(at)
     }
 
@@ -304,7 +315,7 @@ impl Shard {
             if self.table.cell(at).meta.has_expired(now) {
                 freed_log |= self.has_log(at);
                 self.remove(at);
-                self.gone.expired += 1;
+                self.rest.gone.expired += 1;
                 vacant = Some(at);
             }
         }
@@ -316,17 +327,17 @@ impl Shard {
     }
 
     fn log_fits(&self) -> bool {
-        self.bytes() + self.logs.bytes_of_one_more() <= self.bounds.bytes
+        self.bytes() + self.rest.logs.bytes_of_one_more() <= self.rest.bounds.bytes
     }
 
     const fn is_full(&self) -> bool {
-        self.keys() >= self.bounds.keys
+        self.keys() >= self.rest.bounds.keys
     }
 
     fn remove(&mut self, at: Place) -> Cell {
         let cell = self.table.vacate(at);
         if cell.meta.tag() == Some(Tag::SlidingLog) {
-            self.logs.free(cell.words[0]);
+            self.rest.logs.free(cell.words[0]);
         }
         cell
     }
@@ -335,24 +346,22 @@ impl Shard {
     /// after the last one the table is shrunk if most of it is vacant.
     #[inline]
     fn tend(&mut self, effort: u32, now: Moment) {
-        self.effort += effort;
-        if self.effort >= SWEEP_EVERY {
-            self.effort = 0;
+        if self.table.spend(effort, SWEEP_EVERY) {
             self.sweep_group(now);
         }
     }
 
     #[inline(never)]
     fn sweep_group(&mut self, now: Moment) {
-        for at in self.table.occupied(self.hand) {
+        for at in self.table.occupied(self.rest.hand) {
             if self.table.cell(at).meta.has_expired(now) {
                 self.remove(at);
-                self.gone.expired += 1;
+                self.rest.gone.expired += 1;
             }
         }
-        self.hand += 1;
-        if self.hand >= self.table.groups() {
-            self.hand = 0;
+        self.rest.hand += 1;
+        if self.rest.hand >= self.table.groups() {
+            self.rest.hand = 0;
             if self.keys() * 8 < self.table.groups() * GROUP && self.table.groups() > 1 {
                 self.rebuild(roomy(self.keys()), now);
             }
@@ -361,10 +370,10 @@ impl Shard {
 
     /// Looks through all groups at once.
     pub(super) fn sweep(&mut self, now: Moment) {
-        self.hand = 0;
+        self.rest.hand = 0;
         for _ in 0..self.table.groups() {
             self.sweep_group(now);
-            if self.hand == 0 {
+            if self.rest.hand == 0 {
                 break;
             }
         }
@@ -372,11 +381,16 @@ impl Shard {
 
     fn most_groups(&self) -> usize {
         // Some more cells than keys, so that the bound of the keys is met before cells run out.
-        let by_keys = self.bounds.keys.saturating_add(self.bounds.keys / 4);
+        let by_keys = self
+            .rest
+            .bounds
+            .keys
+            .saturating_add(self.rest.bounds.keys / 4);
         // An eighth is left to logs, so that cells that came before them cannot shut them out.
-        let bytes = self.bounds.bytes;
-        let by_bytes = (bytes - bytes / 8).min(bytes.saturating_sub(self.logs.bytes()));
-        by_keys.div_ceil(GROUP).min(by_bytes / GROUP_BYTES)
+        let bytes = self.rest.bounds.bytes;
+        let by_bytes = (bytes - bytes / 8).min(bytes.saturating_sub(self.rest.logs.bytes()));
+        let groups = by_keys.div_ceil(GROUP).min(by_bytes / GROUP_BYTES);
+        groups.min(MOST_GROUPS)
     }
 
     fn may_grow(&self) -> bool {
@@ -399,10 +413,10 @@ impl Shard {
     /// Moves the keys to a table of so many groups. What has expired stays behind.
     fn rebuild(&mut self, groups: usize, now: Moment) {
         let old = std::mem::replace(&mut self.table, Table::new(groups));
-        self.hand = 0;
+        self.rest.hand = 0;
         for cell in old.iter() {
             let dropped = if cell.meta.has_expired(now) {
-                self.gone.expired += 1;
+                self.rest.gone.expired += 1;
                 Some(*cell)
             } else {
                 self.settle(*cell)
@@ -410,7 +424,7 @@ impl Shard {
             if let Some(cell) = dropped
                 && cell.meta.tag() == Some(Tag::SlidingLog)
             {
-                self.logs.free(cell.words[0]);
+                self.rest.logs.free(cell.words[0]);
             }
         }
     }
@@ -422,7 +436,7 @@ impl Shard {
             self.table.occupy(at, cell);
             return None;
         }
-        self.gone.evicted += 1;
+        self.rest.gone.evicted += 1;
         let around = self.around(cell.hash);
         let least = around.min_by_key(|at| self.table.cell(*at).meta.rank());
         match least {
@@ -437,13 +451,13 @@ impl Shard {
 
     /// Makes a log coarser until it fits, if it was this one that went over the bound.
     fn fit_log(&mut self, number: u64) {
-        while self.bytes() > self.bounds.bytes {
-            let Some(mut log) = self.logs.take(number) else {
+        while self.bytes() > self.rest.bounds.bytes {
+            let Some(mut log) = self.rest.logs.take(number) else {
                 return;
             };
             let entries = log.entries();
             log.coarsen();
-            self.logs.put(number, log);
+            self.rest.logs.put(number, log);
             if entries <= 1 {
                 return;
             }
@@ -458,7 +472,7 @@ impl Shard {
         let live = self.table.iter().filter(move |c| !c.meta.has_expired(now));
         live.map(|cell| {
             let has_log = cell.meta.tag() == Some(Tag::SlidingLog);
-            let log = has_log.then(|| self.logs.get(cell.words[0])).flatten();
+            let log = has_log.then(|| self.rest.logs.get(cell.words[0])).flatten();
             (cell, log)
         })
     }
@@ -469,13 +483,13 @@ impl Shard {
             return;
         }
         let Some(at) = self.make_room(hash, matches!(state, Packed::Log(_)), now) else {
-            self.gone.evicted += 1;
+            self.rest.gone.evicted += 1;
             return;
         };
         let words = match state {
             Packed::Nothing => return,
             Packed::Words(_, words) => words,
-            Packed::Log(log) => [self.logs.insert(log), 0, 0],
+            Packed::Log(log) => [self.rest.logs.insert(log), 0, 0],
         };
         self.table.occupy(at, Cell { hash, meta, words });
         if meta.tag() == Some(Tag::SlidingLog) {
@@ -493,8 +507,7 @@ const fn charged(shaped: &Shaped, cost: u64) -> bool {
 }
 
 fn meta(decision: &Decision, now: Moment, tag: Tag) -> Meta {
-    let share = Share::used(decision.limit(), decision.remaining());
-    Meta::new(now, decision.reset_after(), share, tag)
+    Meta::new(now, decision.reset_nanos(), Share::of(decision), tag)
 }
 
 /// Groups in which so many keys take little more than half of the cells.

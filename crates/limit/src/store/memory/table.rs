@@ -6,6 +6,8 @@ use super::cell::{Cell, KeyHash};
 pub(super) const GROUP: usize = 16;
 /// Bytes of a group: the cells, and a mark for each.
 pub(super) const GROUP_BYTES: usize = GROUP * (size_of::<Cell>() + 1);
+/// The number of keys fits 32 bits.
+pub(super) const MOST_GROUPS: usize = u32::MAX as usize / GROUP;
 /// A first home is left for the second once it holds so many, if that one holds fewer.
 const CROWDED: u32 = 12;
 
@@ -25,18 +27,32 @@ pub(super) type Place = usize;
 pub(super) struct Table {
     marks: Box<[u128]>,
     cells: Box<[Cell]>,
-    keys: usize,
+    keys: u32,
+    /// What its owner has spent since it last swept a group. Here it takes no room of its own.
+    effort: u32,
 }
 
 impl Table {
     /// An empty one of at least one group.
     pub(super) fn new(groups: usize) -> Self {
-        let groups = groups.max(1);
+        let groups = groups.clamp(1, MOST_GROUPS);
         Self {
             marks: vec![0; groups].into_boxed_slice(),
             cells: vec![Cell::EMPTY; groups * GROUP].into_boxed_slice(),
             keys: 0,
+            effort: 0,
         }
+    }
+
+    /// Adds to the effort; answers whether it is up to `enough`, and then begins anew.
+    #[inline]
+    pub(super) const fn spend(&mut self, effort: u32, enough: u32) -> bool {
+        self.effort += effort;
+        if self.effort < enough {
+            return false;
+        }
+        self.effort = 0;
+        true
     }
 
     pub(super) const fn groups(&self) -> usize {
@@ -44,7 +60,7 @@ impl Table {
     }
 
     pub(super) const fn keys(&self) -> usize {
-        self.keys
+        self.keys as usize
     }
 
     /// The two groups where this key can be; they may be the same one.
