@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -40,9 +41,14 @@ def build():
     """Builds the binary and answers its path."""
     command = ["cargo", "build", "--quiet", "--package", "tollgate", "--release"]
     subprocess.run(command, check=True, cwd=ROOT)
+    return os.path.join(target(), "release", "tollgate")
+
+
+def target():
+    """Where cargo puts what it builds."""
     command = ["cargo", "metadata", "--format-version=1", "--no-deps"]
     metadata = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout
-    return os.path.join(json.loads(metadata)["target_directory"], "release", "tollgate")
+    return json.loads(metadata)["target_directory"]
 
 
 class Tollgate:
@@ -246,6 +252,43 @@ def redirects(url, pid, arguments, seconds, connections, before=()):
         "core": used / result["seconds"],
         "rps_core": result["requests"] / used,
     }
+
+
+class Load:
+    """The client of load.rs, which is compiled first."""
+
+    def __init__(self, before=()):
+        self.before = before
+        self.binary = os.path.join(target(), "tollgate-bench-load")
+        source = os.path.join(HERE, "load.rs")
+        subprocess.run(["rustc", "--edition", "2024", "-O", "-o", self.binary, source], check=True)
+
+    def command(self, port, words, keys, clients, requests, pipeline=1):
+        """Asks a command of the Redis protocol: requests a second, and the 99th percentile of their
+        latency in milliseconds."""
+        words = [word.encode() for word in words]
+        request = b"*%d\r\n" % len(words)
+        request += b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+        result = self.ask(f"127.0.0.1:{port}", "resp", request, keys, clients, requests, pipeline)
+        return result["rate"], result["p99"] / 1e3
+
+    def ask(self, address, protocol, request, keys, connections, requests, pipeline=1, rate=0):
+        """Requests a second, and percentiles of their latency in microseconds."""
+        command = [*self.before, self.binary, address, protocol]
+        command += map(str, (connections, pipeline, keys, requests, rate))
+        ran = subprocess.run(command, check=True, input=request, stdout=subprocess.PIPE)
+        return {name: float(n) for name, n in re.findall(r"(\w+)=([\d.]+)", ran.stdout.decode())}
+
+
+def medians(rounds):
+    """The median of each value over some rounds."""
+    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+
+
+def ratios(ours, theirs, *names):
+    """The median of each value's ratios in pairs of rounds."""
+    pairs = list(zip(ours, theirs))
+    return {name: statistics.median(a[name] / b[name] for a, b in pairs) for name in names}
 
 
 def wait_for(url):
