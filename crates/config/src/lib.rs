@@ -23,5 +23,5 @@ pub use secret::Secret;
 pub use sections::{
     Access, Addresses, Admin, Attribute, Audit, Clicks, Edge, Grpc, Hash, LimitStore, Limits,
     Links, Log, LogFormat, MemoryCache, OnLinkDelete, OnStoreFailure, Redirect, Resp, Root,
-    Strategy, Sweep,
+    Strategy, Sweep, Webhooks,
 };

@@ -9,6 +9,7 @@ use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
     Access, Admin, Audit, Clicks, Edge, Grpc, Limits, Links, Log, MemoryCache, Proxy, Resp, Sweep,
+    Webhooks,
 };
 use crate::source::Given;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[clicks]`
     pub clicks: Clicks,
+    /// `[webhooks]`
+    pub webhooks: Webhooks,
     /// `[limits]`
     pub limits: Limits,
     /// `[limits.audit]`
@@ -63,6 +66,7 @@ impl Config {
         Edge::SECTION,
         Admin::SECTION,
         Clicks::SECTION,
+        Webhooks::SECTION,
         Limits::SECTION,
         Audit::SECTION,
         Resp::SECTION,
@@ -101,6 +105,7 @@ impl Config {
         let edge = Edge::read(&mut reader);
         let admin = Admin::read(&mut reader);
         let clicks = Clicks::read(&mut reader);
+        let webhooks = Webhooks::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let audit = Audit::read(&mut reader);
         let resp = Resp::read(&mut reader);
@@ -128,6 +133,7 @@ impl Config {
                 edge: edge?,
                 admin: admin?,
                 clicks: clicks?,
+                webhooks: webhooks?,
                 limits: limits?,
                 audit: audit?,
                 resp: resp?,
@@ -161,6 +167,12 @@ impl Config {
     #[must_use]
     pub fn clicks_file(&self, data_dir: &Path) -> PathBuf {
         file_or(self.clicks.store.as_deref(), data_dir, "clicks.db")
+    }
+
+    /// Where webhooks and their messages are kept.
+    #[must_use]
+    pub fn webhooks_file(&self, data_dir: &Path) -> PathBuf {
+        file_or(self.webhooks.store.as_deref(), data_dir, "webhooks.db")
     }
 
     /// Where the API keys are kept.

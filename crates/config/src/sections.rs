@@ -345,6 +345,22 @@ section! {
 }
 
 section! {
+    /// Webhooks: messages about links, sent to whom asked for them through the API.
+    Webhooks in "webhooks" {
+        /// The store of the webhooks and their messages: `sqlite:` and the path of a file. Empty: the
+        /// file `webhooks.db` in the data directory.
+        store: Option<PathBuf> = r#""""#, STORE;
+        /// Networks that are not public, and may be sent to nevertheless. Whoever may make a webhook
+        /// can then make this server send requests to them.
+        allow_private: Vec<IpNet> = "[]", NETWORKS;
+        /// How long a message may take, from the look-up of the address to the answer.
+        timeout: Duration = r#""10s""#, PERIOD;
+        /// How long messages are kept that were delivered or given up.
+        keep: Duration = r#""30d""#, DURATION;
+    }
+}
+
+section! {
     /// Rate limits: for those who ask by the API, and for this server itself.
     Limits in "limits" {
         /// The store of the counters: `memory:` in this process, or a Redis, which instances share.

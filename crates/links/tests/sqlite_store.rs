@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tollgate_clock::{ManualClock, UnixMillis};
 use tollgate_links::store::{
-    ChangeFeed, ClickGrant, Delete, Insert, Inserted, LeaseStore, LinkStore, ListQuery,
-    SqliteLinkStore, SqliteOptions, StoreError, Update, Updated,
+    ChangeFeed, ClickGrant, Delete, Expiry, Insert, Inserted, LeaseStore, Lifecycle, LinkStore,
+    ListQuery, SqliteLinkStore, SqliteOptions, StoreError, Update, Updated,
 };
 use tollgate_links::{Code, Domain, Link, LinkKey, LinkSpec, Origin, TargetUrl};
 
@@ -264,4 +264,42 @@ async fn the_writer_tells_what_it_did() {
     let stats = store.writer_stats();
     assert_eq!((stats.commits, stats.jobs, stats.queued), (1, 1, 0));
     assert!(stats.rows >= 10, "{stats:?}");
+}
+
+#[tokio::test]
+async fn links_are_told_in_the_order_of_their_making_and_of_their_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("l.db"), &options()).unwrap();
+    let codes = |links: &[Link]| -> Vec<String> {
+        links.iter().map(|link| link.key.code.to_string()).collect()
+    };
+    fill(&store, 1).await;
+    let (none, before) = store.made(None, 10).await.unwrap();
+    assert!(none.is_empty(), "only what is made from now on");
+    let at = |seconds: i64| UnixMillis::from_millis(1_000_000 + 1_000 * seconds);
+    for (code, ends) in [("a", Some(2)), ("b", None), ("c", Some(1)), ("d", Some(2))] {
+        let mut insert = insert(code);
+        insert.link.spec.expires_at = ends.map(at);
+        store.insert(vec![insert]).await.unwrap();
+    }
+    let (two, upto) = store.made(Some(before), 2).await.unwrap();
+    assert_eq!(codes(&two), ["a", "b"]);
+    let (rest, upto) = store.made(Some(upto), 2).await.unwrap();
+    assert_eq!(codes(&rest), ["c", "d"]);
+    assert_eq!(store.made(Some(upto), 2).await.unwrap(), (vec![], upto));
+    let ahead = store.made(Some(upto + 100), 2).await.unwrap();
+    assert_eq!(ahead, (vec![], upto), "an older file came in its place");
+
+    let start = Expiry::behind(at(0));
+    let (early, upto) = store.expired(start, at(1), 10).await.unwrap();
+    assert_eq!(codes(&early), ["c"], "the last moment belongs to it");
+    assert_eq!(upto, Expiry::behind(at(1)));
+    let (one, upto) = store.expired(upto, at(9), 1).await.unwrap();
+    assert_eq!(codes(&one), ["a"]);
+    let (other, upto) = store.expired(upto, at(9), 1).await.unwrap();
+    assert_eq!(codes(&other), ["d"], "at the same moment");
+    let (none, upto) = store.expired(upto, at(9), 1).await.unwrap();
+    assert_eq!((none, upto), (vec![], Expiry::behind(at(9))));
+    let back = store.expired(upto, at(5), 1).await.unwrap();
+    assert_eq!(back, (vec![], upto), "the clock was set back");
 }

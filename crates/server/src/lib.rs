@@ -20,3 +20,4 @@ pub mod resp;
 mod shared_accept;
 mod threads;
 mod tls;
+pub mod webhooks;

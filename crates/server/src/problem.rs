@@ -9,6 +9,7 @@ use tollgate_clicks::query::QueryError;
 use tollgate_clicks::store::StoreError as ClickStoreError;
 use tollgate_links::store::StoreError;
 use tollgate_links::{FieldError, LinkError};
+use tollgate_webhooks::{OutboxError, SecretError};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -35,6 +36,7 @@ pub(crate) enum Kind {
     KeyNotFound,
     PoliciesNotFound,
     ClicksOff,
+    WebhookNotFound,
     MethodNotAllowed,
     RequestTimeout,
     CodeTaken,
@@ -120,6 +122,11 @@ impl Kind {
                 "urn:tollgate:problem:clicks-off",
                 StatusCode::NOT_FOUND,
                 "Clicks are not counted here",
+            ),
+            Self::WebhookNotFound => (
+                "urn:tollgate:problem:webhook-not-found",
+                StatusCode::NOT_FOUND,
+                "There is no such webhook or message",
             ),
             Self::MethodNotAllowed => (
                 "urn:tollgate:problem:method-not-allowed",
@@ -499,6 +506,25 @@ impl From<StoreError> for Problem {
             ),
             _ => Self::internal(),
         }
+    }
+}
+
+impl From<OutboxError> for Problem {
+    fn from(error: OutboxError) -> Self {
+        tracing::error!(%error, "the store of webhooks failed");
+        match error {
+            OutboxError::Busy { .. } => {
+                Self::new(Kind::StoreUnavailable, "Try again in a moment.").retry_later()
+            }
+            _ => Self::internal(),
+        }
+    }
+}
+
+impl From<SecretError> for Problem {
+    fn from(error: SecretError) -> Self {
+        tracing::error!(%error, "a secret of a webhook cannot be made");
+        Self::internal()
     }
 }
 

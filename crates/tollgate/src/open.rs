@@ -14,6 +14,7 @@ use tollgate_config::Config;
 use tollgate_links::Domains;
 use tollgate_links::store::{SqliteLinkStore, SqliteOptions};
 use tollgate_server::limits::{BUILT_IN, PolicySources};
+use tollgate_webhooks::Outbox;
 
 /// The store of the links; made if it is not there.
 pub(crate) fn links(file: &Path) -> anyhow::Result<Arc<SqliteLinkStore>> {
@@ -39,6 +40,12 @@ pub(crate) fn clicks(config: &Config, file: &Path) -> anyhow::Result<Arc<SqliteC
     };
     let store = SqliteClickStore::open(file, Arc::new(SystemClock::new()), options)?;
     Ok(Arc::new(store))
+}
+
+/// Webhooks and their messages; their store is made if it is not there.
+pub(crate) fn webhooks(file: &Path) -> anyhow::Result<Arc<Outbox>> {
+    directory_of(file)?;
+    Ok(Arc::new(Outbox::open(file)?))
 }
 
 /// Where policies are read from: what is built in, the configured file, and what the API keeps in

@@ -1,12 +1,13 @@
 //! Where links live. A store implements three small traits: [`LinkStore`] for the links,
 //! [`ChangeFeed`] so that caches elsewhere learn of edits, [`LeaseStore`] for what the code
-//! strategies share between instances. One conformance suite runs against every store.
+//! strategies share between instances; and [`Lifecycle`] if it can tell of links that are made and expire. One conformance suite runs against every store.
 
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod cursor;
 mod history;
 mod lease;
+mod lifecycle;
 mod links;
 #[cfg(feature = "testing")]
 mod memory;
@@ -18,6 +19,7 @@ mod sqlite;
 
 pub use history::changes;
 pub use lease::{Block, LeaseStore, PoolCode, WorkerLease};
+pub use lifecycle::{Expiry, Lifecycle};
 pub use links::{
     ChangeFeed, ChangeSeq, Changes, ClickGrant, Cursor, Delete, Deleted, Edit, EditAction,
     FEED_BATCH, IdempotencyToken, Insert, Inserted, LinkStore, ListOrder, ListQuery, Page, Swept,

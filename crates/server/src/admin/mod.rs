@@ -24,6 +24,7 @@ use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
+use crate::webhooks::Webhooks;
 
 /// Bounds of the admin listener; fixed at start from the configuration.
 #[derive(Debug, Clone)]
@@ -63,6 +64,8 @@ pub struct AdminState {
     pub limits: Limits,
     /// The clicks; none if they are not counted here.
     pub clicks: Option<Clicks>,
+    /// Who is told of what.
+    pub webhooks: Webhooks,
     /// What `/metrics` shows, and where requests are counted.
     pub metrics: Arc<Metrics>,
     /// What `/health` answers.

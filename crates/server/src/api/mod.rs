@@ -22,6 +22,7 @@ mod spool;
 mod stats;
 mod stats_query;
 mod stats_view;
+mod webhooks;
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
@@ -57,6 +58,12 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(authorize::authorize, authorize::authorize_by_post))
         .routes(routes!(policies::list))
         .routes(routes!(policies::get, policies::put, policies::remove))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::get, webhooks::update, webhooks::remove))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::ping))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::resend))
         .layer(from_fn(timeout));
     // These take as long as rows keep coming, and as somebody listens.
     bounded

@@ -11,6 +11,8 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +33,8 @@ use tollgate_server::limits::{
     Attribute, BUILT_IN, Forwarding, Guard, Limits, PolicyBook, PolicySources,
 };
 use tollgate_server::metrics::Metrics;
+use tollgate_server::webhooks::Webhooks;
+use tollgate_webhooks::{AddressRules, Dispatcher, Outbox, Sender, SystemLookup};
 
 use crate::clicks::Counter;
 use crate::switch::SwitchStore;
@@ -147,6 +151,7 @@ impl Server {
         let state = AdminState {
             clicks: Some(clicks.shown(&shutdown)),
             limits: limits.clone(),
+            webhooks: webhooks(&policies.path().join("webhooks.db"), clock.clone()),
             service,
             keys: keys.clone(),
             metrics: Arc::new(Metrics::new()),
@@ -234,6 +239,20 @@ impl Server {
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.json("POST", path, None, body).await
+    }
+}
+
+/// Nothing is sent but what a test sends.
+fn webhooks(file: &Path, clock: Arc<ManualClock>) -> Webhooks {
+    let outbox = Arc::new(Outbox::open(file).unwrap());
+    let lookup = Arc::new(SystemLookup);
+    let timeout = Duration::from_secs(10);
+    let sender = Sender::new(AddressRules::default(), lookup, timeout).unwrap();
+    let rng = StdRng::seed_from_u64(1);
+    let dispatcher = Dispatcher::new(outbox.clone(), sender, clock, rng, timeout);
+    Webhooks {
+        outbox,
+        dispatcher: Arc::new(dispatcher),
     }
 }
 

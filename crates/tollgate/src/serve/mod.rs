@@ -1,6 +1,7 @@
 //! `tollgate serve`: puts everything together, runs it, and takes it down in order.
 
 mod background;
+mod clicked;
 mod clicks;
 mod clickstats;
 mod first_key;
@@ -16,6 +17,7 @@ mod shared;
 mod shared;
 mod signals;
 mod start;
+mod webhooks;
 
 use tollgate_config::{Config, Sources};
 

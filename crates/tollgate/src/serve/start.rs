@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tollgate_clicks::store::ClickStore;
 use tollgate_clock::{Clock, SystemClock};
 use tollgate_config::Config;
-use tollgate_links::store::{LeaseStore as _, LinkStore, SqliteLinkStore};
+use tollgate_links::store::{LeaseStore as _, Lifecycle, LinkStore, SqliteLinkStore};
 use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts, Strategies};
 use tollgate_server::admin::{self, AdminState};
 use tollgate_server::clicks::Clicks;
@@ -20,9 +20,11 @@ use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
 use tollgate_server::metrics::Metrics;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
+use tollgate_server::webhooks::Webhooks;
 
+use super::clicked::Clicked;
 use super::signals::Signals;
-use super::{background, clicks, clickstats, first_key, grpc, limits, options, proxy};
+use super::{background, clicks, clickstats, first_key, grpc, limits, options, proxy, webhooks};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -50,6 +52,8 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
     let statistics = open::clicks(config, &config.clicks_file(data_dir))?;
+    let outbox = open::webhooks(&config.webhooks_file(data_dir))?;
+    let webhooks = webhooks::webhooks(config, outbox)?;
     let limits = limits::limits(config, data_dir).await?;
     let visitor_key = secret(&store, "visitor").await?;
     let clicks = clicks::start(config, data_dir, secret(&store, "click visitor").await?)?;
@@ -68,6 +72,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         keys: Arc::new(keys),
         clicks,
         statistics,
+        webhooks,
         limits,
     };
     let running = Running::start(config, bound, made)?;
@@ -129,6 +134,7 @@ struct Made {
     keys: Arc<tollgate_access::Keys>,
     clicks: Option<clicks::Clicks>,
     statistics: Arc<dyn ClickStore>,
+    webhooks: Webhooks,
     limits: limits::Made,
 }
 
@@ -165,9 +171,11 @@ impl Running {
             keys,
             clicks,
             statistics,
+            webhooks,
             limits,
         }: Made,
     ) -> anyhow::Result<Self> {
+        let lifecycle: Arc<dyn Lifecycle> = store.clone();
         let service = service(config, &edge, store)?;
         let clock = Arc::clone(&service.parts().clock);
         let health = Health::new(Arc::clone(&service.parts().store), Arc::clone(&clock));
@@ -175,10 +183,12 @@ impl Running {
         metrics.register_cache(Arc::clone(&service.parts().cache));
         limits.register(&metrics);
         let tasks = CancellationToken::new();
+        let clicked = Arc::new(Clicked::new(Arc::clone(&statistics)));
         let mut counting = None;
         if let Some(clicks) = &clicks {
             clicks.register(&metrics);
-            let (source, store) = (Arc::clone(&clicks.source), Arc::clone(&statistics));
+            let source = Arc::clone(&clicks.source);
+            let store: Arc<dyn ClickStore> = clicked.clone();
             let parts = clickstats::Parts {
                 source,
                 store,
@@ -233,6 +243,7 @@ impl Running {
                     .unwrap_or_default(),
                 shutdown: listeners.clone(),
             }),
+            webhooks: webhooks.clone(),
             service: service.clone(),
             keys,
             metrics: Arc::clone(&metrics),
@@ -242,6 +253,14 @@ impl Running {
         let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));
         let background = background(config, &service, &metrics, &tasks);
         clickstats::upkeep(config, &service, &statistics, &background, &tasks);
+        let finder = webhooks::Finder {
+            links: service.clone(),
+            lifecycle,
+            clicks: clicked,
+            webhooks,
+            overflowed: Arc::default(),
+        };
+        webhooks::start(finder, &metrics, &background, &tasks);
         background.spawn(limits::watch(book, config.limits.watch, tasks.clone()));
         ending.tend(&background, &tasks);
         Ok(Self {

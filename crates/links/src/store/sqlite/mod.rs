@@ -9,6 +9,7 @@ mod feed;
 mod index;
 mod insert;
 mod lease;
+mod lifecycle;
 mod list;
 mod row;
 mod schema;
@@ -26,9 +27,9 @@ use tollgate_sqlite::{OpenOptions, Readers, ReadersOptions, Writer, WriterOption
 
 use super::cursor::Position;
 use super::{
-    Block, ChangeFeed, ChangeSeq, Changes, ClickGrant, Delete, Deleted, Edit, Insert, Inserted,
-    LeaseStore, LinkStore, ListQuery, Page, PoolCode, StoreError, Swept, Update, Updated,
-    WorkerLease,
+    Block, ChangeFeed, ChangeSeq, Changes, ClickGrant, Delete, Deleted, Edit, Expiry, Insert,
+    Inserted, LeaseStore, Lifecycle, LinkStore, ListQuery, Page, PoolCode, StoreError, Swept,
+    Update, Updated, WorkerLease,
 };
 use crate::{Code, Link, LinkKey};
 
@@ -219,6 +220,24 @@ impl LinkStore for SqliteLinkStore {
 impl ChangeFeed for SqliteLinkStore {
     async fn changes(&self, after: Option<ChangeSeq>) -> Result<Changes, StoreError> {
         self.read_consistently(move |connection| feed::changes(connection, after))
+            .await
+    }
+}
+
+#[async_trait]
+impl Lifecycle for SqliteLinkStore {
+    async fn made(&self, after: Option<i64>, limit: usize) -> Result<(Vec<Link>, i64), StoreError> {
+        self.read_consistently(move |connection| lifecycle::made(connection, after, limit))
+            .await
+    }
+
+    async fn expired(
+        &self,
+        after: Expiry,
+        until: UnixMillis,
+        limit: usize,
+    ) -> Result<(Vec<Link>, Expiry), StoreError> {
+        self.read(move |connection| lifecycle::expired(connection, after, until, limit))
             .await
     }
 }

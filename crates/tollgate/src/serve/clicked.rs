@@ -1,0 +1,101 @@
+//! Which links were clicked.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tollgate_clicks::query::{ClickPage, LinkName, List, Query, QueryError, Statistics};
+use tollgate_clicks::store::{Added, ClickStore, EnrichedBatch, Retained, StoreError};
+use tollgate_clicks::{ClickKind, Position, SourceId};
+
+/// Clicked links that wait to be looked at. What comes beyond is looked at after its next click.
+const MOST_CLICKED: usize = 100_000;
+
+/// A store of clicks that remembers which links were clicked, until somebody looks.
+pub(super) struct Clicked {
+    inner: Arc<dyn ClickStore>,
+    /// None if nobody wants to know.
+    links: Mutex<Option<HashSet<LinkName>>>,
+}
+
+impl Clicked {
+    /// Nothing is remembered yet.
+    pub(super) fn new(inner: Arc<dyn ClickStore>) -> Self {
+        Self {
+            inner,
+            links: Mutex::default(),
+        }
+    }
+
+    /// Whether to remember them from now on.
+    pub(super) fn watch(&self, wanted: bool) {
+        let mut links = self.links.lock();
+        match wanted {
+            true => {
+                links.get_or_insert_default();
+            }
+            false => *links = None,
+        }
+    }
+
+    /// Takes some of them.
+    pub(super) fn take(&self, most: usize) -> Vec<LinkName> {
+        let mut links = self.links.lock();
+        let Some(links) = &mut *links else {
+            return Vec::new();
+        };
+        let some: Vec<LinkName> = links.iter().take(most).cloned().collect();
+        for name in &some {
+            links.remove(name);
+        }
+        some
+    }
+
+    /// To be taken again.
+    pub(super) fn put_back(&self, names: impl IntoIterator<Item = LinkName>) {
+        if let Some(links) = &mut *self.links.lock() {
+            let room = MOST_CLICKED.saturating_sub(links.len());
+            links.extend(names.into_iter().take(room));
+        }
+    }
+}
+
+#[async_trait]
+impl ClickStore for Clicked {
+    async fn position(&self, source: &SourceId) -> Result<Position, StoreError> {
+        self.inner.position(source).await
+    }
+
+    async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError> {
+        let watched = self.links.lock().is_some();
+        let visits = batch.clicks.iter().filter(|_| watched);
+        let visits = visits.filter(|click| click.click.kind == ClickKind::Visit);
+        let names: HashSet<LinkName> = visits
+            .map(|click| LinkName {
+                domain: click.click.domain.clone(),
+                code: click.click.code.clone(),
+            })
+            .collect();
+        let added = self.inner.add(batch).await?;
+        // If they were counted before, somebody else may not have looked.
+        self.put_back(names);
+        Ok(added)
+    }
+
+    async fn statistics(&self, query: Query) -> Result<Statistics, QueryError> {
+        self.inner.statistics(query).await
+    }
+
+    async fn clicks(&self, list: List) -> Result<ClickPage, QueryError> {
+        self.inner.clicks(list).await
+    }
+
+    async fn forget(&self, link: &LinkName) -> Result<bool, StoreError> {
+        self.inner.forget(link).await
+    }
+
+    async fn retain(&self) -> Result<Retained, StoreError> {
+        self.inner.retain().await
+    }
+}
