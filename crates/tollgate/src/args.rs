@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Stats(StatsArgs),
     /// Decide requests by policies, and change these, through the API
     Limit(LimitArgs),
+    /// Have others told of what happens to links, through the API
+    Webhook(WebhookArgs),
     /// Create, list and revoke API keys
     Key(KeyArgs),
     /// Check a configuration, or print the defaults
@@ -487,6 +489,94 @@ pub(crate) enum FormatArg {
     Csv,
     /// One JSON object a line
     Ndjson,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookArgs {
+    #[command(subcommand)]
+    pub(crate) command: WebhookCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookCommand {
+    /// Create a webhook and print the secret that messages are signed with, which is shown only once
+    Create(WebhookCreateArgs),
+    /// List webhooks, oldest first
+    List(WebhookListArgs),
+    /// Queue and send nothing for the time being
+    Pause(OneWebhookArgs),
+    /// Go on after a pause
+    Resume(OneWebhookArgs),
+    /// Delete a webhook with its messages
+    Delete(OneWebhookArgs),
+    /// Give a webhook another secret
+    Rotate(OneWebhookArgs),
+    /// Send a message to see whether it arrives
+    Ping(OneWebhookArgs),
+    /// List the messages of a webhook, newest first
+    Deliveries(WebhookDeliveriesArgs),
+    /// Send a message again
+    Resend(WebhookResendArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookCreateArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Where messages are sent to
+    pub(crate) url: String,
+    /// Of what, with commas between: link.created, link.updated, link.deleted, link.expired,
+    /// link.threshold
+    #[arg(
+        long,
+        value_name = "EVENTS",
+        value_delimiter = ',',
+        default_value = "link.created,link.updated,link.deleted,link.expired"
+    )]
+    pub(crate) events: Vec<String>,
+    /// At how many clicks of a link link.threshold is sent, with commas between
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    pub(crate) thresholds: Vec<u64>,
+    /// Only of links of this host
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+    /// For people
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookListArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneWebhookArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The webhook's identifier, as `webhook list` shows it
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookDeliveriesArgs {
+    #[command(flatten)]
+    pub(crate) webhook: OneWebhookArgs,
+    /// Only those in this state: waiting, delivered or dead
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// At most so many, up to 1000
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookResendArgs {
+    #[command(flatten)]
+    pub(crate) webhook: OneWebhookArgs,
+    /// The message's identifier, as `webhook deliveries` shows it
+    pub(crate) delivery: String,
 }
 
 #[derive(Debug, Args)]

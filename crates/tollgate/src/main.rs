@@ -14,6 +14,7 @@ mod open;
 mod serve;
 mod show;
 mod stats;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Link(args) => return link::run(args),
         Command::Stats(args) => stats::run(&args)?,
         Command::Limit(args) => return limit::run(args),
+        Command::Webhook(args) => webhook::run(args)?,
         Command::Key(args) => keys::run(args)?,
         Command::Config(args) => config::run(args)?,
         Command::Migrate(args) => migrate::run(&args)?,

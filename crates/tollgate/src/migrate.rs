@@ -14,5 +14,8 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
     show::line(format_args!("{} is up to date", keys.display()))?;
     let clicks = config.clicks_file(&args.data_dir);
     open::clicks(&config, &clicks)?;
-    show::line(format_args!("{} is up to date", clicks.display()))
+    show::line(format_args!("{} is up to date", clicks.display()))?;
+    let webhooks = config.webhooks_file(&args.data_dir);
+    open::webhooks(&webhooks)?;
+    show::line(format_args!("{} is up to date", webhooks.display()))
 }

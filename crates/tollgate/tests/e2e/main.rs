@@ -44,3 +44,4 @@ mod shared_limits;
 mod shutdown;
 mod traefik;
 mod transfer;
+mod webhooks;
