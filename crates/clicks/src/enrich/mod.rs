@@ -20,7 +20,7 @@ use crate::{Click, Dimension, EnrichedClick, Network, Snippet, Values};
 /// How far in the future a click may be: clocks of instances differ.
 const AHEAD: Duration = Duration::from_hours(24);
 /// 2020-01-01: no click of ours is older than that.
-const EARLIEST: UnixMillis = UnixMillis::from_millis(1_577_836_800_000);
+pub(crate) const EARLIEST: UnixMillis = UnixMillis::from_millis(1_577_836_800_000);
 
 /// Finds out what there is about clicks.
 pub struct Enricher {

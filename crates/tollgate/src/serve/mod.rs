@@ -15,6 +15,7 @@ mod shared;
 #[path = "not_shared.rs"]
 mod shared;
 mod signals;
+mod spare_time;
 mod start;
 
 use tollgate_config::{Config, Sources};

@@ -22,7 +22,7 @@ use tollgate_server::metrics::Metrics;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 
 use super::signals::Signals;
-use super::{background, clicks, clickstats, first_key, grpc, limits, options, proxy};
+use super::{background, clicks, clickstats, first_key, grpc, limits, options, proxy, spare_time};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -49,7 +49,9 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
 
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
-    let statistics = open::clicks(config, &config.clicks_file(data_dir))?;
+    let clicks_file = config.clicks_file(data_dir);
+    let statistics = open::clicks(config, &clicks_file, || ())?;
+    let patient = open::clicks(config, &clicks_file, spare_time::give_way)?;
     let limits = limits::limits(config, data_dir).await?;
     let visitor_key = secret(&store, "visitor").await?;
     let clicks = clicks::start(config, data_dir, secret(&store, "click visitor").await?)?;
@@ -68,6 +70,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         keys: Arc::new(keys),
         clicks,
         statistics,
+        patient,
         limits,
     };
     let running = Running::start(config, bound, made)?;
@@ -129,6 +132,8 @@ struct Made {
     keys: Arc<tollgate_access::Keys>,
     clicks: Option<clicks::Clicks>,
     statistics: Arc<dyn ClickStore>,
+    /// The same, with a writing thread that gives way to all others.
+    patient: Arc<dyn ClickStore>,
     limits: limits::Made,
 }
 
@@ -165,6 +170,7 @@ impl Running {
             keys,
             clicks,
             statistics,
+            patient,
             limits,
         }: Made,
     ) -> anyhow::Result<Self> {
@@ -178,10 +184,11 @@ impl Running {
         let mut counting = None;
         if let Some(clicks) = &clicks {
             clicks.register(&metrics);
-            let (source, store) = (Arc::clone(&clicks.source), Arc::clone(&statistics));
             let parts = clickstats::Parts {
-                source,
-                store,
+                source: Arc::clone(&clicks.source),
+                store: Arc::clone(&statistics),
+                patient,
+                filled: Box::new(clicks.filled(config.clicks.spool_max_bytes)),
                 clock: Arc::clone(&clock),
                 end: tasks.clone(),
             };
