@@ -188,7 +188,7 @@ async fn count(source: Arc<Made>, store: Arc<SqliteClickStore>) -> f64 {
     let clock = Arc::new(ManualClock::at(UnixMillis::from_millis(NOW)));
     let enricher = Enricher::new(None, clock);
     let options = ConsumerOptions::default();
-    let consumer = Consumer::new(source, store, enricher, options);
+    let mut consumer = Consumer::new(source, store, enricher, options);
     let progress = consumer.progress();
     let started = Instant::now();
     let watch = async {
@@ -255,6 +255,7 @@ fn main() {
         let options = SqliteOptions {
             retain_raw: Duration::from_hours(24 * options.retain_days),
             archive: None,
+            ..SqliteOptions::default()
         };
         Arc::new(SqliteClickStore::open(&file, clock, options).unwrap())
     };

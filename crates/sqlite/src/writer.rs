@@ -21,6 +21,8 @@ pub struct WriterOptions {
     /// A commit takes no further write once its writes have run for so long: it bounds how long
     /// the first of them waits for its answer, and how long other processes wait for the lock.
     pub batch_time: Duration,
+    /// What the writing thread does first, such as giving way to others.
+    pub begin: fn(),
 }
 
 impl Default for WriterOptions {
@@ -29,6 +31,7 @@ impl Default for WriterOptions {
             queue: const { NonZeroUsize::new(1024).unwrap() },
             batch: const { NonZeroUsize::new(256).unwrap() },
             batch_time: Duration::from_millis(50),
+            begin: || (),
         }
     }
 }
@@ -91,7 +94,10 @@ impl Writer {
         };
         let thread = std::thread::Builder::new()
             .name("sqlite-write".into())
-            .spawn(move || worker.work(&receiver))
+            .spawn(move || {
+                (worker.options.begin)();
+                worker.work(&receiver);
+            })
             .map_err(|error| other(place, &error.to_string()))?;
         Ok(Self {
             jobs: Some(sender),

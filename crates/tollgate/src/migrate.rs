@@ -13,7 +13,7 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
     open::keys(&keys)?;
     show::line(format_args!("{} is up to date", keys.display()))?;
     let clicks = config.clicks_file(&args.data_dir);
-    open::clicks(&config, &clicks)?;
+    open::clicks(&config, &clicks, || ())?;
     show::line(format_args!("{} is up to date", clicks.display()))?;
     let webhooks = config.webhooks_file(&args.data_dir);
     open::webhooks(&webhooks)?;

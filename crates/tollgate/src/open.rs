@@ -31,12 +31,18 @@ pub(crate) fn keys(file: &Path) -> anyhow::Result<Keys> {
     Ok(Keys::new(Arc::new(store), Arc::new(SystemClock::new())))
 }
 
-/// The statistics of clicks; their store is made if it is not there.
-pub(crate) fn clicks(config: &Config, file: &Path) -> anyhow::Result<Arc<SqliteClickStore>> {
+/// The statistics of clicks; their store is made if it is not there. The thread that writes to it
+/// does `begin` first.
+pub(crate) fn clicks(
+    config: &Config,
+    file: &Path,
+    begin: fn(),
+) -> anyhow::Result<Arc<SqliteClickStore>> {
     directory_of(file)?;
     let options = ClickOptions {
         retain_raw: config.clicks.retain_raw,
         archive: config.clicks.archive_dir.clone(),
+        begin,
     };
     let store = SqliteClickStore::open(file, Arc::new(SystemClock::new()), options)?;
     Ok(Arc::new(store))

@@ -13,13 +13,15 @@ use tokio::time::sleep;
 pub use live::{Live, LiveClicks, LiveReceiver};
 pub use progress::Progress;
 
+use crate::enrich::EARLIEST;
 use crate::store::{Added, ClickStore, EnrichedBatch};
 use crate::{Batch, ClickSource, Enricher, Position};
 
 /// The pace of counting.
 #[derive(Debug, Clone)]
 pub struct ConsumerOptions {
-    /// About how many clicks are counted in one commit.
+    /// About how many clicks are counted in one commit, if so many wait. Twice as many may be in memory.
+    /// More cost less: what is stored of a link is read and written once for all its clicks.
     pub batch: usize,
     /// How long clicks gather after a batch that was less than half full: a commit rewrites the
     /// roll-ups of everything, however few clicks are in it.
@@ -33,7 +35,7 @@ pub struct ConsumerOptions {
 impl Default for ConsumerOptions {
     fn default() -> Self {
         Self {
-            batch: 8_192,
+            batch: 16_384,
             gather: Duration::from_millis(250),
             first_retry: Duration::from_millis(100),
             last_retry: Duration::from_secs(30),
@@ -84,10 +86,17 @@ impl Consumer {
         Arc::clone(&self.progress)
     }
 
-    /// Counts for ever. Drop the future to stop it. It computes a lot between its waits: give it a
-    /// thread of its own.
-    pub async fn run(mut self) -> Infallible {
+    /// The same one, from now on with another way to the same store.
+    #[must_use]
+    pub fn with_store(self, store: Arc<dyn ClickStore>) -> Self {
+        Self { store, ..self }
+    }
+
+    /// Counts for ever. Drop the future to stop it; it may run again. It computes a lot between its
+    /// waits: give it a thread of its own.
+    pub async fn run(&mut self) -> Infallible {
         loop {
+            self.progress.begin();
             let position = self.position().await;
             let (batches, next) = mpsc::channel(1);
             let Self {
@@ -97,7 +106,7 @@ impl Consumer {
                 options,
                 live,
                 progress,
-            } = &mut self;
+            } = &mut *self;
             let reading = Reading {
                 source: source.as_ref(),
                 enricher,
@@ -146,6 +155,10 @@ impl Reading<'_> {
     async fn run(self, mut position: Position, batches: mpsc::Sender<EnrichedBatch>) {
         let mut retry = Retry::new("the queue of clicks", self.options);
         loop {
+            // Room first: whatever is read before would only wait in memory.
+            let Ok(room) = batches.reserve().await else {
+                return;
+            };
             let read = self.source.next(position, self.options.batch).await;
             let Batch { to, clicks, .. } = match read {
                 Ok(batch) => batch,
@@ -156,6 +169,9 @@ impl Reading<'_> {
                 }
             };
             retry.worked();
+            // Some clocks were wrong.
+            let times = clicks.iter().map(|click| click.at);
+            self.progress.read(times.filter(|at| *at >= EARLIEST).min());
             let few = clicks.len() < self.options.batch / 2;
             self.enricher.refresh();
             let enriched = clicks
@@ -168,9 +184,7 @@ impl Reading<'_> {
                 clicks: enriched.collect(),
             };
             position = to;
-            if batches.send(batch).await.is_err() {
-                return;
-            }
+            room.send(batch);
             if few {
                 sleep(self.options.gather).await;
             }
@@ -190,10 +204,8 @@ impl Counting<'_> {
     /// Ends where the store has counted up to elsewhere.
     async fn run(self, mut batches: mpsc::Receiver<EnrichedBatch>) {
         while let Some(batch) = batches.recv().await {
-            let oldest = batch.clicks.iter().map(|click| click.click.at).min();
-            self.progress.waiting(oldest);
             let added = self.add(&batch).await;
-            self.progress.waiting(None);
+            self.progress.done();
             match added {
                 Added::Counted => {
                     let adjusted = batch.clicks.iter().filter(|click| click.adjusted).count();

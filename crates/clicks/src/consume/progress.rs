@@ -1,36 +1,22 @@
 //! How far the counting is.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tollgate_clock::UnixMillis;
 
-/// Stands for no click.
-const NONE: i64 = i64::MAX;
-
 /// What a [`Consumer`](super::Consumer) has done since it started, and what it has in hand.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Progress {
     clicks: AtomicU64,
     batches: AtomicU64,
     adjusted: AtomicU64,
     source_failures: AtomicU64,
     store_failures: AtomicU64,
-    /// When the oldest click was captured that is read and not counted.
-    oldest: AtomicI64,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self {
-            clicks: AtomicU64::default(),
-            batches: AtomicU64::default(),
-            adjusted: AtomicU64::default(),
-            source_failures: AtomicU64::default(),
-            store_failures: AtomicU64::default(),
-            oldest: AtomicI64::new(NONE),
-        }
-    }
+    /// When the oldest click of each batch was captured that is read and not counted.
+    waiting: Mutex<VecDeque<UnixMillis>>,
 }
 
 impl Progress {
@@ -67,15 +53,25 @@ impl Progress {
     /// The lag: how old the oldest click is that waits to be counted. Zero if none does.
     #[must_use]
     pub fn lag(&self, now: UnixMillis) -> Duration {
-        match self.oldest.load(Relaxed) {
-            NONE => Duration::ZERO,
-            oldest => now.since(UnixMillis::from_millis(oldest)),
-        }
+        let oldest = self.waiting.lock().front().copied();
+        oldest.map_or(Duration::ZERO, |oldest| now.since(oldest))
     }
 
-    pub(super) fn waiting(&self, since: Option<UnixMillis>) {
-        let since = since.map_or(NONE, |since| since.as_millis().min(NONE - 1));
-        self.oldest.store(since, Relaxed);
+    /// A batch was read, whose oldest click is this one.
+    pub(super) fn read(&self, oldest: Option<UnixMillis>) {
+        // Without clicks there is only a position to note, which nobody waits for.
+        let oldest = oldest.unwrap_or(UnixMillis::from_millis(i64::MAX));
+        self.waiting.lock().push_back(oldest);
+    }
+
+    /// The first batch that was read is counted.
+    pub(super) fn done(&self) {
+        self.waiting.lock().pop_front();
+    }
+
+    /// What was read is read again.
+    pub(super) fn begin(&self) {
+        self.waiting.lock().clear();
     }
 
     pub(super) fn counted(&self, clicks: u64, adjusted: u64) {

@@ -20,7 +20,7 @@ use crate::{Click, Dimension, EnrichedClick, Network, Snippet, Values};
 /// How far in the future a click may be: clocks of instances differ.
 const AHEAD: Duration = Duration::from_hours(24);
 /// 2020-01-01: no click of ours is older than that.
-const EARLIEST: UnixMillis = UnixMillis::from_millis(1_577_836_800_000);
+pub(crate) const EARLIEST: UnixMillis = UnixMillis::from_millis(1_577_836_800_000);
 
 /// Finds out what there is about clicks.
 pub struct Enricher {
@@ -62,8 +62,12 @@ impl Enricher {
             .user_agent
             .as_ref()
             .map(|agent| self.user_agents.read(agent));
-        // Every browser says what it is.
-        let bot = agent.as_ref().is_none_or(|agent| agent.bot);
+        // Every browser says what it is. Of those who object to being tracked it is not kept, as
+        // little as their hash.
+        let bot = match &agent {
+            Some(agent) => agent.bot,
+            None => click.visitor.is_some(),
+        };
         if let Some(agent) = agent {
             values.set(Dimension::Browser, agent.browser.clone());
             values.set(Dimension::Os, agent.os.clone());
@@ -169,13 +173,23 @@ mod tests {
 
     #[test]
     fn a_click_that_tells_nothing_is_direct_and_of_a_program() {
-        let enriched = enricher().enrich(click(NOW));
+        let enriched = enricher().enrich(Click {
+            visitor: Some(1),
+            ..click(NOW)
+        });
         assert!(enriched.bot);
         assert_eq!(
             enriched.value(Dimension::Channel),
             Value::Is("direct".into())
         );
         assert_eq!(enriched.values.iter().count(), 1);
+    }
+
+    #[test]
+    fn who_does_not_want_to_be_tracked_is_no_program_for_that() {
+        let enriched = enricher().enrich(click(NOW));
+        assert!(!enriched.bot);
+        assert_eq!(enriched.value(Dimension::Device), Value::None);
     }
 
     #[test]

@@ -78,6 +78,8 @@ enum Sign {
     Console,
     Watch,
     Tablet,
+    /// Its user agent may name `iPhone OS` as its system.
+    Ipad,
     /// A phone, unless it is a tablet.
     Mobile,
     Iphone,
@@ -86,7 +88,7 @@ enum Sign {
     Desktop,
 }
 
-const WORDS: [(&str, Sign); 47] = [
+const WORDS: [(&str, Sign); 56] = [
     ("cubot", Sign::Cubot),
     ("bot", Sign::Bot),
     ("crawl", Sign::Bot),
@@ -102,6 +104,8 @@ const WORDS: [(&str, Sign); 47] = [
     ("android tv", Sign::Tv),
     ("appletv", Sign::Tv),
     ("apple tv", Sign::Tv),
+    ("tvos", Sign::Tv),
+    ("webtv", Sign::Tv),
     ("bravia", Sign::Tv),
     ("roku", Sign::Tv),
     ("crkey", Sign::Tv),
@@ -114,7 +118,7 @@ const WORDS: [(&str, Sign); 47] = [
     ("nintendo", Sign::Console),
     ("watchos", Sign::Watch),
     ("apple watch", Sign::Watch),
-    ("ipad", Sign::Tablet),
+    ("ipad", Sign::Ipad),
     ("tablet", Sign::Tablet),
     ("kindle", Sign::Tablet),
     ("silk/", Sign::Tablet),
@@ -127,13 +131,20 @@ const WORDS: [(&str, Sign); 47] = [
     ("blackberry", Sign::Mobile),
     ("bb10", Sign::Mobile),
     ("symbian", Sign::Mobile),
+    ("series40", Sign::Mobile),
+    ("series60", Sign::Mobile),
     ("android", Sign::Android),
     ("windows", Sign::Windows),
     ("macintosh", Sign::Desktop),
+    ("mac_powerpc", Sign::Desktop),
+    ("macbook", Sign::Desktop),
+    ("macmini", Sign::Desktop),
     ("x11;", Sign::Desktop),
     ("linux", Sign::Desktop),
     ("cros ", Sign::Desktop),
     ("freebsd", Sign::Desktop),
+    ("netbsd", Sign::Desktop),
+    ("openbsd", Sign::Desktop),
 ];
 
 /// Reads user agents, and remembers those it has read.
@@ -197,6 +208,8 @@ fn device(bot: bool, shows: impl Fn(Sign) -> bool) -> Option<&'static str> {
         "console"
     } else if shows(Sign::Watch) {
         "watch"
+    } else if shows(Sign::Ipad) {
+        "tablet"
     } else if shows(Sign::Iphone) {
         "mobile"
     // Windows computers may say `Tablet PC`, and Android's tablets leave `Mobile` out.
@@ -292,6 +305,30 @@ mod tests {
                 "",
                 "console",
             ),
+            (
+                "Mozilla/5.0 (iPad; CPU iPhone OS 8_3 like Mac OS X) AppleWebKit/600.1.4 (KHTML, like Gecko) FxiOS/1.0 Mobile/12F69 Safari/600.1.4",
+                "Firefox iOS",
+                "iOS",
+                "tablet",
+            ),
+            (
+                "Viafree-tvOS-DK/3.7.1 (com.MTGx.ViaFree.dk; build:7341; tvOS 12.1.0) Alamofire/4.7.0",
+                "ViaFree",
+                "tvOS",
+                "tv",
+            ),
+            (
+                "Mozilla/5.0 (Series40; NokiaC2-03/07.48; Profile/MIDP-2.1 Configuration/CLDC-1.1) Gecko/20100401 S40OviBrowser/2.2.0.0.33",
+                "Ovi Browser",
+                "Nokia Series 40",
+                "mobile",
+            ),
+            (
+                "Mozilla/5.0 (NetBSD 1.6.2; U) [en]",
+                "",
+                "NetBSD",
+                "desktop",
+            ),
         ];
         let mut wrong = Vec::new();
         for (header, browser, os, device) in cases {
@@ -303,9 +340,8 @@ mod tests {
                 agent.bot,
             );
             let device = Some(device);
-            if (found.0, found.2, found.3) != (Some(browser), device, false)
-                || found.1.unwrap_or_default() != os
-            {
+            let families = (found.0.unwrap_or_default(), found.1.unwrap_or_default());
+            if families != (browser, os) || (found.2, found.3) != (device, false) {
                 wrong.push((header, format!("{found:?}")));
             }
         }

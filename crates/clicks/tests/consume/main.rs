@@ -248,7 +248,7 @@ async fn tell(fates: Vec<Fate>, count: u64, batch: usize) {
             store: Arc::clone(&store),
             story: Arc::clone(&story),
         };
-        let consumer = Consumer::new(
+        let mut consumer = Consumer::new(
             source.clone(),
             Arc::new(unreliable),
             enricher(),
@@ -324,7 +324,7 @@ async fn onlookers_see_what_is_counted_and_progress_is_told() {
         drained: Notify::new(),
         story,
     });
-    let consumer = Consumer::new(source.clone(), store.clone(), enricher(), options(700));
+    let mut consumer = Consumer::new(source.clone(), store.clone(), enricher(), options(700));
     let (live, progress) = (consumer.live(), consumer.progress());
     let mut onlooker = live.subscribe();
     assert_eq!(live.onlookers(), 1);
@@ -353,7 +353,7 @@ async fn onlookers_see_what_is_counted_and_progress_is_told() {
         (progress.store_failures(), progress.source_failures()),
         (0, 0)
     );
-    drop(live);
+    drop((live, consumer));
     assert_eq!(onlooker.next().await, None);
 }
 
@@ -376,7 +376,7 @@ async fn lag_is_the_age_of_what_waits() {
         store: open(&dir.path().join("c.db")),
         story: story.clone(),
     };
-    let consumer = Consumer::new(source, Arc::new(store), enricher(), options(10));
+    let mut consumer = Consumer::new(source, Arc::new(store), enricher(), options(10));
     let progress = consumer.progress();
     let clock = ManualClock::at(UnixMillis::from_millis(NOW));
     assert_eq!(progress.lag(clock.now()), Duration::ZERO);

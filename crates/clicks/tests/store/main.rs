@@ -30,6 +30,7 @@ fn open(path: &Path, retain_raw: Duration, archive: Option<&Path>) -> SqliteClic
     let options = SqliteOptions {
         retain_raw,
         archive: archive.map(Path::to_owned),
+        ..SqliteOptions::default()
     };
     SqliteClickStore::open(path, clock(), options).unwrap()
 }

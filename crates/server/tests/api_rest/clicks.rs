@@ -67,14 +67,14 @@ impl Counter {
             id: SourceId("hand".into()),
             taken: Mutex::new(taken),
         };
-        let consumer = Consumer::new(
+        let mut consumer = Consumer::new(
             Arc::new(source),
             store.clone(),
             Enricher::new(None, clock),
             ConsumerOptions::default(),
         );
         let (live, progress) = (consumer.live(), consumer.progress());
-        tokio::spawn(consumer.run());
+        tokio::spawn(async move { consumer.run().await });
         Self {
             store,
             live,

@@ -16,7 +16,7 @@ const MOST_CLICKED: usize = 100_000;
 pub(super) struct Clicked {
     inner: Arc<dyn ClickStore>,
     /// None if nobody wants to know.
-    links: Mutex<Option<HashSet<LinkName>>>,
+    links: Arc<Mutex<Option<HashSet<LinkName>>>>,
 }
 
 impl Clicked {
@@ -24,7 +24,15 @@ impl Clicked {
     pub(super) fn new(inner: Arc<dyn ClickStore>) -> Self {
         Self {
             inner,
-            links: Mutex::default(),
+            links: Arc::default(),
+        }
+    }
+
+    /// Another way to the same store, whose clicks are remembered together with those of this one.
+    pub(super) fn beside(&self, inner: Arc<dyn ClickStore>) -> Self {
+        Self {
+            inner,
+            links: Arc::clone(&self.links),
         }
     }
 

@@ -55,6 +55,12 @@ impl Clicks {
         metrics.register_clicks(Arc::clone(&self.capture), self.spool.stats());
     }
 
+    /// Tells how full the spool is: 1 is full.
+    pub(super) fn filled(&self, max_bytes: u64) -> impl Fn() -> f64 + Send + use<> {
+        let stats = self.spool.stats();
+        move || stats().bytes as f64 / max_bytes as f64
+    }
+
     /// Writes what the edge has left, and waits for the disk. It blocks; the edge has to have ended.
     pub(super) fn finish(self) {
         self.spool.finish();

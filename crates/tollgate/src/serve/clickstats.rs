@@ -20,6 +20,7 @@ use tollgate_links::{LinkKey, LinkService};
 use tollgate_server::metrics::Metrics;
 
 use super::background::Pace;
+use super::spare_time;
 
 /// How often single clicks past their time are looked for.
 const RETAIN_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -34,13 +35,17 @@ pub(super) struct Parts {
     pub(super) source: Arc<dyn ClickSource>,
     /// Where they are counted.
     pub(super) store: Arc<dyn ClickStore>,
+    /// The same, with a writing thread that gives way to all others.
+    pub(super) patient: Arc<dyn ClickStore>,
+    /// How full the spool is: 1 is full.
+    pub(super) filled: Box<dyn Fn() -> f64 + Send>,
     /// The time.
     pub(super) clock: Arc<dyn Clock>,
     /// Ends it.
     pub(super) end: CancellationToken,
 }
 
-/// Clicks being counted, on a thread of their own.
+/// Clicks being counted, on threads of their own.
 pub(super) struct Counting {
     thread: JoinHandle<()>,
     live: LiveClicks,
@@ -52,28 +57,34 @@ impl Counting {
         let Parts {
             source,
             store,
+            patient,
+            filled,
             clock,
             end,
         } = parts;
         let geo_file = config.clicks.geo_file.clone();
         let enricher = Enricher::new(geo_file, Arc::clone(&clock));
-        let consumer = Consumer::new(source, store, enricher, ConsumerOptions::default());
+        let source = Arc::new(spare_time::ReadBy {
+            runtime: tokio::runtime::Handle::current(),
+            source,
+        });
+        let consumer = Consumer::new(
+            source,
+            Arc::clone(&patient),
+            enricher,
+            ConsumerOptions::default(),
+        );
         register(metrics, &consumer.progress(), clock);
         let live = consumer.live();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()?;
-        let thread = std::thread::Builder::new()
-            .name("clicks".into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = end.cancelled() => {}
-                        _ = consumer.run() => {}
-                    }
-                });
-            })
-            .context("the thread that counts clicks cannot be started")?;
+        let work = spare_time::Work {
+            consumer,
+            patient,
+            prompt: store,
+            filled,
+            end,
+        };
+        let thread =
+            spare_time::start(work).context("the thread that counts clicks cannot be started")?;
         Ok(Self { thread, live })
     }
 

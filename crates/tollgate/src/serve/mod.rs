@@ -16,6 +16,7 @@ mod shared;
 #[path = "not_shared.rs"]
 mod shared;
 mod signals;
+mod spare_time;
 mod start;
 mod webhooks;
 

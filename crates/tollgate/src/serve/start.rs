@@ -24,7 +24,9 @@ use tollgate_server::webhooks::Webhooks;
 
 use super::clicked::Clicked;
 use super::signals::Signals;
-use super::{background, clicks, clickstats, first_key, grpc, limits, options, proxy, webhooks};
+use super::{
+    background, clicks, clickstats, first_key, grpc, limits, options, proxy, spare_time, webhooks,
+};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -51,7 +53,9 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
 
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
-    let statistics = open::clicks(config, &config.clicks_file(data_dir))?;
+    let clicks_file = config.clicks_file(data_dir);
+    let statistics = open::clicks(config, &clicks_file, || ())?;
+    let patient = open::clicks(config, &clicks_file, spare_time::give_way)?;
     let outbox = open::webhooks(&config.webhooks_file(data_dir))?;
     let webhooks = webhooks::webhooks(config, outbox)?;
     let limits = limits::limits(config, data_dir).await?;
@@ -72,6 +76,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         keys: Arc::new(keys),
         clicks,
         statistics,
+        patient,
         webhooks,
         limits,
     };
@@ -134,6 +139,8 @@ struct Made {
     keys: Arc<tollgate_access::Keys>,
     clicks: Option<clicks::Clicks>,
     statistics: Arc<dyn ClickStore>,
+    /// The same, with a writing thread that gives way to all others.
+    patient: Arc<dyn ClickStore>,
     webhooks: Webhooks,
     limits: limits::Made,
 }
@@ -171,6 +178,7 @@ impl Running {
             keys,
             clicks,
             statistics,
+            patient,
             webhooks,
             limits,
         }: Made,
@@ -187,11 +195,11 @@ impl Running {
         let mut counting = None;
         if let Some(clicks) = &clicks {
             clicks.register(&metrics);
-            let source = Arc::clone(&clicks.source);
-            let store: Arc<dyn ClickStore> = clicked.clone();
             let parts = clickstats::Parts {
-                source,
-                store,
+                source: Arc::clone(&clicks.source),
+                store: clicked.clone(),
+                patient: Arc::new(clicked.beside(patient)),
+                filled: Box::new(clicks.filled(config.clicks.spool_max_bytes)),
                 clock: Arc::clone(&clock),
                 end: tasks.clone(),
             };

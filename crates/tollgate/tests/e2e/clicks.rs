@@ -229,6 +229,75 @@ fn a_second_server_on_the_same_spool_is_refused() {
     );
 }
 
+/// The names of the server's threads, and how the system schedules them: 0 is as usual, 5 is only where
+/// nobody else wants to.
+fn threads(server: &Server) -> Vec<(String, u8)> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let stats = tasks.filter_map(|task| {
+        // It may have ended meanwhile.
+        std::fs::read_to_string(task.ok()?.path().join("stat")).ok()
+    });
+    let parsed = stats.map(|stat| {
+        let (name, fields) = stat.split_once('(').unwrap().1.rsplit_once(") ").unwrap();
+        let policy = fields.split(' ').nth(38).unwrap().parse().unwrap();
+        (name.to_owned(), policy)
+    });
+    parsed.collect()
+}
+
+#[test]
+fn counting_gives_way_to_redirects_until_the_spool_is_half_full() {
+    const CLICKS: usize = 10_000;
+    let options = Options::default().config("[clicks]\nspool_max_bytes = \"16MiB\"");
+    let server = options.start();
+    let client = server.client();
+    let code = client.code(&json!({"url": "https://a.example/"}));
+    let named = |name: &str| -> Vec<u8> {
+        let all = threads(&server).into_iter();
+        all.filter(|(its, _)| its == name)
+            .map(|(_, policy)| policy)
+            .collect()
+    };
+    eventually("a thread that gives way", || {
+        (named("clicks") == [5]).then_some(())
+    });
+    let writing = named("sqlite-write");
+    assert_eq!(writing.iter().filter(|policy| **policy == 5).count(), 1);
+    assert!(writing.contains(&0), "links are written as usual");
+    for name in ["edge-0", "click-write", "clicks-hurry"] {
+        assert_eq!(named(name), [0], "{name}");
+    }
+
+    // Nothing can be counted meanwhile.
+    let lock = rusqlite::Connection::open(server.path("data/clicks.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (agent, referrer) = ("a".repeat(500), "r".repeat(1_000));
+    let path = format!("{code}?utm_campaign={}", "c".repeat(490));
+    let headers = [("user-agent", agent.as_str()), ("referer", &referrer)];
+    let mut answered = 0;
+    while metric(&client, "tollgate_clicks_spool_bytes") < f64::from(9 << 20) {
+        let reply = client.visit_with(&path, &headers);
+        assert_eq!(reply.status, 302);
+        answered += 1;
+        assert!(answered < CLICKS);
+    }
+    eventually("the hurry", || {
+        server
+            .log()
+            .contains("the spool is half full")
+            .then_some(())
+    });
+    assert!(metric(&client, "tollgate_clicks_lag_seconds") > 0.0);
+    lock.execute_batch("ROLLBACK").unwrap();
+    eventually("the end of the hurry", || {
+        server.log().contains("gives way again").then_some(())
+    });
+    eventually("all clicks counted", || {
+        (total(&server, Scope::Everything) == answered as u64).then_some(())
+    });
+    assert_eq!(named("clicks"), [5]);
+}
+
 /// A click that was answered: which one, and when.
 struct Answered {
     referrer: String,

@@ -37,6 +37,7 @@ mod pages;
 mod private_redis;
 mod proxy;
 mod redirect;
+mod replay;
 mod resp;
 mod rules;
 mod server;

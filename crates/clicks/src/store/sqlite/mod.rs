@@ -37,6 +37,8 @@ pub struct SqliteOptions {
     pub retain_raw: Duration,
     /// Where they are archived before they are dropped; nowhere if none.
     pub archive: Option<PathBuf>,
+    /// What the writing thread does first, such as giving way to others.
+    pub begin: fn(),
 }
 
 impl Default for SqliteOptions {
@@ -44,6 +46,7 @@ impl Default for SqliteOptions {
         Self {
             retain_raw: Duration::from_hours(90 * 24),
             archive: None,
+            begin: || (),
         }
     }
 }
@@ -70,10 +73,14 @@ impl SqliteClickStore {
             cache_bytes: WRITER_CACHE,
             ..OpenOptions::default()
         };
+        let writing = WriterOptions {
+            begin: options.begin,
+            ..WriterOptions::default()
+        };
         let mut connection = open(path, &opening)?;
         migrate(&mut connection, path, COMPONENT, &schema::STEPS)?;
         Ok(Self {
-            writer: Writer::start(connection, path, &WriterOptions::default())?,
+            writer: Writer::start(connection, path, &writing)?,
             readers: Readers::start(path, &ReadersOptions::default())?,
             clock,
             options,
