@@ -96,8 +96,8 @@ impl Consumer {
     /// waits: give it a thread of its own.
     pub async fn run(&mut self) -> Infallible {
         loop {
-            self.progress.begin();
             let position = self.position().await;
+            self.progress.begin(position);
             let (batches, next) = mpsc::channel(1);
             let Self {
                 source,
@@ -171,7 +171,8 @@ impl Reading<'_> {
             retry.worked();
             // Some clocks were wrong.
             let times = clicks.iter().map(|click| click.at);
-            self.progress.read(times.filter(|at| *at >= EARLIEST).min());
+            self.progress
+                .read(to, times.filter(|at| *at >= EARLIEST).min());
             let few = clicks.len() < self.options.batch / 2;
             self.enricher.refresh();
             let enriched = clicks

@@ -7,6 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tollgate_clock::UnixMillis;
 
+use crate::Position;
+
 /// What a [`Consumer`](super::Consumer) has done since it started, and what it has in hand.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -15,8 +17,15 @@ pub struct Progress {
     adjusted: AtomicU64,
     source_failures: AtomicU64,
     store_failures: AtomicU64,
-    /// When the oldest click of each batch was captured that is read and not counted.
-    waiting: Mutex<VecDeque<UnixMillis>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Where each batch ends that is read and not counted, and when the oldest click of it was captured.
+#[derive(Debug, Default)]
+struct Waiting {
+    batches: VecDeque<(Position, UnixMillis)>,
+    /// Those that were given up and are to be read again.
+    given_up: VecDeque<(Position, UnixMillis)>,
 }
 
 impl Progress {
@@ -53,25 +62,30 @@ impl Progress {
     /// The lag: how old the oldest click is that waits to be counted. Zero if none does.
     #[must_use]
     pub fn lag(&self, now: UnixMillis) -> Duration {
-        let oldest = self.waiting.lock().front().copied();
-        oldest.map_or(Duration::ZERO, |oldest| now.since(oldest))
+        let waiting = self.waiting.lock();
+        let oldest = waiting.given_up.front().or(waiting.batches.front());
+        oldest.map_or(Duration::ZERO, |(_, oldest)| now.since(*oldest))
     }
 
-    /// A batch was read, whose oldest click is this one.
-    pub(super) fn read(&self, oldest: Option<UnixMillis>) {
+    /// A batch was read up to here, whose oldest click is this one.
+    pub(super) fn read(&self, to: Position, oldest: Option<UnixMillis>) {
         // Without clicks there is only a position to note, which nobody waits for.
         let oldest = oldest.unwrap_or(UnixMillis::from_millis(i64::MAX));
-        self.waiting.lock().push_back(oldest);
+        let mut waiting = self.waiting.lock();
+        waiting.given_up.clear();
+        waiting.batches.push_back((to, oldest));
     }
 
     /// The first batch that was read is counted.
     pub(super) fn done(&self) {
-        self.waiting.lock().pop_front();
+        self.waiting.lock().batches.pop_front();
     }
 
-    /// What was read is read again.
-    pub(super) fn begin(&self) {
-        self.waiting.lock().clear();
+    /// What was read and is not counted up to here is read again. Until then it still waits.
+    pub(super) fn begin(&self, counted: Position) {
+        let waiting = &mut *self.waiting.lock();
+        waiting.given_up.extend(waiting.batches.drain(..));
+        waiting.given_up.retain(|(to, _)| *to > counted);
     }
 
     pub(super) fn counted(&self, clicks: u64, adjusted: u64) {
@@ -86,5 +100,32 @@ impl Progress {
 
     pub(super) fn store_failed(&self) {
         self.store_failures.fetch_add(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_again_still_waits_unless_it_was_counted() {
+        let progress = Progress::default();
+        let at = |seconds: i64| UnixMillis::from_millis(1_000 * seconds);
+        let to = |offset| Position { segment: 1, offset };
+        let lag = || progress.lag(at(100)).as_secs();
+        progress.read(to(10), Some(at(40)));
+        progress.read(to(20), Some(at(60)));
+        assert_eq!(lag(), 60);
+        progress.begin(to(0));
+        assert_eq!(lag(), 60, "neither was counted");
+        progress.begin(to(10));
+        assert_eq!(lag(), 40, "the first was counted, but nobody was told");
+        progress.read(to(20), Some(at(60)));
+        assert_eq!(lag(), 40);
+        progress.begin(to(20));
+        assert_eq!(lag(), 0);
+        progress.read(to(30), Some(at(90)));
+        progress.done();
+        assert_eq!(lag(), 0);
     }
 }
