@@ -64,9 +64,8 @@ where
                 return inner.call(request).await;
             };
             let mut response = if answer.allowed {
-                if !answer.delay.is_zero() {
-                    let receipt = mem::take(&mut answer.receipt);
-                    limits.hold(receipt, answer.delay).wait().await;
+                if let Some(place) = limits.hold(&mut answer) {
+                    place.wait().await;
                 }
                 inner.call(request).await?
             } else {

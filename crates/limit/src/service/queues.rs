@@ -5,13 +5,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{LimitService, QueueId, Receipt};
+use super::{CheckAnswer, LimitService, QueueId, Receipt};
 
 /// All that are held.
 #[derive(Default)]
@@ -73,18 +72,24 @@ impl Queues {
 }
 
 impl LimitService {
-    /// A place for a request that was told to wait for so long, with the receipt of that answer.
+    /// A place for a request that was told to wait; none if it may go at once. It takes the receipt out
+    /// of the answer.
     ///
     /// With the feature `hold`.
     #[must_use]
-    pub fn hold(self: &Arc<Self>, receipt: Receipt, delay: Duration) -> Place {
-        let (line, number, moved) = self.queues.join(receipt, Instant::now() + delay);
-        Place {
+    pub fn hold(self: &Arc<Self>, answer: &mut CheckAnswer) -> Option<Place> {
+        if answer.delay.is_zero() {
+            return None;
+        }
+        let receipt = std::mem::take(&mut answer.receipt);
+        let turn = Instant::now() + answer.delay;
+        let (line, number, moved) = self.queues.join(receipt, turn);
+        Some(Place {
             service: Arc::clone(self),
             line,
             number,
             moved,
-        }
+        })
     }
 }
 
@@ -196,16 +201,14 @@ descriptors:
         Arc::new(LimitService::new(policies, store.clone(), store))
     }
 
-    /// What a request is told, in milliseconds, and its receipt.
-    fn ask(service: &LimitService, path: &str) -> (u64, Receipt) {
+    fn ask(service: &LimitService, path: &str) -> CheckAnswer {
         let request = CheckRequest {
             domain: "d".to_owned(),
             descriptors: vec![Descriptor::of([("path", path)])],
             hits: 1,
         };
         // The store in memory waits for nothing.
-        let answer = service.check(&request).now_or_never().unwrap().unwrap();
-        (answer.delay.as_millis() as u64, answer.receipt)
+        service.check(&request).now_or_never().unwrap().unwrap()
     }
 
     /// The time stands still but for what is waited for.
@@ -213,13 +216,14 @@ descriptors:
     async fn those_behind_move_up_and_the_last_turn_is_given_back() {
         let service = service();
         let start = Instant::now();
-        let held = |path: &str, wanted: u64| {
-            let (told, receipt) = ask(&service, path);
-            assert_eq!(told, wanted, "{path}");
-            service.hold(receipt, Duration::from_millis(told))
+        let held = |path: &str, wanted: u128| {
+            let mut answer = ask(&service, path);
+            assert_eq!(answer.delay.as_millis(), wanted, "{path}");
+            service.hold(&mut answer).unwrap()
         };
-        ask(&service, "a");
-        ask(&service, "b");
+        for path in ["a", "b"] {
+            assert!(service.hold(&mut ask(&service, path)).is_none(), "{path}");
+        }
         let [first, second, third, fourth] = [100, 200, 300, 400].map(|told| held("a", told));
         let other = held("b", 100);
         async fn when(place: Place, start: Instant) -> (u64, u128) {
@@ -234,8 +238,7 @@ descriptors:
             // The place is given back by a task.
             tokio::time::sleep(Duration::from_millis(1)).await;
             // For the store it is still the beginning.
-            let (told, _) = ask(&service, "a");
-            assert_eq!(told, 400);
+            assert_eq!(ask(&service, "a").delay.as_millis(), 400);
         });
         // Timers round up to a millisecond.
         let gone: Vec<_> = gone.into_iter().map(|(n, at)| (n, at / 10 * 10)).collect();

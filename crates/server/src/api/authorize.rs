@@ -93,14 +93,8 @@ pub(super) async fn authorize(
     let mut answer =
         answer.map_err(|error| Problem::wrong(Kind::InvalidQuery, "domain", error.to_string()))?;
     if answer.allowed {
-        if !answer.delay.is_zero() {
-            let receipt = std::mem::take(&mut answer.receipt);
-            state
-                .limits
-                .service
-                .hold(receipt, answer.delay)
-                .wait()
-                .await;
+        if let Some(place) = state.limits.service.hold(&mut answer) {
+            place.wait().await;
         }
         return Ok((StatusCode::OK, told(&answer)).into_response());
     }

@@ -28,9 +28,10 @@ impl RateLimitService for Decider {
         let decided = self.service.check(&request).await;
         let mut decided = decided.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mut delay = decided.delay;
-        if !delay.is_zero() && waits_here(&decided) {
-            let receipt = std::mem::take(&mut decided.receipt);
-            self.service.hold(receipt, delay).wait().await;
+        if waits_here(&decided)
+            && let Some(place) = self.service.hold(&mut decided)
+        {
+            place.wait().await;
             delay = Duration::ZERO;
         }
         let response = answer::response(&decided, self.headers, delay);

@@ -44,9 +44,7 @@ impl Shared {
                 problem: over(&answer),
             });
         }
-        if !answer.delay.is_zero() {
-            let receipt = std::mem::take(&mut answer.receipt);
-            let place = self.service.hold(receipt, answer.delay);
+        if let Some(place) = self.service.hold(&mut answer) {
             let Ok(_permit) = self.places.try_acquire() else {
                 return Err(too_many_waiting());
             };
