@@ -44,6 +44,9 @@ use process::ProcessCollector;
 use reading::{Kind, Reading};
 use resp::RespMetrics;
 
+/// A counter: its name, what it counts, and which of some counts it is.
+pub type Counter<T> = (&'static str, &'static str, fn(T) -> u64);
+
 /// The registry, and the metrics that are always there.
 #[derive(Debug)]
 pub struct Metrics {
@@ -144,6 +147,19 @@ impl Metrics {
         read: impl Fn() -> f64 + Send + Sync + 'static,
     ) {
         self.register_collector(Reading::new(name, help, Kind::Counter, read));
+    }
+
+    /// Shows several counts of one thing, whose `stats` are taken for each when somebody asks. They
+    /// are exact up to 2^53, which no process reaches.
+    pub fn register_counters<T: 'static, const N: usize>(
+        &self,
+        counters: [Counter<T>; N],
+        stats: impl Fn() -> T + Clone + Send + Sync + 'static,
+    ) {
+        for (name, help, read) in counters {
+            let stats = stats.clone();
+            self.register_counter(name, help, move || read(stats()) as f64);
+        }
     }
 
     /// Adds metrics of any shape.

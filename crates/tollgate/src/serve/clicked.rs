@@ -77,14 +77,11 @@ impl ClickStore for Clicked {
 
     async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError> {
         let watched = self.links.lock().is_some();
-        let visits = batch.clicks.iter().filter(|_| watched);
-        let visits = visits.filter(|click| click.click.kind == ClickKind::Visit);
-        let names: HashSet<LinkName> = visits
-            .map(|click| LinkName {
-                domain: click.click.domain.clone(),
-                code: click.click.code.clone(),
-            })
-            .collect();
+        let names = if watched {
+            visited(&batch)
+        } else {
+            HashSet::new()
+        };
         let added = self.inner.add(batch).await?;
         // If they were counted before, somebody else may not have looked.
         self.put_back(names);
@@ -106,4 +103,15 @@ impl ClickStore for Clicked {
     async fn retain(&self) -> Result<Retained, StoreError> {
         self.inner.retain().await
     }
+}
+
+fn visited(batch: &EnrichedBatch) -> HashSet<LinkName> {
+    let clicks = batch.clicks.iter().map(|enriched| &enriched.click);
+    clicks
+        .filter(|click| click.kind == ClickKind::Visit)
+        .map(|click| LinkName {
+            domain: click.domain.clone(),
+            code: click.code.clone(),
+        })
+        .collect()
 }

@@ -7,11 +7,13 @@ use anyhow::Context as _;
 use tollgate_clicks::ClickSource;
 use tollgate_clicks::capture::Capture;
 use tollgate_clicks::spool::Spool;
+use tollgate_clicks::store::ClickStore;
 use tollgate_clock::SystemClock;
 use tollgate_config::Config;
 use tollgate_server::metrics::Metrics;
 
-use super::options;
+use super::{options, spare_time};
+use crate::open;
 
 /// What runs if clicks are captured.
 pub(super) struct Clicks {
@@ -19,6 +21,8 @@ pub(super) struct Clicks {
     pub(super) capture: Arc<Capture>,
     /// What gives them to whoever counts them.
     pub(super) source: Arc<dyn ClickSource>,
+    /// The store of their statistics, with a writing thread that gives way to all others.
+    pub(super) patient: Arc<dyn ClickStore>,
     spool: Spool,
 }
 
@@ -39,6 +43,7 @@ pub(super) fn start(
     let clicks = Clicks {
         capture,
         source: Arc::new(spool.source()),
+        patient: open::clicks(config, &config.clicks_file(data_dir), spare_time::give_way)?,
         spool,
     };
     tracing::debug!(

@@ -17,7 +17,7 @@ use tollgate_clock::Clock;
 use tollgate_config::{Config, OnLinkDelete};
 use tollgate_links::store::ChangeSeq;
 use tollgate_links::{LinkKey, LinkService};
-use tollgate_server::metrics::Metrics;
+use tollgate_server::metrics::{Counter, Metrics};
 
 use super::background::Pace;
 use super::spare_time;
@@ -103,36 +103,35 @@ impl Counting {
 }
 
 fn register(metrics: &Metrics, progress: &Arc<Progress>, clock: Arc<dyn Clock>) {
-    // Counts are exact up to 2^53, which no process reaches.
-    let counter = |name, help, read: fn(&Progress) -> u64| {
-        let progress = Arc::clone(progress);
-        metrics.register_counter(name, help, move || read(&progress) as f64);
-    };
-    counter(
-        "tollgate_clicks_counted",
-        "Clicks that became statistics",
-        Progress::clicks,
-    );
-    counter(
-        "tollgate_clicks_batches",
-        "Commits in which clicks became statistics",
-        Progress::batches,
-    );
-    counter(
-        "tollgate_clicks_adjusted",
-        "Clicks whose time could not be, and became that of counting",
-        Progress::adjusted,
-    );
-    counter(
-        "tollgate_clicks_read_failures",
-        "Times that captured clicks could not be read",
-        Progress::source_failures,
-    );
-    counter(
-        "tollgate_clicks_store_failures",
-        "Times that the store of statistics failed to count clicks",
-        Progress::store_failures,
-    );
+    let counters: [Counter<Arc<Progress>>; 5] = [
+        (
+            "tollgate_clicks_counted",
+            "Clicks that became statistics",
+            |progress| progress.clicks(),
+        ),
+        (
+            "tollgate_clicks_batches",
+            "Commits in which clicks became statistics",
+            |progress| progress.batches(),
+        ),
+        (
+            "tollgate_clicks_adjusted",
+            "Clicks whose time could not be, and became that of counting",
+            |progress| progress.adjusted(),
+        ),
+        (
+            "tollgate_clicks_read_failures",
+            "Times that captured clicks could not be read",
+            |progress| progress.source_failures(),
+        ),
+        (
+            "tollgate_clicks_store_failures",
+            "Times that the store of statistics failed to count clicks",
+            |progress| progress.store_failures(),
+        ),
+    ];
+    let counted = Arc::clone(progress);
+    metrics.register_counters(counters, move || Arc::clone(&counted));
     let progress = Arc::clone(progress);
     metrics.register_gauge(
         "tollgate_clicks_lag_seconds",

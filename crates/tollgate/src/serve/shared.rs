@@ -12,10 +12,7 @@ use tollgate_limit::store::{
     BreakerState, BreakerStats, GuardOptions, Guarded, Instances, LeaseOptions, LeaseStats, Leased,
     LimitStore, RedisOptions, RedisStore,
 };
-use tollgate_server::metrics::Metrics;
-
-/// A counter: its name, what it counts, and which of the counts it is.
-type Counter<T> = (&'static str, &'static str, fn(T) -> u64);
+use tollgate_server::metrics::{Counter, Metrics};
 
 /// A Redis behind a circuit breaker, with what is leased from it, and who shares it.
 pub(super) struct Shared {
@@ -112,7 +109,7 @@ impl Shared {
             ),
         ];
         let guarded = Arc::clone(&self.guarded);
-        register_counters(metrics, counters, move || guarded.stats());
+        metrics.register_counters(counters, move || guarded.stats());
     }
 
     fn register_leases(&self, metrics: &Metrics) {
@@ -160,18 +157,7 @@ impl Shared {
             ),
         ];
         let leased = Arc::clone(&self.leased);
-        register_counters(metrics, counters, move || leased.stats());
-    }
-}
-
-fn register_counters<T: 'static, const N: usize>(
-    metrics: &Metrics,
-    counters: [Counter<T>; N],
-    stats: impl Fn() -> T + Clone + Send + Sync + 'static,
-) {
-    for (name, help, read) in counters {
-        let stats = stats.clone();
-        metrics.register_counter(name, help, move || read(stats()) as f64);
+        metrics.register_counters(counters, move || leased.stats());
     }
 }
 

@@ -24,9 +24,7 @@ use tollgate_server::webhooks::Webhooks;
 
 use super::clicked::Clicked;
 use super::signals::Signals;
-use super::{
-    background, clicks, clickstats, first_key, grpc, limits, options, proxy, spare_time, webhooks,
-};
+use super::{background, clicks, clickstats, first_key, grpc, limits, options, proxy, webhooks};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -53,9 +51,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
 
     let store = open::links(&config.links_file(data_dir))?;
     let keys = open::keys(&config.keys_file(data_dir))?;
-    let clicks_file = config.clicks_file(data_dir);
-    let statistics = open::clicks(config, &clicks_file, || ())?;
-    let patient = open::clicks(config, &clicks_file, spare_time::give_way)?;
+    let statistics = open::clicks(config, &config.clicks_file(data_dir), || ())?;
     let outbox = open::webhooks(&config.webhooks_file(data_dir))?;
     let webhooks = webhooks::webhooks(config, outbox)?;
     let limits = limits::limits(config, data_dir).await?;
@@ -76,7 +72,6 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         keys: Arc::new(keys),
         clicks,
         statistics,
-        patient,
         webhooks,
         limits,
     };
@@ -139,8 +134,6 @@ struct Made {
     keys: Arc<tollgate_access::Keys>,
     clicks: Option<clicks::Clicks>,
     statistics: Arc<dyn ClickStore>,
-    /// The same, with a writing thread that gives way to all others.
-    patient: Arc<dyn ClickStore>,
     webhooks: Webhooks,
     limits: limits::Made,
 }
@@ -178,7 +171,6 @@ impl Running {
             keys,
             clicks,
             statistics,
-            patient,
             webhooks,
             limits,
         }: Made,
@@ -198,7 +190,7 @@ impl Running {
             let parts = clickstats::Parts {
                 source: Arc::clone(&clicks.source),
                 store: clicked.clone(),
-                patient: Arc::new(clicked.beside(patient)),
+                patient: Arc::new(clicked.beside(Arc::clone(&clicks.patient))),
                 filled: Box::new(clicks.filled(config.clicks.spool_max_bytes)),
                 clock: Arc::clone(&clock),
                 end: tasks.clone(),

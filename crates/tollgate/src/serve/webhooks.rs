@@ -18,10 +18,11 @@ use tollgate_clock::{SystemClock, UnixMillis};
 use tollgate_config::Config;
 use tollgate_links::store::{ChangeSeq, Expiry, Lifecycle};
 use tollgate_links::{Code, Domain, Link, LinkKey, LinkService, LinkView};
-use tollgate_server::metrics::Metrics;
+use tollgate_server::metrics::{Counter, Metrics};
 use tollgate_server::webhooks::Webhooks;
 use tollgate_webhooks::{
-    AddressRules, Dispatcher, Event, EventKind, Outbox, Passed, Queued, Sender, SystemLookup,
+    AddressRules, DispatchStats, Dispatcher, Event, EventKind, Outbox, Passed, Queued, Sender,
+    SystemLookup,
 };
 
 use super::background::Pace;
@@ -85,25 +86,25 @@ pub(super) fn start(
 
 fn register(metrics: &Metrics, finder: &Finder) {
     let stats = finder.webhooks.dispatcher.stats();
-    // Counts are exact up to 2^53, which no process reaches.
-    let delivered = Arc::clone(&stats);
-    metrics.register_counter(
-        "tollgate_webhooks_delivered",
-        "Messages of webhooks that were accepted",
-        move || delivered.delivered() as f64,
-    );
-    let failed = Arc::clone(&stats);
-    metrics.register_counter(
-        "tollgate_webhooks_failed",
-        "Attempts to deliver a message that were not accepted",
-        move || failed.failed() as f64,
-    );
-    let dead = Arc::clone(&stats);
-    metrics.register_counter(
-        "tollgate_webhooks_dead",
-        "Messages that were given up after the last attempt",
-        move || dead.dead() as f64,
-    );
+    let counters: [Counter<Arc<DispatchStats>>; 3] = [
+        (
+            "tollgate_webhooks_delivered",
+            "Messages of webhooks that were accepted",
+            |stats| stats.delivered(),
+        ),
+        (
+            "tollgate_webhooks_failed",
+            "Attempts to deliver a message that were not accepted",
+            |stats| stats.failed(),
+        ),
+        (
+            "tollgate_webhooks_dead",
+            "Messages that were given up after the last attempt",
+            |stats| stats.dead(),
+        ),
+    ];
+    let counted = Arc::clone(&stats);
+    metrics.register_counters(counters, move || Arc::clone(&counted));
     metrics.register_gauge(
         "tollgate_webhooks_waiting",
         "Messages that are to be sent, as it was some seconds ago",
