@@ -126,6 +126,15 @@ impl Domains {
             .collect()
     }
 
+    /// The name of a domain; that of the default one is the host of short links.
+    #[must_use]
+    pub fn host_of(&self, domain: &Domain) -> String {
+        match domain.is_default() {
+            true => self.inner.default.host.to_string(),
+            false => domain.to_string(),
+        }
+    }
+
     /// The names of the domains beside the default one, sorted.
     #[must_use]
     pub fn others(&self) -> Vec<Domain> {

@@ -235,24 +235,11 @@ fn revoke(args: &KeyRevokeArgs) -> anyhow::Result<()> {
 }
 
 fn view(key: &ApiKey, domains: &Domains) -> KeyView {
-    let name = |domain: &tollgate_links::Domain| {
-        let default_host = || {
-            domains
-                .own_hosts()
-                .first()
-                .map(|(host, _)| host.to_string())
-        };
-        if domain.is_default() {
-            default_host().unwrap_or_default()
-        } else {
-            domain.to_string()
-        }
-    };
     KeyView {
         id: key.id.to_string(),
         name: key.name.clone(),
         scopes: key.scopes.iter().map(|scope| scope.to_string()).collect(),
-        domain: key.domain.as_ref().map(name),
+        domain: key.domain.as_ref().map(|domain| domains.host_of(domain)),
         created_at: key.created_at,
         expires_at: key.expires_at,
         revoked_at: key.revoked_at,

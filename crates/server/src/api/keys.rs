@@ -8,13 +8,13 @@ use http::header::{HeaderValue, LOCATION};
 use serde::{Deserialize, Serialize};
 use tollgate_access::{ApiKey, KeyId, NewKey, Scope, Scopes};
 use tollgate_clock::UnixMillis;
-use tollgate_links::Domain;
 use utoipa::ToSchema;
 
 use super::Answer;
 use super::body::JsonBody;
 use super::caller::Caller;
 use super::describe::{Reading, Writing};
+use super::domain::domain_of;
 use super::query::Params;
 use crate::admin::AdminState;
 use crate::problem::{Kind, Problem};
@@ -88,7 +88,9 @@ pub(super) struct KeyPage {
 
 impl KeyView {
     fn of(key: ApiKey, state: &AdminState) -> Self {
-        let domain = key.domain.map(|domain| name(&domain, state));
+        let domain = key
+            .domain
+            .map(|domain| state.service.parts().domains.host_of(&domain));
         Self {
             id: key.id.to_string(),
             name: key.name,
@@ -99,18 +101,6 @@ impl KeyView {
             revoked_at: key.revoked_at,
         }
     }
-}
-
-/// A domain's name; that of the default one is the first host we serve.
-fn name(domain: &Domain, state: &AdminState) -> String {
-    if !domain.is_default() {
-        return domain.to_string();
-    }
-    let hosts = state.service.parts().domains.own_hosts();
-    hosts
-        .into_iter()
-        .next()
-        .map_or_else(String::new, |(host, _)| host.to_string())
 }
 
 /// Make a key
@@ -162,15 +152,7 @@ fn new_key(draft: KeyDraft, state: &AdminState) -> Result<NewKey, Problem> {
         })?;
         scopes.push(scope);
     }
-    let domain = draft
-        .domain
-        .map(|name| {
-            let domains = &state.service.parts().domains;
-            domains
-                .named(Some(&name))
-                .map_err(|error| Problem::wrong(Kind::InvalidFields, "domain", error.to_string()))
-        })
-        .transpose()?;
+    let domain = domain_of(draft.domain.as_deref(), state)?;
     Ok(NewKey {
         name: draft.name,
         scopes: scopes.into_iter().collect::<Scopes>(),

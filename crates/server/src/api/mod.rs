@@ -7,6 +7,7 @@ mod caller;
 mod clicks;
 mod denied;
 mod describe;
+mod domain;
 mod entity_tag;
 mod events;
 mod history;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tollgate_access::Scope;
 use tollgate_clock::UnixMillis;
+use tollgate_links::Domain;
 use tollgate_webhooks::{
     Delivery, DeliveryState, Draft, EventKind, SigningSecret, Subscription, UnknownEvent,
 };
@@ -20,6 +21,7 @@ use super::Answer;
 use super::body::{JsonBody, MergePatch};
 use super::caller::Caller;
 use super::describe::{Reading, Writing};
+use super::domain::domain_of;
 use super::query::Params;
 use crate::admin::AdminState;
 use crate::problem::{Kind, Problem};
@@ -170,27 +172,20 @@ pub(super) struct QueuedView {
 impl WebhookView {
     fn of(subscription: Subscription, state: &AdminState) -> Self {
         let draft = &subscription.draft;
+        let domains = &state.service.parts().domains;
         Self {
             url: draft.url().to_string(),
             events: draft.events().iter().map(|kind| kind.name()).collect(),
             thresholds: draft.thresholds().iter().copied().collect(),
-            domain: draft.domain().map(|domain| host(domain, state)),
+            domain: draft
+                .domain()
+                .map(|domain| domains.host_of(&Domain::from_stored(domain))),
             description: draft.description().to_owned(),
             paused: subscription.paused,
             created_at: subscription.created_at,
             id: subscription.id,
         }
     }
-}
-
-/// The name of a domain; that of the default one is the first host we serve.
-fn host(domain: &str, state: &AdminState) -> String {
-    if !domain.is_empty() {
-        return domain.to_owned();
-    }
-    let hosts = state.service.parts().domains.own_hosts();
-    let first = hosts.into_iter().next();
-    first.map_or_else(String::new, |(host, _)| host.to_string())
 }
 
 impl DeliveryView {
@@ -261,12 +256,8 @@ pub(super) async fn create(
 ) -> Answer {
     caller.require(Scope::Admin)?;
     params.finish()?;
-    let domains = &state.service.parts().domains;
-    let domain = wanted.domain.map(|name| {
-        let domain = domains.named(Some(&name));
-        domain.map_err(|error| Problem::wrong(Kind::InvalidFields, "domain", error.to_string()))
-    });
-    let domain = domain.transpose()?.map(|domain| domain.as_str().to_owned());
+    let domain = domain_of(wanted.domain.as_deref(), &state)?;
+    let domain = domain.map(|domain| domain.as_str().to_owned());
     let draft = draft(
         &wanted.url,
         &wanted.events,
