@@ -201,6 +201,16 @@ impl Bench {
     }
 }
 
+/// A receiver that is told of links that are made, and the secret that it knows.
+async fn subscribed() -> (Bench, Receiver, Subscription, SigningSecret) {
+    let bench = Bench::new();
+    let receiver = Receiver::start().await;
+    let (hook, secret) = bench
+        .subscribe(&receiver.url(), &[EventKind::LinkCreated])
+        .await;
+    (bench, receiver, hook, secret)
+}
+
 struct Running {
     task: tokio::task::JoinHandle<()>,
     dispatcher: Arc<Dispatcher>,
@@ -231,11 +241,7 @@ impl Lookup for Names {
 
 #[tokio::test]
 async fn a_message_arrives_signed_once() {
-    let bench = Bench::new();
-    let receiver = Receiver::start().await;
-    let (hook, secret) = bench
-        .subscribe(&receiver.url(), &[EventKind::LinkCreated])
-        .await;
+    let (bench, receiver, hook, secret) = subscribed().await;
     let running = bench.to_this_machine();
     assert_eq!(bench.queue(1).await, 1);
     assert_eq!(bench.queue(1).await, 0, "the same event");
@@ -260,13 +266,9 @@ async fn a_message_arrives_signed_once() {
 
 #[tokio::test]
 async fn what_is_not_accepted_is_sent_again_until_it_is_dead_and_can_be_sent_anew() {
-    let bench = Bench::new();
-    let receiver = Receiver::start().await;
+    let (bench, receiver, hook, _) = subscribed().await;
     // A redirect is not followed.
     receiver.status.store(302, Relaxed);
-    let (hook, _) = bench
-        .subscribe(&receiver.url(), &[EventKind::LinkCreated])
-        .await;
     let running = bench.to_this_machine();
     bench.queue(1).await;
     for attempt in 1..=ATTEMPTS {
@@ -305,12 +307,8 @@ async fn what_is_not_accepted_is_sent_again_until_it_is_dead_and_can_be_sent_ane
 
 #[tokio::test]
 async fn nobody_answering_is_no_answer() {
-    let bench = Bench::new();
-    let receiver = Receiver::start().await;
+    let (bench, receiver, hook, _) = subscribed().await;
     receiver.status.store(0, Relaxed);
-    let (hook, _) = bench
-        .subscribe(&receiver.url(), &[EventKind::LinkCreated])
-        .await;
     let running = bench.to_this_machine();
     bench.queue(1).await;
     running.dispatcher.wake();
@@ -393,12 +391,8 @@ async fn a_name_that_changes_its_address_after_the_check_leads_nowhere_else() {
 
 #[tokio::test]
 async fn what_waits_is_sent_after_a_restart_and_what_was_being_sent_is_sent_again() {
-    let bench = Bench::new();
-    let receiver = Receiver::start().await;
+    let (bench, receiver, hook, _) = subscribed().await;
     receiver.status.store(0, Relaxed);
-    let (hook, _) = bench
-        .subscribe(&receiver.url(), &[EventKind::LinkCreated])
-        .await;
     bench.queue(1).await;
     let running = bench.to_this_machine();
     let deadline = Instant::now() + PATIENCE;
@@ -504,11 +498,7 @@ async fn thresholds_are_told_once_each() {
 
 #[tokio::test]
 async fn paused_and_deleted_webhooks_are_told_nothing() {
-    let bench = Bench::new();
-    let receiver = Receiver::start().await;
-    let (hook, _) = bench
-        .subscribe(&receiver.url(), &[EventKind::LinkCreated])
-        .await;
+    let (bench, receiver, hook, _) = subscribed().await;
     assert_eq!(bench.queue(1).await, 1);
     let paused = bench
         .outbox
@@ -538,11 +528,7 @@ async fn paused_and_deleted_webhooks_are_told_nothing() {
 
 #[tokio::test]
 async fn for_a_day_messages_are_signed_with_the_old_secret_too() {
-    let bench = Bench::new();
-    let receiver = Receiver::start().await;
-    let (hook, old) = bench
-        .subscribe(&receiver.url(), &[EventKind::LinkCreated])
-        .await;
+    let (bench, receiver, hook, old) = subscribed().await;
     let new = SigningSecret::generate().unwrap();
     let day = Duration::from_secs(86_400);
     let until = START.saturating_add(day);
@@ -576,11 +562,7 @@ async fn for_a_day_messages_are_signed_with_the_old_secret_too() {
 
 #[tokio::test]
 async fn what_is_done_is_forgotten_in_time_and_pages_show_the_rest() {
-    let bench = Bench::new();
-    let receiver = Receiver::start().await;
-    let (hook, _) = bench
-        .subscribe(&receiver.url(), &[EventKind::LinkCreated])
-        .await;
+    let (bench, _receiver, hook, _) = subscribed().await;
     for number in 0..5 {
         bench.queue(number).await;
     }

@@ -1,13 +1,12 @@
 //! The limit service over HTTP.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Request;
 use serde_json::{Value, json};
 use tollgate_access::Scope;
-use tollgate_limit::policy::Descriptor;
-use tollgate_limit::service::CheckRequest;
 
+use crate::queue_places::places;
 use crate::server::{Answer, Server, empty, full};
 
 const CHECK: &str = "/api/v1/limits/check";
@@ -263,23 +262,8 @@ async fn a_proxy_that_gives_up_waiting_gives_the_place_back() {
     let query = "?domain=slow&by=path";
     let path = [("x-forwarded-uri", "/a")];
     assert_eq!(authorize(&server, query, &path).await.status, 200);
-    let peek = CheckRequest {
-        domain: "slow".to_owned(),
-        descriptors: vec![Descriptor::of([("path", "/a")])],
-        hits: 0,
-    };
-    let places = async |wanted: u64| {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let answer = server.limits.service.check(&peek).await.unwrap();
-            let left = answer.statuses[0].remaining.unwrap();
-            if left == wanted {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{left} places, not {wanted}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
+    let places =
+        async |wanted| places(&server.limits.service, "slow", ("path", "/a"), wanted).await;
     places(2).await;
     tokio::select! {
         answer = authorize(&server, query, &path) => panic!("{}", answer.status),

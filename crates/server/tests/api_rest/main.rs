@@ -9,6 +9,8 @@ mod limits;
 mod links;
 mod places;
 mod problems;
+#[path = "../shared/places.rs"]
+mod queue_places;
 mod server;
 mod stats;
 mod switch;

@@ -8,11 +8,10 @@ use envoy_types::pb::envoy::service::ratelimit::v3::rate_limit_response::{
 };
 use envoy_types::pb::envoy::r#type::v3::RateLimitUnit;
 use envoy_types::pb::google::protobuf::UInt64Value;
-use tollgate_limit::policy::Descriptor;
-use tollgate_limit::service::CheckRequest;
 use tollgate_server::grpc::GrpcOptions;
 
-use crate::server::{PATIENCE, Server, descriptor, request};
+use crate::queue_places::places;
+use crate::server::{Server, descriptor, request};
 
 fn limit(name: &str, requests_per_unit: u32, unit: Unit) -> Option<RateLimit> {
     Some(RateLimit {
@@ -263,23 +262,7 @@ async fn a_queue_waits_here() {
 async fn who_gives_up_waiting_gives_the_place_back() {
     let server = Server::start().await;
     server.one("endless", "x").await;
-    let peek = CheckRequest {
-        domain: "shop".to_owned(),
-        descriptors: vec![Descriptor::of([("endless", "x")])],
-        hits: 0,
-    };
-    let places = async |wanted: u64| {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let answer = server.service.check(&peek).await.unwrap();
-            let left = answer.statuses[0].remaining.unwrap();
-            if left == wanted {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{left} places, not {wanted}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
+    let places = async |wanted| places(&server.service, "shop", ("endless", "x"), wanted).await;
     places(2).await;
     tokio::select! {
         answer = server.one("endless", "x") => panic!("{answer:?}"),

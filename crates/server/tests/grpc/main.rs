@@ -10,5 +10,7 @@ mod decisions;
 mod generated;
 mod health;
 mod messages;
+#[path = "../shared/places.rs"]
+mod queue_places;
 mod server;
 mod shutdown;

@@ -14,6 +14,8 @@ mod forwarding;
 mod framing;
 mod limits;
 mod queue;
+#[path = "../shared/places.rs"]
+mod queue_places;
 mod server;
 mod shutdown;
 mod tunnels;

@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tollgate_limit::policy::Descriptor;
-use tollgate_limit::service::CheckRequest;
 use tollgate_server::proxy::ProxyOptions;
 
 use crate::client::{Client, head};
-use crate::server::{PATIENCE, Server, options};
+use crate::server::{Server, options};
 use crate::upstream::Upstream;
 
 /// Sends a request, and waits until it waits for its turn, as one of so many.
@@ -20,21 +18,7 @@ async fn queue(server: &Server, request: impl AsRef<[u8]>, count: usize) -> Clie
 
 /// Waits until the queue for `/slow` has so many places.
 async fn places(server: &Server, wanted: u64) {
-    let request = CheckRequest {
-        domain: "http".to_owned(),
-        descriptors: vec![Descriptor::of([("path", "/slow")])],
-        hits: 0,
-    };
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let answer = server.service.check(&request).await.unwrap();
-        let places = answer.statuses[0].remaining.unwrap();
-        if places == wanted {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{places} places, not {wanted}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    crate::queue_places::places(&server.service, "http", ("path", "/slow"), wanted).await;
 }
 
 async fn burst(path: &str) {

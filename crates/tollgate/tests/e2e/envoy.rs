@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::http::Http;
-use crate::server::{Options, Server, eventually, new_home};
+use crate::server::{Options, Server, eventually, free_port, new_home};
 
 /// Ends with the test.
 struct Envoy {
@@ -80,12 +80,6 @@ pub(crate) fn service() -> u16 {
         }
     });
     port
-}
-
-/// A port that was free a moment ago: Envoy does not say which one it took.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// The example on other ports.

@@ -1,6 +1,5 @@
 //! The limit service as its users meet it: by the command line, and behind proxies nobody here wrote.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 use ureq::http::Request;
 
 use crate::http::Http;
-use crate::server::{Options, Server, both, eventually, new_home, run};
+use crate::server::{Options, Server, both, eventually, free_port, new_home, run};
 
 const POLICIES: &str = "\
 domain: http
@@ -251,11 +250,6 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// An example of `deploy/`, with this server's address and key in it, and its own port.

@@ -1,7 +1,7 @@
 //! The reverse proxy as its users meet it, in front of a server nobody here wrote.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::http::{Http, Reply};
-use crate::server::{Options, PATIENCE, Server, both, eventually, new_home};
+use crate::server::{Options, PATIENCE, Server, both, eventually, free_port, new_home};
 
 /// Python's own server for files.
 struct Application {
@@ -47,11 +47,6 @@ impl Drop for Application {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// The example of `deploy/` in front of this port, and changes to its policies.

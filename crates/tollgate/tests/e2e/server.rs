@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -329,6 +330,12 @@ pub(crate) fn new_home() -> Arc<TempDir> {
 /// Where a server in this directory keeps its links.
 pub(crate) fn links_file(home: &Path) -> PathBuf {
     home.join("data").join("links.db")
+}
+
+/// A port that was free a moment ago, for programs that do not say which one they took.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// Tries until there is something.

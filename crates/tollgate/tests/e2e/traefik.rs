@@ -9,8 +9,8 @@ use ureq::http::Request;
 
 use crate::envoy::service;
 use crate::http::Http;
-use crate::limit_service::{Running, application, example, free_port, start, three_pass};
-use crate::server::{Server, eventually};
+use crate::limit_service::{Running, application, example, start, three_pass};
+use crate::server::{Server, eventually, free_port};
 
 /// Ends with the test.
 struct Traefik {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tollgate_clock::{Clock as _, SystemClock};
 
-use crate::server::{Options, Server, eventually, run};
+use crate::server::{Options, Server, eventually, free_port, run};
 
 /// The program of the documentation.
 struct Receiver {
@@ -61,11 +61,6 @@ impl Drop for Receiver {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn options() -> Options {
