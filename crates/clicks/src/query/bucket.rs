@@ -76,20 +76,30 @@ impl Bucket {
 
     /// The first beginning of a step after `moment`; none at the end of time.
     fn next(self, moment: UnixMillis, zone: &TimeZone) -> Option<UnixMillis> {
-        let at = Timestamp::from_millisecond(moment.as_millis()).ok()?;
-        let next = match self {
-            Self::Hour => next_hour(at, zone)?,
-            Self::Day => civil_start(at, zone, 1.day(), |date| date)?,
+        let mut at = Timestamp::from_millisecond(moment.as_millis()).ok()?;
+        loop {
+            let next = self.clock_start(at, zone)?;
+            // Roll-ups know whole quarters. Offsets of some zones before 1972 are none: their steps
+            // begin with the quarter, so a step may have begun already.
+            let floor = next.as_millisecond().div_euclid(QUARTER_MS) * QUARTER_MS;
+            if floor > moment.as_millis() {
+                return Some(UnixMillis::from_millis(floor));
+            }
+            at = next;
+        }
+    }
+
+    /// The first moment after `at` at which a step begins by the clock of `zone`.
+    fn clock_start(self, at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            Self::Hour => next_hour(at, zone),
+            Self::Day => civil_start(at, zone, 1.day(), |date| date),
             Self::Week => civil_start(at, zone, 1.week(), |date| {
                 let since_monday = date.weekday().to_monday_zero_offset();
                 date.saturating_sub(Span::new().days(since_monday))
-            })?,
-            Self::Month => civil_start(at, zone, 1.month(), Date::first_of_month)?,
-        };
-        // Roll-ups know whole quarters. Offsets of some zones before 1972 are none.
-        let floor = next.as_millisecond().div_euclid(QUARTER_MS) * QUARTER_MS;
-        let next = UnixMillis::from_millis(floor.max(moment.as_millis() + QUARTER_MS));
-        Some(next)
+            }),
+            Self::Month => civil_start(at, zone, 1.month(), Date::first_of_month),
+        }
     }
 }
 
@@ -209,6 +219,25 @@ mod tests {
                 "2026-04-04T14:00:00Z",
                 "2026-04-04T15:00:00Z",
                 "2026-04-04T15:30:00Z"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_hour_between_quarters_is_one_step() {
+        // Clocks in Monrovia were 44 minutes and 30 seconds behind.
+        assert_eq!(
+            starts(
+                Bucket::Hour,
+                "1970-01-01T00:00:00Z",
+                "1970-01-01T03:00:00Z",
+                "Africa/Monrovia"
+            ),
+            [
+                "1970-01-01T00:00:00Z",
+                "1970-01-01T00:30:00Z",
+                "1970-01-01T01:30:00Z",
+                "1970-01-01T02:30:00Z"
             ]
         );
     }

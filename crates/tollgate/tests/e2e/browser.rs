@@ -16,9 +16,9 @@ fn a_password_is_typed_and_leads_on_without_scripts() {
     page.go(&client.edge(&code));
     let html = page.shows("type=\"password\"");
     assert!(!html.contains("role=\"alert\""), "{html}");
-    page.type_and_enter("gelb");
+    page.type_and_enter("[type=password]", "gelb");
     page.shows("role=\"alert\"");
-    page.type_and_enter("grün & blau");
+    page.type_and_enter("[type=password]", "grün & blau");
     page.shows("\"status\"");
     assert!(page.requests().contains(&target), "{:?}", page.requests());
     only_from(&page, &[&server.edge, &server.admin]);

@@ -91,8 +91,10 @@ impl Page {
         }
     }
 
-    /// Types into the field that has the focus, and presses Enter.
-    pub(crate) fn type_and_enter(&mut self, text: &str) {
+    /// Types into the first field that `selector` finds, and presses Enter.
+    #[track_caller]
+    pub(crate) fn type_and_enter(&mut self, selector: &str, text: &str) {
+        self.focus(selector);
         self.call("Input.insertText", &json!({"text": text}));
         for kind in ["keyDown", "keyUp"] {
             let key = json!({
@@ -100,6 +102,26 @@ impl Page {
                 "windowsVirtualKeyCode": 13,
             });
             self.call("Input.dispatchKeyEvent", &key);
+        }
+    }
+
+    /// Gives a field the focus, once the page is there as a whole: before, the focus may be taken
+    /// away again.
+    #[track_caller]
+    fn focus(&mut self, selector: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let focused = json!({"returnByValue": true, "expression": format!(
+            "(field => document.readyState == 'complete' && field != null
+                && (field.focus(), document.activeElement == field))
+                (document.querySelector({}))",
+            json!(selector),
+        )});
+        while self.call("Runtime.evaluate", &focused)["result"]["value"] != true {
+            assert!(
+                Instant::now() < deadline,
+                "{selector:?} never has the focus"
+            );
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
