@@ -2,6 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use super::{Edit, EditAction};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::Link;
 use crate::LinkSpec;
 
 /// The fields that differ, as `{"field": [before, after]}` under the names the API uses. An absent
@@ -24,6 +28,18 @@ pub fn changes(before: Option<&LinkSpec>, after: Option<&LinkSpec>) -> Value {
         }
     }
     Value::Object(diff)
+}
+
+/// The creation of a link that was never edited: it stands in no row, but follows from the link.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) fn creation(link: &Link) -> Option<Edit> {
+    (link.version == 1).then(|| Edit {
+        at: link.created_at,
+        actor: link.created_by.clone(),
+        action: EditAction::Created,
+        version: 1,
+        changes: changes(None, Some(&link.spec)),
+    })
 }
 
 const FIELDS: [&str; 10] = [

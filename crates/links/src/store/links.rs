@@ -56,6 +56,12 @@ pub trait ChangeFeed: Send + Sync + 'static {
     /// What changed after `after`; nothing yet but the position from now on, if `None`. New links
     /// are no changes; edited, deleted and swept ones are.
     async fn changes(&self, after: Option<ChangeSeq>) -> Result<Changes, StoreError>;
+
+    /// Returns when there may be something new; one follower waits at a time. A store that is not told
+    /// of changes never returns, so followers look from time to time as well.
+    async fn changed(&self) {
+        std::future::pending().await
+    }
 }
 
 /// The most keys one call of [`ChangeFeed::changes`] answers.

@@ -2,6 +2,10 @@
 //! [`ChangeFeed`] so that caches elsewhere learn of edits, [`LeaseStore`] for what the code
 //! strategies share between instances; and [`Lifecycle`] if it can tell of links that are made and expire. One conformance suite runs against every store.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod answer;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod columns;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod cursor;
@@ -13,6 +17,8 @@ mod links;
 mod memory;
 #[cfg(feature = "testing")]
 mod memory_lease;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod search;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -27,6 +33,10 @@ pub use links::{
 };
 #[cfg(feature = "testing")]
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{
+    AddressError, PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats,
+};
 pub use search::{DEFAULT_PAGE_LINKS, MAX_PAGE_LINKS};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteLinkStore, SqliteOptions};

@@ -40,13 +40,16 @@ impl ListQuery {
 
 /// What a prefix is searched in: code, target without scheme and `www.`, and title; folded.
 pub(super) fn search_terms(link: &Link) -> Vec<String> {
-    let LinkSpec { target, title, .. } = &link.spec;
-    let target = target.as_str();
-    let bare = target.split_once("://").map_or(target, |(_, rest)| rest);
-    let bare = bare.strip_prefix("www.").unwrap_or(bare);
-    let mut terms = vec![fold(link.key.code.as_str()), fold(bare)];
-    terms.extend(title.as_deref().map(fold));
+    let mut terms = vec![fold(link.key.code.as_str()), target_term(&link.spec)];
+    terms.extend(link.spec.title.as_deref().map(fold));
     terms
+}
+
+/// The target without scheme and `www.`, folded.
+pub(super) fn target_term(spec: &LinkSpec) -> String {
+    let target = spec.target.as_str();
+    let bare = target.split_once("://").map_or(target, |(_, rest)| rest);
+    fold(bare.strip_prefix("www.").unwrap_or(bare))
 }
 
 /// NFC and lower case, character by character. `str::to_lowercase` looks at the neighbours (a
@@ -58,6 +61,21 @@ pub(super) fn fold(text: &str) -> String {
     text.nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
+/// How much of a term is indexed, in bytes. Long targets would double the file, and who looks for
+/// more than this has few candidates left.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+const TERM_BYTES: usize = 48;
+
+/// The indexed beginning of a term, or of a prefix that is looked for.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) fn beginning(term: &str) -> &str {
+    let mut end = term.len().min(TERM_BYTES);
+    while !term.is_char_boundary(end) {
+        end -= 1;
+    }
+    &term[..end]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +85,13 @@ mod tests {
         assert!(fold("ΟΔΟΣΗΜΑΝΣΗ").starts_with(&fold("ΟΔΟΣ")));
         assert_eq!(fold("Ａ\u{308}x"), fold("ａ\u{308}X"));
         assert_eq!(fold("E\u{301}TE"), "éte");
+    }
+
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    #[test]
+    fn a_beginning_ends_between_characters() {
+        assert_eq!(beginning("short"), "short");
+        let long = format!("{}ß", "x".repeat(TERM_BYTES - 1));
+        assert_eq!(beginning(&long), "x".repeat(TERM_BYTES - 1));
     }
 }

@@ -104,6 +104,32 @@ pub async fn each_link_of_a_batch_stands_alone<E: Engine>() {
     assert_eq!(store.count().await.unwrap(), 3);
 }
 
+/// What comes later in a batch is not there yet for what comes before it.
+pub async fn a_batch_is_decided_in_its_order<E: Engine>() {
+    let (_engine, store, _) = fresh::<E>().await;
+    let (first, second) = (to("https://one.example/"), to("https://two.example/"));
+    let batch = vec![
+        plain(link(key("a"), first)),
+        Insert {
+            reuse: true,
+            ..plain(link(key("a"), second.clone()))
+        },
+        plain(link(key("b"), second.clone())),
+        Insert {
+            reuse: true,
+            ..plain(link(key("c"), second.clone()))
+        },
+    ];
+    let answers = store.insert(batch).await.unwrap();
+    let [made, taken, later, found] = &answers[..] else {
+        panic!("{answers:?}");
+    };
+    assert!(matches!(made, Inserted::Created(_)), "{made:?}");
+    assert_eq!(*taken, Inserted::CodeTaken);
+    assert_eq!(*later, Inserted::Created(link(key("b"), second.clone())));
+    assert_eq!(*found, Inserted::Reused(link(key("b"), second)));
+}
+
 /// However many try at once, one gets each code.
 pub async fn one_of_many_concurrent_inserts_wins<E: Engine>() {
     let (_engine, store, _) = fresh::<E>().await;

@@ -55,6 +55,7 @@ macro_rules! store_conformance {
             inserts::a_link_reads_back_whole
             inserts::codes_are_unique_within_a_domain
             inserts::each_link_of_a_batch_stands_alone
+            inserts::a_batch_is_decided_in_its_order
             inserts::one_of_many_concurrent_inserts_wins
             inserts::reuse_finds_the_oldest_equal_link_that_is_good
             inserts::a_token_makes_an_insert_happen_once

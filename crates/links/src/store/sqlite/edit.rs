@@ -3,10 +3,13 @@
 use rusqlite::{Connection, params};
 use tollgate_clock::UnixMillis;
 
-use super::row::{self, Stored, damaged, fingerprint, rules_column, tags_column};
-use super::token::{self, Action, Seen};
+use super::row::{self, Stored, damaged, unwritable};
+use super::token::{self, Seen};
 use super::{feed, index};
 use crate::LinkKey;
+use crate::store::answer::Action;
+use crate::store::columns::{action_number, action_of, fingerprint, rules_column, tags_column};
+use crate::store::history::creation;
 use crate::store::{ClickGrant, Delete, Deleted, Edit, EditAction, Update, Updated, changes};
 
 /// Replaces a spec.
@@ -54,11 +57,11 @@ pub(super) fn update(connection: &Connection, update: Update) -> rusqlite::Resul
             spec.max_clicks.map(|max| max.get().cast_signed()),
             spec.redirect.map(u16::from),
             spec.password.as_ref().map(|hash| hash.as_phc()),
-            tags_column(spec)?,
+            tags_column(spec).map_err(unwritable)?,
             spec.title,
             spec.forward_query,
-            rules_column(spec)?,
-            fingerprint(&key.domain, spec)?,
+            rules_column(spec).map_err(unwritable)?,
+            fingerprint(&key.domain, spec).map_err(unwritable)?,
         ])?;
     index::replace(connection, before.id, &before.link, &after)?;
     let edit = Edit {
@@ -162,7 +165,7 @@ fn write_history(connection: &Connection, before: &Stored, edit: &Edit) -> rusql
         "INSERT INTO history(code, domain, at, actor, action, version, changes)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    let creation = creation(before);
+    let creation = creation(&before.link);
     for edit in creation.iter().chain([edit]) {
         insert.execute(params![
             before.link.key.code.as_str(),
@@ -177,17 +180,6 @@ fn write_history(connection: &Connection, before: &Stored, edit: &Edit) -> rusql
     Ok(())
 }
 
-/// The creation of a link that was never edited: it stands in no row, but follows from the link.
-fn creation(Stored { link, .. }: &Stored) -> Option<Edit> {
-    (link.version == 1).then(|| Edit {
-        at: link.created_at,
-        actor: link.created_by.clone(),
-        action: EditAction::Created,
-        version: 1,
-        changes: changes(None, Some(&link.spec)),
-    })
-}
-
 /// The newest entries about a name, newest first. Needs to see one state of the file.
 pub(super) fn history(
     connection: &Connection,
@@ -196,7 +188,7 @@ pub(super) fn history(
 ) -> rusqlite::Result<Vec<Edit>> {
     let mut edits: Vec<Edit> = row::find(connection, key)?
         .as_ref()
-        .and_then(creation)
+        .and_then(|stored| creation(&stored.link))
         .into_iter()
         .take(limit)
         .collect();
@@ -219,22 +211,4 @@ pub(super) fn history(
         edits.push(edit?);
     }
     Ok(edits)
-}
-
-/// The number a row holds for an action; never changes.
-const fn action_number(action: EditAction) -> u8 {
-    match action {
-        EditAction::Created => 0,
-        EditAction::Updated => 1,
-        EditAction::Deleted => 2,
-    }
-}
-
-const fn action_of(number: u8) -> Option<EditAction> {
-    Some(match number {
-        0 => EditAction::Created,
-        1 => EditAction::Updated,
-        2 => EditAction::Deleted,
-        _ => return None,
-    })
 }

@@ -5,20 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use crate::Link;
-use crate::store::search::search_terms;
-
-/// How much of a term is indexed, in bytes. Long targets would double the file, and who looks for
-/// more than this has few candidates left.
-const TERM_BYTES: usize = 48;
-
-/// The indexed beginning of a term, or of a prefix that is looked for.
-pub(super) fn beginning(term: &str) -> &str {
-    let mut end = term.len().min(TERM_BYTES);
-    while !term.is_char_boundary(end) {
-        end -= 1;
-    }
-    &term[..end]
-}
+use crate::store::search::{beginning, search_terms};
 
 fn terms(link: &Link) -> BTreeSet<Box<[u8]>> {
     search_terms(link)
@@ -76,16 +63,4 @@ fn remove_tags(connection: &Connection, id: i64, link: &Link) -> rusqlite::Resul
         delete.execute((tag.as_str(), link.created_at.as_millis(), id))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_beginning_ends_between_characters() {
-        assert_eq!(beginning("short"), "short");
-        let long = format!("{}ß", "x".repeat(TERM_BYTES - 1));
-        assert_eq!(beginning(&long), "x".repeat(TERM_BYTES - 1));
-    }
 }

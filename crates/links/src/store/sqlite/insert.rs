@@ -3,9 +3,11 @@
 use rusqlite::{Connection, params};
 use tollgate_clock::UnixMillis;
 
-use super::row::{columns, fingerprint, origin_number, read_link, rules_column, tags_column};
-use super::token::{self, Action, Seen};
+use super::row::{columns, read_link, unwritable};
+use super::token::{self, Seen};
 use super::{edit, index};
+use crate::store::answer::Action;
+use crate::store::columns::{fingerprint, origin_number, rules_column, tags_column};
 use crate::store::{Insert, Inserted};
 use crate::{Link, LinkState};
 
@@ -44,7 +46,7 @@ fn insert_one(
         Seen::Before(Some(link)) => return Ok(Inserted::Replayed(*link)),
         Seen::Before(None) | Seen::Mismatch => return Ok(Inserted::TokenMismatch),
     }
-    let fingerprint = fingerprint(&link.key.domain, &link.spec)?;
+    let fingerprint = fingerprint(&link.key.domain, &link.spec).map_err(unwritable)?;
     if reuse && let Some(found) = reusable(connection, &link, fingerprint, now)? {
         token::remember(connection, token, Action::Insert, Some(&found))?;
         return Ok(Inserted::Reused(found));
@@ -109,10 +111,10 @@ fn insert_row(connection: &Connection, link: &Link, fingerprint: i64) -> rusqlit
             spec.max_clicks.map(|max| max.get().cast_signed()),
             spec.redirect.map(u16::from),
             spec.password.as_ref().map(|hash| hash.as_phc()),
-            tags_column(spec)?,
+            tags_column(spec).map_err(unwritable)?,
             spec.title,
             spec.forward_query,
-            rules_column(spec)?,
+            rules_column(spec).map_err(unwritable)?,
             fingerprint,
         ])?;
     Ok(inserted == 1)

@@ -4,10 +4,9 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::index::beginning;
 use super::row::{Stored, columns, read_link};
 use crate::store::cursor::Position;
-use crate::store::search::fold;
+use crate::store::search::{beginning, fold};
 use crate::store::{ListOrder, ListQuery, Page};
 use crate::{Domain, LinkKey};
 

@@ -1,0 +1,173 @@
+//! The tables.
+
+use super::failure::Failure;
+use super::pool::Session;
+use crate::store::StoreError;
+
+/// The name of these tables among the components that share the database.
+const COMPONENT: &str = "links";
+
+/// Each step leads to the next version; a step that was released never changes.
+const STEPS: &[&str] = &[FIRST];
+
+/// Held while tables are made: instances that start at once wait for each other.
+const LOCK: i64 = 0x7467_6c69_6e6b_7300;
+
+/// Brings the tables up to date. What is up to date is only read, so that it may be a standby.
+pub(super) async fn migrate(session: &mut Session, place: &str) -> Result<(), Failure> {
+    if version(session, place).await? == STEPS.len() {
+        return Ok(());
+    }
+    session.begin().await?;
+    session
+        .rows("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+        .await?;
+    session
+        .script(
+            "CREATE TABLE IF NOT EXISTS tollgate_schema(
+                component text PRIMARY KEY, version bigint NOT NULL)",
+        )
+        .await?;
+    let found = version(session, place).await?;
+    for step in &STEPS[found..] {
+        session.script(step).await?;
+    }
+    if found < STEPS.len() {
+        session
+            .change(
+                "INSERT INTO tollgate_schema(component, version) VALUES ($1, $2)
+                 ON CONFLICT (component) DO UPDATE SET version = excluded.version",
+                &[&COMPONENT, &(STEPS.len() as i64)],
+            )
+            .await?;
+    }
+    session.commit().await
+}
+
+/// How many steps were taken.
+async fn version(session: &mut Session, place: &str) -> Result<usize, Failure> {
+    let there = session
+        .one("SELECT to_regclass('tollgate_schema') IS NOT NULL", &[])
+        .await?;
+    if !there.try_get::<_, bool>(0)? {
+        return Ok(0);
+    }
+    let row = session
+        .row(
+            "SELECT version FROM tollgate_schema WHERE component = $1",
+            &[&COMPONENT],
+        )
+        .await?;
+    let found = match row {
+        Some(row) => u32::try_from(row.try_get::<_, i64>(0)?)
+            .map_err(|error| Failure::Damaged(format!("the version of the schema: {error}")))?,
+        None => 0,
+    };
+    let known = STEPS.len() as u32;
+    if found > known {
+        return Err(Failure::Refused(StoreError::NewerSchema {
+            place: place.to_owned(),
+            found,
+            known,
+        }));
+    }
+    Ok(found as usize)
+}
+
+/// What most links need is in the link's own row, so that a redirect is one look-up in one index.
+/// Codes and domains compare byte by byte, whatever the database's own order is.
+const FIRST: &str = r#"
+CREATE TABLE links(
+    id            bigint PRIMARY KEY,
+    domain        text COLLATE "C" NOT NULL,
+    code          text COLLATE "C" NOT NULL,
+    url           text NOT NULL,
+    origin        smallint NOT NULL,
+    created_at    bigint NOT NULL,
+    updated_at    bigint NOT NULL,
+    created_by    text NOT NULL,
+    version       bigint NOT NULL,
+    clicks_used   bigint NOT NULL,
+    starts_at     bigint,
+    expires_at    bigint,
+    max_clicks    bigint,
+    redirect      smallint,
+    password      text,
+    tags          text,
+    title         text,
+    forward_query boolean NOT NULL,
+    rules         text,
+    -- Of domain and spec, to find equal links.
+    fingerprint   bigint NOT NULL,
+    -- The beginnings of what a prefix is searched in, folded.
+    code_term     bytea NOT NULL,
+    url_term      bytea NOT NULL,
+    title_term    bytea
+);
+-- Cursors hold these numbers: none is ever given twice.
+CREATE SEQUENCE links_id_seq OWNED BY links.id;
+-- The code first: it serves look-ups and listings by code alike.
+CREATE UNIQUE INDEX links_by_code ON links(code, domain);
+CREATE INDEX links_by_creation ON links(created_at, id);
+CREATE INDEX links_by_fingerprint ON links(fingerprint, id);
+CREATE INDEX links_by_expiry ON links(expires_at, id) WHERE expires_at IS NOT NULL;
+-- Listings of one domain. Most links live on the default one, whose listings need nothing else.
+CREATE INDEX links_by_domain_and_code ON links(domain, code) WHERE domain <> '';
+CREATE INDEX links_by_domain_and_creation ON links(domain, created_at, id) WHERE domain <> '';
+CREATE INDEX links_by_code_term ON links(code_term);
+CREATE INDEX links_by_url_term ON links(url_term);
+CREATE INDEX links_by_title_term ON links(title_term) WHERE title_term IS NOT NULL;
+
+CREATE TABLE link_tags(
+    tag        text COLLATE "C" NOT NULL,
+    created_at bigint NOT NULL,
+    link       bigint NOT NULL,
+    PRIMARY KEY (tag, created_at, link)
+);
+
+-- Kept by name, because it outlives the link.
+CREATE TABLE link_history(
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code    text COLLATE "C" NOT NULL,
+    domain  text COLLATE "C" NOT NULL,
+    at      bigint NOT NULL,
+    actor   text NOT NULL,
+    action  smallint NOT NULL,
+    version bigint NOT NULL,
+    changes text NOT NULL
+);
+CREATE INDEX link_history_by_link ON link_history(code, domain, id);
+
+CREATE TABLE link_tokens(
+    id      bytea PRIMARY KEY,
+    request bytea NOT NULL,
+    at      bigint NOT NULL,
+    action  smallint NOT NULL,
+    answer  text
+);
+CREATE INDEX link_tokens_by_age ON link_tokens(at, id);
+
+CREATE TABLE link_feed(
+    seq    bigint PRIMARY KEY,
+    code   text NOT NULL,
+    domain text NOT NULL
+);
+-- One row: the number of the last change. Who changes it holds it until the commit, so that numbers
+-- become visible in their order, without gaps.
+CREATE TABLE link_feed_head(last bigint NOT NULL);
+INSERT INTO link_feed_head VALUES (0);
+
+CREATE TABLE link_secrets(name text PRIMARY KEY, secret bytea NOT NULL);
+-- As wide as an unsigned number of 64 bits.
+CREATE TABLE link_counters(name text PRIMARY KEY, next numeric(20) NOT NULL);
+CREATE TABLE link_workers(
+    worker     integer PRIMARY KEY,
+    fence      bigint NOT NULL,
+    expires_at bigint NOT NULL
+);
+-- One row: the last fence given out.
+CREATE TABLE link_fences(last bigint NOT NULL);
+INSERT INTO link_fences VALUES (0);
+CREATE TABLE link_pool(code text COLLATE "C" PRIMARY KEY, available_at bigint NOT NULL);
+CREATE INDEX link_pool_by_availability ON link_pool(available_at, code);
+"#;
