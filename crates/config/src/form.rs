@@ -10,8 +10,8 @@ use url::Url;
 
 use crate::secret::Secret;
 use crate::sections::{
-    Addresses, Attribute, Hash, LimitStore, LogFormat, OnLinkDelete, OnStoreFailure, Redirect,
-    Root, Strategy,
+    Addresses, Attribute, Hash, LimitStore, LinkStore, LogFormat, OnLinkDelete, OnStoreFailure,
+    Redirect, Root, Strategy,
 };
 use crate::value::{Kind, Value};
 
@@ -204,6 +204,12 @@ pub(crate) const BATCH: Form<usize> = Form {
     kind: Kind::Integer,
     expects: "a whole number from 1 to 100000",
     read: |value| between(value, 1, 100_000).map(|n| usize::try_from(n).unwrap_or_default()),
+};
+
+pub(crate) const CONNECTIONS: Form<usize> = Form {
+    kind: Kind::Integer,
+    expects: "a whole number from 1 to 1000",
+    read: |value| between(value, 1, 1_000).map(|n| usize::try_from(n).unwrap_or_default()),
 };
 
 pub(crate) const BETA: Form<f64> = Form {
@@ -438,6 +444,29 @@ pub(crate) const STORE: Form<Option<PathBuf>> = Form {
                 "the engine {engine:?} is not supported by this build: use \"sqlite:\" and a path"
             )),
             _ => wrong(),
+        }
+    },
+};
+
+/// Where links are kept. The URL of a PostgreSQL may hold a password: no message shows it.
+pub(crate) const LINK_STORE: Form<LinkStore> = Form {
+    kind: Kind::Text,
+    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\"",
+    read: |value| {
+        let text = value.text().map_or_else(wrong, Ok)?;
+        match text.split_once(':') {
+            // Several hosts are no URL: what connects reads the rest.
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+                Ok(LinkStore::Postgres(Secret::new(text)))
+            }
+            Some(("sqlite", _)) | None => (STORE.read)(value).map(LinkStore::Sqlite),
+            Some((engine @ ("postgres" | "postgresql"), _)) => Err(format!(
+                "this is no URL of a PostgreSQL: give {engine}://user:password@host:5432/database"
+            )),
+            Some((engine, _)) => Err(format!(
+                "the engine {engine:?} is not supported by this build: use \"sqlite:\" and a path, \
+                 or \"postgres://\" and an address"
+            )),
         }
     },
 };

@@ -22,6 +22,6 @@ pub use reference::{default_file, reference};
 pub use secret::Secret;
 pub use sections::{
     Access, Addresses, Admin, Attribute, Audit, Clicks, Edge, Grpc, Hash, LimitStore, Limits,
-    Links, Log, LogFormat, MemoryCache, OnLinkDelete, OnStoreFailure, Redirect, Resp, Root,
-    Strategy, Sweep, Webhooks,
+    LinkStore, Links, Log, LogFormat, MemoryCache, OnLinkDelete, OnStoreFailure, Postgres,
+    Redirect, Resp, Root, Strategy, Sweep, Webhooks,
 };

@@ -8,8 +8,8 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, Clicks, Edge, Grpc, Limits, Links, Log, MemoryCache, Proxy, Resp, Sweep,
-    Webhooks,
+    Access, Admin, Audit, Clicks, Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache, Postgres,
+    Proxy, Resp, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -18,6 +18,8 @@ use crate::source::Given;
 pub struct Config {
     /// `[links]`
     pub links: Links,
+    /// `[links.postgres]`
+    pub postgres: Postgres,
     /// `[links.memory_cache]`
     pub memory_cache: MemoryCache,
     /// `[links.sweep]`
@@ -60,6 +62,7 @@ pub struct Sources<'a> {
 impl Config {
     pub(crate) const SECTIONS: &'static [Section] = &[
         Links::SECTION,
+        Postgres::SECTION,
         MemoryCache::SECTION,
         Sweep::SECTION,
         Access::SECTION,
@@ -99,6 +102,7 @@ impl Config {
         let mut reader = given.reader();
         // All sections are read before any is missed, so that every problem is told.
         let links = Links::read(&mut reader);
+        let postgres = Postgres::read(&mut reader);
         let memory_cache = MemoryCache::read(&mut reader);
         let sweep = Sweep::read(&mut reader);
         let access = Access::read(&mut reader);
@@ -127,6 +131,7 @@ impl Config {
         let config = (|| {
             Some(Self {
                 links: links?,
+                postgres: postgres?,
                 memory_cache: memory_cache?,
                 sweep: sweep?,
                 access: access?,
@@ -151,10 +156,13 @@ impl Config {
         }
     }
 
-    /// Where the links are kept.
+    /// The file the links are kept in; `None` if they are kept in no file.
     #[must_use]
-    pub fn links_file(&self, data_dir: &Path) -> PathBuf {
-        file_or(self.links.store.as_deref(), data_dir, "links.db")
+    pub fn links_file(&self, data_dir: &Path) -> Option<PathBuf> {
+        match &self.links.store {
+            LinkStore::Sqlite(file) => Some(file_or(file.as_deref(), data_dir, "links.db")),
+            LinkStore::Postgres(_) => None,
+        }
     }
 
     /// Where clicks wait to be counted.

@@ -74,6 +74,15 @@ pub enum Attribute {
     Header(String),
 }
 
+/// Where links are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LinkStore {
+    /// In a file; `None` is that in the data directory.
+    Sqlite(Option<PathBuf>),
+    /// In the PostgreSQL at this URL, which may hold a password.
+    Postgres(Secret),
+}
+
 /// Where limits are counted.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LimitStore {
@@ -169,9 +178,10 @@ macro_rules! section {
 section! {
     /// Short links: where they are kept, what they look like, where they may lead.
     Links in "links" {
-        /// The store of the links: `sqlite:` and the path of a file. Empty: the file `links.db` in
-        /// the data directory.
-        store: Option<PathBuf> = r#""""#, STORE;
+        /// The store of the links: `sqlite:` and the path of a file, or the URL of a PostgreSQL that
+        /// instances share, `postgres://user:password@host:5432/database`. Empty: the file
+        /// `links.db` in the data directory.
+        store: LinkStore = r#""""#, LINK_STORE;
         /// A shared cache between the memory and the store. This build has none: leave it empty.
         cache: () = r#""""#, NO_ENGINE;
         /// What short links on the default domain begin with. Empty: the address of the edge, which
@@ -209,6 +219,16 @@ section! {
         pool_target: u64 = "1000", COUNT;
         /// How long the code of a deleted link rests before it returns to the pool.
         quarantine: Duration = r#""30d""#, DURATION;
+    }
+}
+
+section! {
+    /// Links in a PostgreSQL, if `links.store` is one.
+    Postgres in "links.postgres" {
+        /// The most connections of this instance, beside the one that is told of edits.
+        connections: usize = "16", CONNECTIONS;
+        /// How long a read or a write may take, waiting for a connection included.
+        deadline: Duration = r#""3s""#, PERIOD;
     }
 }
 

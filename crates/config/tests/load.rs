@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tollgate_config::{
-    Addresses, Attribute, Config, LimitStore, Place, Redirect, Root, Sources, Strategy,
+    Addresses, Attribute, Config, LimitStore, LinkStore, Place, Redirect, Root, Sources, Strategy,
     default_file, keys, reference,
 };
 
@@ -44,7 +44,10 @@ fn the_defaults_are_valid_and_the_default_file_says_just_them() {
     assert_eq!(built_in.memory_cache.max_bytes, 64 << 20);
     assert_eq!(built_in.edge.root, Root::Landing);
     let data = Path::new("data");
-    assert_eq!(built_in.links_file(data), Path::new("data/links.db"));
+    assert_eq!(
+        built_in.links_file(data).unwrap(),
+        Path::new("data/links.db")
+    );
     assert_eq!(built_in.keys_file(data), Path::new("data/keys.db"));
     // Each key is really in that file, so that the comparison above looked at all of them.
     for key in keys() {
@@ -96,7 +99,7 @@ fn every_key_can_be_set_by_its_environment_variable() {
     )
     .unwrap();
     assert_eq!(
-        config.links_file(Path::new("data")),
+        config.links_file(Path::new("data")).unwrap(),
         Path::new("/var/lib/l.db")
     );
     assert_eq!(config.links.strategy, Strategy::Pool);
@@ -180,7 +183,7 @@ fn everything_wrong_is_told_at_once_with_its_place() {
 stroe = 'sqlite:a.db'
   redirect = 303
 cache = 'redis://127.0.0.1'
-store = 'postgres://db'
+store = 'mysql://db'
 [links.memory_cache]
 ttl = 5
 [edgy]
@@ -199,7 +202,7 @@ format = 'xml'
     t.toml:2:1: links.stroe: unknown key; did you mean links.store?
     t.toml:3:3: links.redirect: expected 301, 302, 307 or 308, found 303
     t.toml:4:1: links.cache: a shared cache is not supported by this build: leave it empty, the cache in memory is always on
-    t.toml:5:1: links.store: the engine "postgres" is not supported by this build: use "sqlite:" and a path
+    t.toml:5:1: links.store: the engine "mysql" is not supported by this build: use "sqlite:" and a path, or "postgres://" and an address
     t.toml:7:1: links.memory_cache.ttl: expected a duration above zero with its unit, such as "500ms", "30s" or "1h", found 5
     t.toml:8:2: edgy: unknown key; did you mean edge?
     t.toml:11:1: edge.tls_cert: TLS needs both files: set edge.tls_key as well
@@ -208,6 +211,29 @@ format = 'xml'
     environment variable TOLLGATE_LOG__LEVEL: log.level: expected a level (error, warn, info, debug, trace), or levels by module such as "info,tollgate_links=debug", found "loud"
     --flag: admin.listen: expected an address with a port, such as "127.0.0.1:8080" or "[::]:8080", found "8081"
     "#);
+}
+
+#[test]
+fn links_may_be_in_a_postgres_whose_password_is_not_shown() {
+    let url = "postgres://me:sesame@one:5432,two/links?sslmode=verify-full";
+    let config = load("", &[("TOLLGATE_LINKS__STORE", url)], &[]).unwrap();
+    let LinkStore::Postgres(secret) = &config.links.store else {
+        panic!("{config:?}");
+    };
+    assert_eq!(secret.expose(), url);
+    assert_eq!(config.links_file(Path::new("data")), None);
+    assert!(!format!("{config:?}").contains("sesame"));
+    let error = load(
+        "",
+        &[("TOLLGATE_LINKS__STORE", "postgres:me:sesame@a")],
+        &[],
+    )
+    .unwrap_err();
+    assert!(
+        error.contains("links.store: this is no URL of a PostgreSQL"),
+        "{error}"
+    );
+    assert!(!error.contains("sesame"), "{error}");
 }
 
 #[test]

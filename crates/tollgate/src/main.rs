@@ -9,8 +9,11 @@ mod import;
 mod keys;
 mod limit;
 mod link;
+mod link_store;
 mod migrate;
 mod open;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod serve;
 mod show;
 mod stats;

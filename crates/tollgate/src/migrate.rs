@@ -1,14 +1,16 @@
 //! `tollgate migrate`: creates or upgrades the schema of the stores.
 
 use crate::args::StoreArgs;
-use crate::{config, open, show};
+use crate::{config, link_store, open, show};
 
 /// Opens each store once, which brings its schema up to date.
 pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
     let config = config::of_store(args)?;
-    let links = config.links_file(&args.data_dir);
-    open::links(&links)?;
-    show::line(format_args!("{} is up to date", links.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let links = runtime.block_on(link_store::open(&config, &args.data_dir))?;
+    show::line(format_args!("{} is up to date", links.place))?;
     let keys = config.keys_file(&args.data_dir);
     open::keys(&keys)?;
     show::line(format_args!("{} is up to date", keys.display()))?;

@@ -12,17 +12,8 @@ use tollgate_clicks::store::{SqliteClickStore, SqliteOptions as ClickOptions};
 use tollgate_clock::SystemClock;
 use tollgate_config::Config;
 use tollgate_links::Domains;
-use tollgate_links::store::{SqliteLinkStore, SqliteOptions};
 use tollgate_server::limits::{BUILT_IN, PolicySources};
 use tollgate_webhooks::Outbox;
-
-/// The store of the links; made if it is not there.
-pub(crate) fn links(file: &Path) -> anyhow::Result<Arc<SqliteLinkStore>> {
-    directory_of(file)?;
-    let clock = Arc::new(SystemClock::new());
-    let store = SqliteLinkStore::open(file, clock, &SqliteOptions::default())?;
-    Ok(Arc::new(store))
-}
 
 /// The API keys; their store is made if it is not there.
 pub(crate) fn keys(file: &Path) -> anyhow::Result<Keys> {
@@ -83,7 +74,7 @@ pub(crate) fn domains(config: &Config, edge: Option<SocketAddr>) -> anyhow::Resu
 }
 
 /// Makes the directory if it is not there, for its owner only: it holds hashes of passwords and keys.
-fn directory_of(file: &Path) -> anyhow::Result<()> {
+pub(crate) fn directory_of(file: &Path) -> anyhow::Result<()> {
     match file.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => DirBuilder::new()
             .recursive(true)

@@ -61,8 +61,14 @@ impl Pace {
 /// Tells the cache what other processes edit.
 pub(super) async fn follow(service: LinkService, cache: MemoryCache, end: CancellationToken) {
     let mut pace = Pace::new("following edits of other processes", cache.follow, end);
+    let feed = Arc::clone(&service.parts().feed);
     let mut follower = Follower::new(service);
-    while pace.next().await {
+    loop {
+        // Told of by the store, or else looked for.
+        tokio::select! {
+            goes_on = pace.next() => if !goes_on { break },
+            () = feed.changed() => {}
+        }
         let round = follower.poll().await;
         pace.note(round.map(drop));
     }

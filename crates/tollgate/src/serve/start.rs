@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tollgate_clicks::store::ClickStore;
 use tollgate_clock::{Clock, SystemClock};
 use tollgate_config::Config;
-use tollgate_links::store::{LeaseStore as _, Lifecycle, LinkStore, SqliteLinkStore};
+use tollgate_links::store::LeaseStore;
 use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts, Strategies};
 use tollgate_server::admin::{self, AdminState};
 use tollgate_server::clicks::Clicks;
@@ -25,6 +25,7 @@ use tollgate_server::webhooks::Webhooks;
 use super::clicked::Clicked;
 use super::signals::Signals;
 use super::{background, clicks, clickstats, first_key, grpc, limits, options, proxy, webhooks};
+use crate::link_store::{self, Links};
 use crate::{open, show};
 
 /// Runs everything until a signal.
@@ -49,14 +50,18 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     let proxy = proxy::bind(config).await.map_err(address_help)?;
     let proxy_address = proxy.as_ref().map(|proxy| (proxy.scheme(), proxy.address));
 
-    let store = open::links(&config.links_file(data_dir))?;
+    let store = link_store::open(config, data_dir).await?;
     let keys = open::keys(&config.keys_file(data_dir))?;
     let statistics = open::clicks(config, &config.clicks_file(data_dir), || ())?;
     let outbox = open::webhooks(&config.webhooks_file(data_dir))?;
     let webhooks = webhooks::webhooks(config, outbox)?;
     let limits = limits::limits(config, data_dir).await?;
-    let visitor_key = secret(&store, "visitor").await?;
-    let clicks = clicks::start(config, data_dir, secret(&store, "click visitor").await?)?;
+    let visitor_key = secret(&*store.leases, "visitor").await?;
+    let clicks = clicks::start(
+        config,
+        data_dir,
+        secret(&*store.leases, "click visitor").await?,
+    )?;
     let first_key = first_key::ensure(&keys).await?;
 
     let bound = Bound {
@@ -128,7 +133,7 @@ struct Bound {
 
 /// What the listeners serve.
 struct Made {
-    store: Arc<SqliteLinkStore>,
+    store: Links,
     /// The key of the visitors' hash, the same for all instances on this store.
     visitor_key: [u8; 16],
     keys: Arc<tollgate_access::Keys>,
@@ -175,11 +180,11 @@ impl Running {
             limits,
         }: Made,
     ) -> anyhow::Result<Self> {
-        let lifecycle: Arc<dyn Lifecycle> = store.clone();
-        let service = service(config, &edge, store)?;
+        let lifecycle = Arc::clone(&store.lifecycle);
+        let metrics = Arc::new(Metrics::new());
+        let service = service(config, &edge, store, &metrics)?;
         let clock = Arc::clone(&service.parts().clock);
         let health = Health::new(Arc::clone(&service.parts().store), Arc::clone(&clock));
-        let metrics = Arc::new(Metrics::new());
         metrics.register_cache(Arc::clone(&service.parts().cache));
         limits.register(&metrics);
         let tasks = CancellationToken::new();
@@ -349,28 +354,29 @@ impl Running {
 fn service(
     config: &Config,
     edge: &BoundEdge,
-    store: Arc<SqliteLinkStore>,
+    store: Links,
+    metrics: &Metrics,
 ) -> anyhow::Result<LinkService> {
+    (store.register)(metrics);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let domains = open::domains(config, Some(edge.local_addr()))?;
     let links = &config.links;
     let filter = Arc::new(CodeFilter::new(&links.reserved_words, &links.blocked_words));
     let strategies = Strategies::new(
         options::strategies(config),
-        store.clone(),
+        store.leases,
         Arc::clone(&filter),
         Arc::clone(&clock),
     );
-    let links_store: Arc<dyn LinkStore> = store.clone();
     let seed = getrandom::u64().context("the system gives no randomness")?;
     let cache = LinkCache::new(
         options::cache(config, seed),
-        Arc::clone(&links_store),
+        Arc::clone(&store.store),
         Arc::clone(&clock),
     );
     Ok(LinkService::new(ServiceParts {
-        store: links_store,
-        feed: store,
+        store: store.store,
+        feed: store.feed,
         cache,
         strategies: Arc::new(strategies),
         default_strategy: options::strategy(config),
@@ -385,7 +391,7 @@ fn service(
 }
 
 /// A key of this name, the same for all instances on this store.
-async fn secret(store: &SqliteLinkStore, name: &'static str) -> anyhow::Result<[u8; 16]> {
+async fn secret(store: &dyn LeaseStore, name: &'static str) -> anyhow::Result<[u8; 16]> {
     let mut candidate = [0; 32];
     getrandom::fill(&mut candidate).context("the system gives no randomness")?;
     let secret = store.secret(name, candidate).await?;

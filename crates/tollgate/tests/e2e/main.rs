@@ -32,6 +32,11 @@ mod limit_service;
 mod limits;
 mod observe;
 mod pages;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[allow(dead_code, reason = "shared with the tests of the library")]
+#[path = "../../../links/tests/postgres/private_postgres.rs"]
+mod private_postgres;
 #[allow(dead_code, reason = "shared with the tests of the library")]
 #[path = "../../../limit/tests/redis/private_redis.rs"]
 mod private_redis;

@@ -1,0 +1,75 @@
+//! The store of the links, on the engine that the configuration chooses.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tollgate_clock::SystemClock;
+use tollgate_config::{Config, LinkStore as Place};
+use tollgate_links::store::{
+    ChangeFeed, LeaseStore, Lifecycle, LinkStore, SqliteLinkStore, SqliteOptions,
+};
+use tollgate_server::metrics::Metrics;
+
+use crate::open;
+#[cfg(feature = "postgres")]
+use crate::postgres as shared;
+
+/// One store, by what it is asked for.
+pub(crate) struct Links {
+    pub(crate) store: Arc<dyn LinkStore>,
+    pub(crate) feed: Arc<dyn ChangeFeed>,
+    pub(crate) leases: Arc<dyn LeaseStore>,
+    pub(crate) lifecycle: Arc<dyn Lifecycle>,
+    /// Where it is, without anything secret.
+    pub(crate) place: String,
+    /// Shows how it works.
+    pub(crate) register: Box<dyn FnOnce(&Metrics) + Send>,
+}
+
+impl Links {
+    pub(crate) fn new<S>(store: Arc<S>, place: String) -> Self
+    where
+        S: LinkStore + ChangeFeed + LeaseStore + Lifecycle,
+    {
+        Self {
+            store: store.clone(),
+            feed: store.clone(),
+            leases: store.clone(),
+            lifecycle: store,
+            place,
+            register: Box::new(|_| ()),
+        }
+    }
+}
+
+/// Opens the store; its tables are made if they are not there.
+pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Links> {
+    match &config.links.store {
+        Place::Postgres(url) => shared::open(url, &config.postgres).await,
+        Place::Sqlite(_) => {
+            // It is in a file.
+            let file = config.links_file(data_dir).unwrap_or_default();
+            open::directory_of(&file)?;
+            let clock = Arc::new(SystemClock::new());
+            let store = SqliteLinkStore::open(&file, clock, &SqliteOptions::default())?;
+            Ok(Links::new(Arc::new(store), file.display().to_string()))
+        }
+    }
+}
+
+#[cfg(not(feature = "postgres"))]
+mod shared {
+    use tollgate_config::{Postgres, Secret};
+
+    use super::Links;
+
+    #[expect(
+        clippy::unused_async,
+        reason = "as in the build that has something to wait for"
+    )]
+    pub(super) async fn open(_: &Secret, _: &Postgres) -> anyhow::Result<Links> {
+        anyhow::bail!(
+            "links.store: this build has no client of PostgreSQL: build with --features postgres"
+        )
+    }
+}
