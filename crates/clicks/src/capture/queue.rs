@@ -1,10 +1,16 @@
 //! The queues between the edge and the spool: one for each thread of the edge, bounded in bytes.
+//!
+//! A queue is a buffer that its thread writes records into, and that the writer of the spool now and
+//! then exchanges for an empty one. Both do so by swapping a pointer, so neither ever waits for the
+//! other, and the few buffers there are stay in the processor's caches: what is not read again soon
+//! never needs more room.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crossbeam_utils::atomic::AtomicCell;
 use parking_lot::Mutex;
-use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::{Privacy, Seen, record};
 
@@ -19,34 +25,53 @@ pub struct Capture {
 /// The end of a queue that a thread of the edge has.
 #[derive(Debug)]
 pub struct ClickQueue {
-    /// Only one thread comes here, so it never waits; and if one had to, it would drop the click.
-    writing: Mutex<Writing>,
     privacy: Privacy,
-    counted: Arc<Counted>,
-}
-
-#[derive(Debug)]
-struct Writing {
-    ring: Producer<u8>,
-    /// The record being made; its memory is used again.
-    record: Vec<u8>,
+    queue_bytes: usize,
+    shared: Arc<Shared>,
 }
 
 /// The other end of a queue.
 #[derive(Debug)]
 struct End {
-    ring: Consumer<u8>,
-    counted: Arc<Counted>,
+    shared: Arc<Shared>,
+    /// What the thread of the edge is given next. None after it was at work the last time.
+    empty: Option<Buffer>,
 }
 
-/// What is known of a queue.
-#[derive(Debug, Default)]
-struct Counted {
+/// What both ends of a queue know.
+#[derive(Default)]
+struct Shared {
+    /// The buffer that is written into; none while it is.
+    current: AtomicCell<Option<Buffer>>,
+    /// A buffer that the edge was given while it wrote into another one.
+    returned: AtomicCell<Option<Buffer>>,
     // Written by the edge.
     pushed: AtomicU64,
     dropped: AtomicU64,
     // Written by who empties the queue.
     taken: AtomicU64,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("pushed", &self.pushed)
+            .field("dropped", &self.dropped)
+            .field("taken", &self.taken)
+            .finish_non_exhaustive()
+    }
+}
+
+// Otherwise the edge would wait for a lock.
+const _: () = assert!(AtomicCell::<Option<Buffer>>::is_lock_free());
+
+/// Records, one after the other.
+type Buffer = Box<Records>;
+
+#[derive(Debug, Default)]
+struct Records {
+    bytes: Vec<u8>,
+    clicks: u64,
 }
 
 /// What happened to clicks before the spool.
@@ -74,42 +99,57 @@ impl Capture {
     /// A queue for one more thread.
     #[must_use]
     pub fn queue(&self) -> ClickQueue {
-        let (producer, consumer) = RingBuffer::new(self.queue_bytes);
-        let counted = Arc::new(Counted::default());
+        let shared = Arc::new(Shared::default());
+        shared.current.store(Some(self.buffer()));
         self.ends.lock().push(End {
-            ring: consumer,
-            counted: Arc::clone(&counted),
+            shared: Arc::clone(&shared),
+            empty: None,
         });
         ClickQueue {
-            writing: Mutex::new(Writing {
-                ring: producer,
-                record: Vec::with_capacity(record::MAX_RECORD),
-            }),
             privacy: self.privacy.clone(),
-            counted,
+            queue_bytes: self.queue_bytes,
+            shared,
         }
     }
 
-    /// Appends all records that wait in queues to `records`, and answers how many clicks those are.
-    pub(crate) fn drain(&self, records: &mut Vec<u8>) -> u64 {
-        let mut taken = 0;
+    /// An empty buffer, with room for one record that will turn out not to fit.
+    fn buffer(&self) -> Buffer {
+        Box::new(Records {
+            bytes: Vec::with_capacity(self.queue_bytes + record::MAX_RECORD),
+            clicks: 0,
+        })
+    }
+
+    /// Hands over all records that wait in queues, those of one queue at a time, with how many clicks
+    /// they are. A queue that is written into at this very moment keeps its records until the next time.
+    pub(crate) fn drain(&self, mut take: impl FnMut(&[u8], u64)) {
         for end in self.ends.lock().iter_mut() {
-            taken += end.drain(records);
+            let empty = end.empty.take().or_else(|| end.shared.returned.take());
+            let empty = empty.unwrap_or_else(|| self.buffer());
+            let Some(mut full) = end.shared.current.swap(Some(empty)) else {
+                continue;
+            };
+            if full.clicks > 0 {
+                take(&full.bytes, full.clicks);
+                end.shared.taken.fetch_add(full.clicks, Relaxed);
+                full.bytes.clear();
+                full.clicks = 0;
+            }
+            end.empty = Some(full);
         }
-        taken
     }
 
     /// What happened so far.
     #[must_use]
     pub fn stats(&self) -> CaptureStats {
         let mut stats = CaptureStats::default();
-        for End { counted, .. } in self.ends.lock().iter() {
+        for End { shared, .. } in self.ends.lock().iter() {
             // In this order, so that the difference is never negative.
-            let taken = counted.taken.load(Relaxed);
-            let pushed = counted.pushed.load(Relaxed);
+            let taken = shared.taken.load(Relaxed);
+            let pushed = shared.pushed.load(Relaxed);
             stats.captured += pushed;
             stats.queued += pushed.saturating_sub(taken);
-            stats.dropped += counted.dropped.load(Relaxed);
+            stats.dropped += shared.dropped.load(Relaxed);
         }
         stats
     }
@@ -119,38 +159,27 @@ impl ClickQueue {
     /// Captures a click, or drops and counts it if there is no room. Never waits.
     pub fn push(&self, seen: &Seen<'_>) {
         let kept = self.privacy.kept(seen);
-        let pushed = self.writing.try_lock().is_some_and(|mut writing| {
-            let Writing { ring, record } = &mut *writing;
-            record::encode(seen, &kept, record);
-            // All or nothing: the other end only ever sees whole records.
-            ring.push_entire_slice(record).is_ok()
+        let shared = &*self.shared;
+        // Only one thread comes here. If there were another, and it had the buffer, this click would be
+        // dropped.
+        let pushed = shared.current.take().is_some_and(|mut buffer| {
+            let begin = buffer.bytes.len();
+            record::encode(seen, &kept, &mut buffer.bytes);
+            let fits = buffer.bytes.len() <= self.queue_bytes;
+            match fits {
+                true => buffer.clicks += 1,
+                false => buffer.bytes.truncate(begin),
+            }
+            if let Some(empty) = shared.current.swap(Some(buffer)) {
+                shared.returned.store(Some(empty));
+            }
+            fits
         });
         let count = match pushed {
-            true => &self.counted.pushed,
-            false => &self.counted.dropped,
+            true => &shared.pushed,
+            false => &shared.dropped,
         };
         count.fetch_add(1, Relaxed);
-    }
-}
-
-impl End {
-    fn drain(&mut self, records: &mut Vec<u8>) -> u64 {
-        let begin = records.len();
-        let Ok(chunk) = self.ring.read_chunk(self.ring.slots()) else {
-            return 0;
-        };
-        let (first, second) = chunk.as_slices();
-        records.extend_from_slice(first);
-        records.extend_from_slice(second);
-        chunk.commit_all();
-        let mut rest = &records[begin..];
-        let mut taken = 0;
-        while record::next(&mut rest).is_some() {
-            taken += 1;
-        }
-        debug_assert!(rest.is_empty(), "records are pushed as a whole");
-        self.counted.taken.fetch_add(taken, Relaxed);
-        taken
     }
 }
 
@@ -192,6 +221,16 @@ mod tests {
         });
     }
 
+    /// What the queues hold, and how many clicks that is said to be.
+    fn drain(capture: &Capture, records: &mut Vec<u8>) -> u64 {
+        let mut all = 0;
+        capture.drain(|bytes, clicks| {
+            records.extend_from_slice(bytes);
+            all += clicks;
+        });
+        all
+    }
+
     fn numbers(mut records: &[u8]) -> Vec<u64> {
         let id = ClickId {
             process: 0,
@@ -223,13 +262,13 @@ mod tests {
         assert!(stats.captured > 10 && stats.dropped > 10, "{stats:?}");
         assert_eq!(stats.queued, stats.captured);
         let mut records = Vec::new();
-        assert_eq!(capture.drain(&mut records), stats.captured);
+        assert_eq!(drain(&capture, &mut records), stats.captured);
         let first: Vec<u64> = (0..stats.captured).collect();
         assert_eq!(numbers(&records), first, "the newest are dropped");
         assert_eq!(capture.stats().queued, 0);
         push(&queue, 7);
         records.clear();
-        assert_eq!(capture.drain(&mut records), 1);
+        assert_eq!(drain(&capture, &mut records), 1);
         assert_eq!(numbers(&records), [7]);
     }
 
@@ -237,21 +276,29 @@ mod tests {
     fn threads_push_while_another_one_drains_and_all_arrive_in_order() {
         const EACH: u64 = 20_000;
         let capture = capture(1 << 16);
-        let queues = [capture.queue(), capture.queue(), capture.queue()];
+        let queues = [0, 1, 2].map(|thread| (thread, capture.queue()));
         let mut records = Vec::new();
         thread::scope(|scope| {
             let running: Vec<_> = queues
                 .iter()
-                .map(|queue| scope.spawn(|| (0..EACH).for_each(|number| push(queue, number))))
+                .map(|(thread, queue)| {
+                    let numbers = thread * EACH..(thread + 1) * EACH;
+                    scope.spawn(|| numbers.for_each(|number| push(queue, number)))
+                })
                 .collect();
             while running.iter().any(|thread| !thread.is_finished()) {
-                capture.drain(&mut records);
+                drain(&capture, &mut records);
             }
         });
-        capture.drain(&mut records);
+        drain(&capture, &mut records);
         let stats = capture.stats();
         assert_eq!(stats.captured + stats.dropped, 3 * EACH);
-        assert_eq!(numbers(&records).len() as u64, stats.captured);
         assert_eq!(stats.queued, 0);
+        let arrived = numbers(&records);
+        assert_eq!(arrived.len() as u64, stats.captured);
+        for (thread, _) in &queues {
+            let of_thread = arrived.iter().filter(|number| *number / EACH == *thread);
+            assert!(of_thread.is_sorted_by(|a, b| a < b));
+        }
     }
 }

@@ -51,9 +51,9 @@ impl Flags {
     const V6: u8 = 1 << 4;
 }
 
-/// Replaces what is in `record` by a click.
+/// Appends a click to `record`.
 pub(super) fn encode(seen: &Seen<'_>, kept: &Kept<'_>, record: &mut Vec<u8>) {
-    record.clear();
+    let begin = record.len();
     record.extend_from_slice(&[0; 2]);
     record.extend_from_slice(&seen.at.as_millis().to_le_bytes());
     let address = match kept.network {
@@ -82,8 +82,8 @@ pub(super) fn encode(seen: &Seen<'_>, kept: &Kept<'_>, record: &mut Vec<u8>) {
     put(record, kept.user_agent.unwrap_or_default(), MAX_USER_AGENT);
     put(record, kept.language.unwrap_or_default(), MAX_LANGUAGE);
     put_campaign(record, campaign::parameters(seen.query, seen.target));
-    let length = record.len() - 2;
-    set_length(record, 0, length);
+    let length = record.len() - begin - 2;
+    set_length(record, begin, length);
 }
 
 fn put(record: &mut Vec<u8>, text: &[u8], most: usize) {
@@ -239,6 +239,7 @@ mod tests {
             };
             let mut record = vec![9; 9];
             encode(&seen, &kept, &mut record);
+            let record = record.split_off(9);
             prop_assert!(record.len() <= MAX_RECORD);
             let snippet = |text: &Option<Vec<u8>>, most| Snippet::of(text.as_deref()?, most);
             let campaign: Vec<&str> = campaign::parameters(seen.query, None).collect();

@@ -84,9 +84,15 @@ impl Process {
                 objects: false,
             });
         }
-        let mut records = Vec::new();
-        let clicks = self.capture.drain(&mut records);
-        self.appender.as_mut().unwrap().append(&records, clicks);
+        let appender = self.appender.as_mut().unwrap();
+        let mut drained = 0;
+        self.capture.drain(|records, clicks| {
+            appender.append(records, clicks);
+            drained += clicks;
+        });
+        if drained == 0 {
+            appender.append(&[], 0);
+        }
     }
 
     fn stats(&self) -> SpoolStats {

@@ -96,15 +96,20 @@ pub(super) fn open(
 }
 
 fn run(capture: &Capture, appender: &mut Appender, stopped: &Receiver<()>) {
-    let mut records = Vec::new();
     loop {
         let ends = matches!(
             stopped.recv_timeout(PACE),
             Err(RecvTimeoutError::Disconnected)
         );
-        records.clear();
-        let clicks = capture.drain(&mut records);
-        appender.append(&records, clicks);
+        let mut is_idle = true;
+        capture.drain(|records, clicks| {
+            is_idle = false;
+            appender.append(records, clicks);
+        });
+        if is_idle {
+            // A disk that failed is tried again.
+            appender.append(&[], 0);
+        }
         if ends {
             return;
         }
