@@ -4,12 +4,14 @@
 //!
 //! Nothing here assumes that it is alone: other processes may read and write the same file.
 
+mod copy;
 mod error;
 mod migrate;
 mod open;
 mod readers;
 mod writer;
 
+pub use copy::copy;
 pub use error::Error;
 pub use migrate::{Migrated, migrate};
 pub use open::{OpenOptions, open};

@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Create or upgrade the schema of the stores; `serve` does it by itself
     Migrate(StoreArgs),
+    /// Copy all that a server keeps in files to a new directory, while it runs
+    Backup(BackupArgs),
+    /// Put the files of a backup where a server looks for them; replaces nothing
+    Restore(BackupArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -67,6 +71,15 @@ pub(crate) struct StoreArgs {
         default_value = "tollgate-data"
     )]
     pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The directory of the backup
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The `tollgate` binary: the command line, and the wiring of everything that runs.
 
 mod args;
+mod backup;
 mod client;
 mod completions;
 mod config;
@@ -62,6 +63,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Key(args) => keys::run(args)?,
         Command::Config(args) => config::run(args)?,
         Command::Migrate(args) => migrate::run(&args)?,
+        Command::Backup(args) => backup::run(&args)?,
+        Command::Restore(args) => backup::restore(&args)?,
         Command::Completions { shell } => completions::completions(shell)?,
         Command::Man { directory } => completions::man(directory.as_deref())?,
     }

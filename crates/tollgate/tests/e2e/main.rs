@@ -11,6 +11,7 @@
 )]
 
 mod api;
+mod backup;
 mod browser;
 mod bulk;
 mod cli;
