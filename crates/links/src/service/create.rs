@@ -1,5 +1,7 @@
 //! Making links: drafts are checked, codes found, and as many inserts as possible share a commit.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use tollgate_clock::UnixMillis;
 
 use super::{CreatedLink, LinkService, NewLink, field};
@@ -203,6 +205,7 @@ impl LinkService {
                 Inserted::Created(link) => {
                     // The absence of this code may be cached.
                     self.parts.cache.invalidate(&key);
+                    self.created.fetch_add(1, Relaxed);
                     Ok(made(link, false, false))
                 }
                 Inserted::Reused(link) => Ok(made(link, true, false)),

@@ -4,6 +4,7 @@ mod create;
 mod follow;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -84,6 +85,7 @@ pub struct SweepReport {
 pub struct LinkService {
     parts: Arc<ServiceParts>,
     hashing: Arc<Semaphore>,
+    created: Arc<AtomicU64>,
 }
 
 impl LinkService {
@@ -93,6 +95,7 @@ impl LinkService {
         Self {
             parts: Arc::new(parts),
             hashing: Arc::new(Semaphore::new(MAX_HASHING)),
+            created: Arc::default(),
         }
     }
 
@@ -100,6 +103,12 @@ impl LinkService {
     #[must_use]
     pub fn parts(&self) -> &ServiceParts {
         &self.parts
+    }
+
+    /// How many links were created since the start, in bulk requests too.
+    #[must_use]
+    pub fn created(&self) -> u64 {
+        self.created.load(Relaxed)
     }
 
     /// Names a link from text.

@@ -406,6 +406,12 @@ fn background(
     metrics: &Metrics,
     end: &CancellationToken,
 ) -> TaskTracker {
+    let created = service.clone();
+    metrics.register_counter(
+        "tollgate_links_created",
+        "Links that were created, without those that were there before",
+        move || created.created() as f64,
+    );
     let swept = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&swept);
     metrics.register_counter(
