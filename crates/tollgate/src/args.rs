@@ -1,5 +1,9 @@
 //! What the command line looks like.
 
+// Named, because tests take this file in by its path.
+#[path = "args/plan.rs"]
+mod plan;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -7,6 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tollgate_clock::UnixMillis;
 use tollgate_links::StrategyKind;
+
+pub(crate) use plan::PlanArgs;
 
 /// URL shortener and rate limiter in one binary.
 #[derive(Debug, Parser)]
@@ -34,6 +40,8 @@ pub(crate) enum Command {
     Limit(LimitArgs),
     /// Have others told of what happens to links, through the API
     Webhook(WebhookArgs),
+    /// Turn traffic into machines: throughput, storage, bandwidth, memory, machines, codes, cost
+    Plan(PlanArgs),
     /// Create, list and revoke API keys
     Key(KeyArgs),
     /// Check a configuration, or print the defaults

@@ -13,6 +13,7 @@ mod link;
 mod link_store;
 mod migrate;
 mod open;
+mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod serve;
@@ -60,6 +61,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Stats(args) => stats::run(&args)?,
         Command::Limit(args) => return limit::run(args),
         Command::Webhook(args) => webhook::run(args)?,
+        Command::Plan(args) => plan::run(&args)?,
         Command::Key(args) => keys::run(args)?,
         Command::Config(args) => config::run(args)?,
         Command::Migrate(args) => migrate::run(&args)?,

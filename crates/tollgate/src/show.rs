@@ -35,6 +35,12 @@ pub(crate) fn error(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
 }
 
+/// Tells something beside what was asked for.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    // As above.
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
+
 /// Columns are not squeezed into less.
 const LEAST_WIDTH: u16 = 40;
 

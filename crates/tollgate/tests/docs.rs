@@ -329,7 +329,7 @@ fn the_command_line_page_is_that_of_the_code() {
          <!-- Made from the help texts; `crates/tollgate/tests/docs.rs` compares it. -->\n\n\
          What `--help` says of every command. `--json` is for programs: it prints what the API \
          answers.\nWithout it, tables are aligned on a terminal, and have tabs between the cells \
-         in a pipe.\n",
+         in a pipe; a plan is aligned everywhere.\n",
     );
     let mut cli = without_values(args::Cli::command()).term_width(100);
     cli.build();
@@ -342,6 +342,75 @@ fn the_command_line_page_is_that_of_the_code() {
         read("docs/command-line.md") == page,
         "docs/command-line.md is old: run the tests with {UPDATE}=1, and look at the difference"
     );
+}
+
+/// The console blocks of the page, run in a shell; what they print stands below each.
+#[test]
+fn the_examples_of_the_plan_page_are_what_it_prints() {
+    let home = tempfile::tempdir().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_tollgate"));
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", binary.parent().unwrap().display());
+    let run = |command: &str| {
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .env("PATH", &path)
+            .current_dir(home.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{command}"
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (mut page, mut is_example, mut command) = (String::new(), false, String::new());
+    for line in read("docs/plan.md").lines() {
+        if let Some(language) = line.strip_prefix("```") {
+            is_example = language == "console";
+        }
+        let continues = command.ends_with(['\\', '|']);
+        let is_command = line.starts_with("$ ") || continues;
+        if !is_example || line.starts_with("```") || is_command {
+            writeln!(page, "{line}").unwrap();
+        }
+        if is_example && is_command {
+            let typed = line.strip_prefix("$ ").unwrap_or(line);
+            command = if continues {
+                format!("{command}\n{typed}")
+            } else {
+                typed.to_owned()
+            };
+            if !command.ends_with(['\\', '|']) {
+                page.push_str(&run(&command));
+            }
+        }
+    }
+    if std::env::var_os("UPDATE_PLAN").is_some() {
+        fs::write(root().join("docs/plan.md"), &page).unwrap();
+    }
+    assert!(
+        read("docs/plan.md") == page,
+        "docs/plan.md is old: run the tests with UPDATE_PLAN=1, and look at the difference"
+    );
+}
+
+#[test]
+fn what_plans_take_from_benchmarks_is_what_was_measured() {
+    let page = read("docs/benchmarks.md");
+    let machine = "On a virtual machine with two cores of an AMD EPYC, Debian 12";
+    assert!(page.contains(machine));
+    let mut seen = 0;
+    for one in tollgate_plan::Assumption::ALL {
+        if let tollgate_plan::Basis::Benchmark(name) = one.basis() {
+            let (benchmark, _) = name.split_once(':').unwrap();
+            assert!(root().join(benchmark).exists(), "{benchmark}");
+            let value = tollgate_plan::Unit::Count.show_in_formula(one.default().unwrap());
+            assert!(page.contains(&format!("| {value} |")), "{one}: {value}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 3, "{seen}");
 }
 
 /// The help texts show variables that are set.

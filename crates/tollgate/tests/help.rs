@@ -16,7 +16,7 @@ fn tollgate(args: &[&str]) -> Output {
     command.args(args).env("COLUMNS", "100").output().unwrap()
 }
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "",
     "serve",
     "link",
@@ -28,6 +28,7 @@ const COMMANDS: [&str; 20] = [
     "link import",
     "link export",
     "link history",
+    "plan",
     "key",
     "key create",
     "key list",
@@ -69,6 +70,10 @@ fn what_makes_no_sense_is_bad_usage() {
         &["link", "import", "links.txt"],
         &["link", "import", "-"],
         &["key", "create", "x", "--scopes", "everything"],
+        &["plan", "--hit-rate", "90"],
+        &["plan", "--dau", "1M", "--writes-per-second", "1"],
+        &["plan", "--sweep", "nothing=1..2"],
+        &["plan", "--svg", "x.svg"],
         &["serve", "--edge-listen", "8080"],
         &["nothing"],
     ] {

@@ -33,6 +33,7 @@ mod limit_service;
 mod limits;
 mod observe;
 mod pages;
+mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[allow(dead_code, reason = "shared with the tests of the library")]
