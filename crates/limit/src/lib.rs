@@ -4,6 +4,8 @@ mod adaptive;
 mod aimd;
 mod algorithm;
 mod atomic_gcra;
+#[cfg(feature = "http")]
+pub mod attribute;
 mod bucket;
 mod concurrency;
 mod decision;

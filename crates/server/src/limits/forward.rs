@@ -1,19 +1,15 @@
 //! Requests that a proxy asks about before it lets them pass: nginx `auth_request`, Traefik
 //! `forwardAuth`, Caddy `forward_auth`.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, Method};
 use ipnet::IpNet;
-use sha2::{Digest, Sha256};
-use tollgate_limit::policy::{Descriptor, Entry};
+use tollgate_limit::attribute::{Attribute, digest};
+use tollgate_limit::policy::Descriptor;
 
 use crate::client_ip::client_ip;
-
-/// The longest value that is counted by; what is longer is cut.
-const MAX_VALUE_BYTES: usize = 1024;
 
 /// How forwarded requests are counted; fixed at start from the configuration.
 #[derive(Debug, Clone)]
@@ -28,23 +24,6 @@ pub struct Forwarding {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// What of a request a descriptor counts by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Attribute {
-    /// `remote_address`: the client's.
-    RemoteAddress,
-    /// `method`
-    Method,
-    /// `host`
-    Host,
-    /// `path`: without the query.
-    Path,
-    /// `api_key`: a hash of the token of `Authorization: Bearer`, or of `X-Api-Key`.
-    ApiKey,
-    /// `header:NAME`
-    Header(HeaderName),
-}
-
 /// A request as its proxy tells of it.
 pub(crate) struct Forwarded<'a> {
     pub(crate) peer: IpAddr,
@@ -52,53 +31,6 @@ pub(crate) struct Forwarded<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// Whether `Authorization` is the client's, and not the proxy's own.
     pub(crate) authorization: bool,
-}
-
-impl Attribute {
-    /// Reads an attribute as the configuration and queries write it.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "remote_address" => Self::RemoteAddress,
-            "method" => Self::Method,
-            "host" => Self::Host,
-            "path" => Self::Path,
-            "api_key" => Self::ApiKey,
-            _ => Self::header(text.strip_prefix("header:")?)?,
-        })
-    }
-
-    /// The header of this name; none if that is no name of a header.
-    #[must_use]
-    pub fn header(name: &str) -> Option<Self> {
-        name.parse().ok().map(Self::Header)
-    }
-
-    /// The descriptor of these attributes with their values; none if the request lacks one of them.
-    pub(super) fn descriptor(
-        by: &[Self],
-        value: impl Fn(&Self) -> Option<String>,
-    ) -> Option<Descriptor> {
-        let entries = by.iter().map(|attribute| {
-            let mut value = value(attribute)?;
-            value.truncate(value.floor_char_boundary(MAX_VALUE_BYTES));
-            Some(Entry::new(attribute.key(), value))
-        });
-        Some(Descriptor {
-            entries: entries.collect::<Option<_>>()?,
-            ..Descriptor::default()
-        })
-    }
-
-    fn key(&self) -> &str {
-        match self {
-            Self::RemoteAddress => "remote_address",
-            Self::Method => "method",
-            Self::Host => "host",
-            Self::Path => "path",
-            Self::ApiKey => "api_key",
-            Self::Header(name) => name.as_str(),
-        }
-    }
 }
 
 impl Forwarded<'_> {
@@ -156,16 +88,6 @@ pub(super) fn api_key(headers: &HeaderMap, authorization: bool) -> Option<String
 
 pub(super) fn lossy(value: &http::HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
-}
-
-/// A secret is counted by, and shown, without being kept: 16 digits of its SHA-256.
-fn digest(secret: &[u8]) -> String {
-    let mut text = String::with_capacity(16);
-    for byte in &Sha256::digest(secret)[..8] {
-        // Writing to a string never fails.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]
@@ -244,22 +166,5 @@ mod tests {
             told("api_key", &[("authorization", "Basic c2VjcmV0")]),
             None
         );
-    }
-
-    #[test]
-    fn long_values_are_cut_between_characters() {
-        let long = "ä".repeat(MAX_VALUE_BYTES);
-        let headers = HeaderMap::from_iter([(
-            HeaderName::from_static("x-forwarded-uri"),
-            http::HeaderValue::from_bytes(format!("/{long}").as_bytes()).unwrap(),
-        )]);
-        let forwarded = Forwarded {
-            peer: [10, 0, 0, 1].into(),
-            method: &Method::GET,
-            headers: &headers,
-            authorization: false,
-        };
-        let descriptor = forwarded.descriptor(&[Attribute::Path], &[]).unwrap();
-        assert_eq!(descriptor.entries[0].value.len(), MAX_VALUE_BYTES - 1);
     }
 }

@@ -10,12 +10,13 @@ mod received;
 
 pub use audit::{AuditGuard, AuditLog, AuditOptions};
 pub use book::{BookError, PolicyBook, PolicySources, ReadSources};
-pub use forward::{Attribute, Forwarding};
+pub use forward::Forwarding;
 pub use guard::{BUILT_IN, Guard};
 pub use tracing_appender::non_blocking::ErrorCounter;
 
 use std::sync::Arc;
 
+pub use tollgate_limit::attribute::Attribute;
 use tollgate_limit::service::LimitService;
 
 pub(crate) use book::{Origin, PutError};

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
+use tollgate_limit::attribute::Attribute;
 use tollgate_limit::policy::Descriptor;
 
-use super::forward::{Attribute, api_key, lossy};
+use super::forward::{api_key, lossy};
 
 /// A request as it was received.
 #[derive(Debug, Clone, Copy)]
