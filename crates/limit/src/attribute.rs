@@ -48,13 +48,10 @@ impl Attribute {
     }
 
     /// The descriptor of these attributes with their values; none if the request lacks one of them.
-    pub fn descriptor(
-        by: &[Self],
-        value: impl Fn(&Self) -> Option<String>,
-    ) -> Option<Descriptor> {
+    pub fn descriptor(by: &[Self], value: impl Fn(&Self) -> Option<String>) -> Option<Descriptor> {
         let entries = by.iter().map(|attribute| {
             let mut value = value(attribute)?;
-            value.truncate(value.floor_char_boundary(MAX_VALUE_BYTES));
+            value.truncate(cut(&value).len());
             Some(Entry::new(attribute.key(), value))
         });
         Some(Descriptor {
@@ -75,6 +72,12 @@ impl Attribute {
             Self::Header(name) => name.as_str(),
         }
     }
+}
+
+/// As much of a value as is counted by: up to [`MAX_VALUE_BYTES`] of it.
+#[must_use]
+pub fn cut(value: &str) -> &str {
+    &value[..value.floor_char_boundary(MAX_VALUE_BYTES)]
 }
 
 /// A secret is counted by, and shown, without being kept: 16 digits of its SHA-256.

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Link(LinkArgs),
     /// Show what was clicked: over time, from where, by what; through the API
     Stats(StatsArgs),
-    /// Decide requests by policies, and change these, through the API
+    /// Decide requests by policies and change these, through the API; replay access logs
     Limit(LimitArgs),
     /// Have others told of what happens to links, through the API
     Webhook(WebhookArgs),
@@ -209,6 +209,8 @@ pub(crate) enum LimitCommand {
     Set(LimitSetArgs),
     /// Take back what was set: what the server's own file says is in force again
     Unset(LimitUnsetArgs),
+    /// Put access logs through policies, and tell what these would have done; needs no server
+    Replay(LimitReplayArgs),
 }
 
 #[derive(Debug, Args)]
@@ -257,6 +259,59 @@ pub(crate) struct LimitUnsetArgs {
     pub(crate) server: ServerArgs,
     /// The domain
     pub(crate) domain: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitReplayArgs {
+    /// Access logs, plain, gzip or zstd: common or combined log format, or JSON a line as nginx,
+    /// Caddy and others write it; `-` is standard input. Several are merged by time
+    #[arg(required = true, value_name = "ACCESS_LOG")]
+    pub(crate) logs: Vec<PathBuf>,
+    /// The policies; by default those of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policies: Option<PathBuf>,
+    /// The configuration that says how requests are counted: that of the reverse proxy, if it has
+    /// one, or else that of forward auth
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The domain of the policies; by default as the configuration says, or the only one there is
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
+    /// A descriptor of each request, such as remote_address or host+path; may be given several
+    /// times; by default as the configuration says
+    #[arg(long, value_name = "DESCRIPTOR")]
+    pub(crate) by: Vec<String>,
+    /// Where JSON has something: time, client, method, path, request, host, user_agent, referrer,
+    /// api_key or header:NAME, and its key, as in time=meta.at
+    #[arg(long = "field", value_name = "NAME=KEY")]
+    pub(crate) fields: Vec<String>,
+    /// Who should never be refused: a file with an address or network a line, or a rule such as
+    /// user_agent~Googlebot or path=/health
+    #[arg(long, value_name = "FILE|RULE")]
+    pub(crate) good: Vec<String>,
+    /// Propose limits that leave this share of the keys alone, such as 0.999
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) suggest: Option<f64>,
+    /// Take times of whole seconds as they are written, instead of spreading the lines of a second
+    /// over it
+    #[arg(long)]
+    pub(crate) as_written: bool,
+    /// How many of the keys refused most are shown, and of the lines that are no requests
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub(crate) limit: u16,
+    #[command(flatten)]
+    pub(crate) output: ReportArgs,
+}
+
+/// How a report is printed.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Print JSON instead of text for people
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
 }
 
 #[derive(Debug, Args)]

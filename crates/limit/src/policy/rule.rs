@@ -69,6 +69,12 @@ impl Rule {
         &*self.path == BROUGHT
     }
 
+    /// Its place in [`PolicySet::rules`](super::PolicySet::rules).
+    #[must_use]
+    pub const fn number(&self) -> usize {
+        self.index
+    }
+
     /// Whether it can refuse a request.
     #[must_use]
     pub const fn binds(&self) -> bool {

@@ -100,6 +100,29 @@ impl PolicySet {
             None => known.configured(key, descriptor),
         }
     }
+
+    /// Whether a descriptor of these keys and values, without a limit of its own, has a rule: as
+    /// [`resolve`](Self::resolve) says, without an allocation.
+    #[must_use]
+    pub fn has_rule<'a>(
+        &self,
+        domain: &str,
+        entries: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> bool {
+        let Some(known) = self.domains.get(domain) else {
+            return false;
+        };
+        let mut level = &known.level;
+        let mut found = false;
+        for (key, value) in entries {
+            let Some(node) = level.find(key, value) else {
+                return false;
+            };
+            level = &node.below;
+            found = node.rule.is_some();
+        }
+        found
+    }
 }
 
 impl Domain {

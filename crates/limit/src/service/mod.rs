@@ -80,12 +80,12 @@ impl LimitService {
     /// A service with these policies, that counts in `store`. `fallback` is a store inside of this
     /// process, which counts while `store` fails, for rules that say `local`.
     pub fn new(
-        policies: PolicySet,
+        policies: impl Into<Arc<PolicySet>>,
         store: Arc<dyn LimitStore>,
         fallback: Arc<dyn LimitStore>,
     ) -> Self {
+        let policies = policies.into();
         let board = Board::new(&policies, None);
-        let policies = Arc::new(policies);
         Self {
             reign: RwLock::new(Arc::new(Reign { policies, board })),
             changing: Mutex::new(()),

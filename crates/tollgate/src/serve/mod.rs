@@ -8,7 +8,7 @@ mod first_key;
 mod grpc;
 mod limits;
 mod log;
-mod options;
+pub(crate) mod options;
 mod proxy;
 #[cfg(feature = "redis")]
 mod shared;

@@ -137,6 +137,16 @@ pub(super) fn forwarding(config: &Config) -> Forwarding {
     }
 }
 
+/// The domain and the descriptors of requests: of those through the proxy, if there is one, or else of those
+/// that a proxy asks about.
+pub(crate) fn counted(config: &Config) -> (String, Vec<Vec<Counted>>) {
+    let (domain, by) = match config.proxy.listen {
+        Some(_) => (&config.proxy.domain, &config.proxy.by),
+        None => (&config.limits.authorize_domain, &config.limits.authorize_by),
+    };
+    (domain.clone(), descriptors(by))
+}
+
 /// Where refusals are written, if they are.
 pub(super) fn audit(config: &Config) -> Option<AuditOptions> {
     let audit = &config.audit;

@@ -1,4 +1,7 @@
-//! `tollgate limit …`: decisions and policies, through the API.
+//! `tollgate limit …`: decisions and policies, through the API; and what these would do, without a server.
+
+mod replay;
+mod report;
 
 use std::process::ExitCode;
 
@@ -145,6 +148,7 @@ pub(crate) fn run(args: LimitArgs) -> anyhow::Result<ExitCode> {
         LimitCommand::Denied(args) => denied(&args)?,
         LimitCommand::Set(args) => set(&args)?,
         LimitCommand::Unset(args) => unset(&args)?,
+        LimitCommand::Replay(args) => return replay::run(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

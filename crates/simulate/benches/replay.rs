@@ -1,0 +1,159 @@
+//! Lines a second through policies, on one thread: a log of each format is made in memory, and replayed. Clients and
+//! paths are random, by a generator that is the same on every machine; some clients ask far more than others.
+//!
+//! Options: `--lines`, `--clients`, `--rounds`. `benches/replay/run` makes a table of it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on has failed"
+)]
+
+use std::fmt::Write as _;
+use std::io::Cursor;
+use std::time::Instant;
+
+use tollgate_limit::attribute::Attribute;
+use tollgate_limit::policy::PolicySet;
+use tollgate_simulate::log::{Fields, Log};
+use tollgate_simulate::replay::demand::Share;
+use tollgate_simulate::replay::{Options, Times, replay};
+
+/// That of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const POLICIES: &str = "
+domain: http
+descriptors:
+  - key: remote_address
+    rate_limit: {unit: minute, requests_per_unit: 600, algorithm: gcra, burst: 100}
+  - key: path
+    value: /login
+    descriptors:
+      - key: remote_address
+        rate_limit: {unit: minute, requests_per_unit: 10, algorithm: sliding_log}
+";
+/// Requests a second of the log.
+const RATE: u64 = 5_000;
+
+fn main() {
+    let option = |name: &str, usual: u64| {
+        let mut words = std::env::args().skip_while(|word| word != name);
+        words.nth(1).map_or(usual, |value| value.parse().unwrap())
+    };
+    let lines = option("--lines", 2_000_000);
+    let clients = option("--clients", 50_000);
+    for round in 0..option("--rounds", 3) {
+        for format in ["combined", "common", "json", "caddy"] {
+            let log = log(format, lines, clients);
+            let bytes = log.len();
+            measure(round, format, log, bytes, lines, None);
+        }
+        let text = log("combined", lines, clients);
+        let bytes = text.len();
+        measure(
+            round,
+            "combined, suggesting",
+            text.clone(),
+            bytes,
+            lines,
+            Share::new(0.999),
+        );
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, &text).unwrap();
+        measure(
+            round,
+            "combined, gzip",
+            gzip.finish().unwrap(),
+            bytes,
+            lines,
+            None,
+        );
+        let zstd = zstd::encode_all(&text[..], 3).unwrap();
+        measure(round, "combined, zstd", zstd, bytes, lines, None);
+    }
+}
+
+fn measure(round: u64, name: &str, log: Vec<u8>, bytes: usize, lines: u64, suggest: Option<Share>) {
+    let by = [
+        "remote_address",
+        "api_key",
+        "host+path",
+        "path+remote_address",
+    ];
+    let attributes = |by: &str| {
+        by.split('+')
+            .map(|one| Attribute::parse(one).unwrap())
+            .collect()
+    };
+    let options = Options {
+        domain: "http".to_owned(),
+        by: by.iter().map(|by| attributes(by)).collect(),
+        fields: Fields::default(),
+        good: Vec::new(),
+        worst: 10,
+        bad_lines: 10,
+        suggest,
+        times: Times::Spread,
+    };
+    let policies = PolicySet::parse("limits.yaml", POLICIES).unwrap();
+    let began = Instant::now();
+    let log = Log::open("log", Cursor::new(log)).unwrap();
+    let report = replay(policies, &options, vec![log]).unwrap();
+    let seconds = began.elapsed().as_secs_f64();
+    assert_eq!((report.requests, report.lines.bad), (lines, 0));
+    println!(
+        "round={round} log={} lines_per_second={:.0} megabytes_per_second={:.0} refused={} keys={}",
+        name.replace(", ", "+"),
+        lines as f64 / seconds,
+        bytes as f64 / seconds / 1e6,
+        report.refused,
+        report.rules[0].keys.count,
+    );
+}
+
+/// A log of so many lines of this format.
+fn log(format: &str, lines: u64, clients: u64) -> Vec<u8> {
+    let mut random = 0x5eed_u64;
+    let mut next = move |below: u64| {
+        // xorshift64*
+        random ^= random >> 12;
+        random ^= random << 25;
+        random ^= random >> 27;
+        (u128::from(random.wrapping_mul(0x2545_f491_4f6c_dd1d)) * u128::from(below) >> 64) as u64
+    };
+    let mut text = String::with_capacity(lines as usize * 200);
+    for line in 0..lines {
+        let second = line / RATE;
+        // The lower of two: the first clients ask most.
+        let client = next(clients).min(next(clients)).min(next(clients));
+        let ip = format!("10.{}.{}.{}", client >> 16, client >> 8 & 255, client & 255);
+        let path = match next(20) {
+            0 => "/login".to_owned(),
+            _ => format!("/products/{}/reviews", next(5_000)),
+        };
+        let agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+        let (m, s) = (second / 60 % 60, second % 60);
+        let time = format!("10/Oct/2025:{:02}:{m:02}:{s:02} +0200", second / 3600 % 24);
+        let unix = 1_760_047_200 + second;
+        let micros = line % RATE * 1_000_000 / RATE;
+        match format {
+            "common" => writeln!(text, r#"{ip} - - [{time}] "GET {path}?page=2 HTTP/1.1" 200 5124"#),
+            "combined" => writeln!(
+                text,
+                r#"{ip} - - [{time}] "GET {path}?page=2 HTTP/1.1" 200 5124 "https://shop.example/products" "{agent}""#
+            ),
+            "json" => writeln!(
+                text,
+                r#"{{"time":"{unix}.{:03}","remote_addr":"{ip}","request_method":"GET","request_uri":"{path}?page=2","host":"shop.example","status":"200","body_bytes_sent":"5124","request_time":"0.012","http_referer":"https://shop.example/products","http_user_agent":"{agent}"}}"#,
+                micros / 1_000
+            ),
+            _ => writeln!(
+                text,
+                r#"{{"level":"info","ts":{unix}.{micros:06},"logger":"http.log.access.log0","msg":"handled request","request":{{"remote_ip":"{ip}","remote_port":"41342","client_ip":"{ip}","proto":"HTTP/2.0","method":"GET","host":"shop.example","uri":"{path}?page=2","headers":{{"User-Agent":["{agent}"],"Accept":["text/html,application/xhtml+xml"],"Accept-Encoding":["gzip, br"],"Accept-Language":["en"],"Cookie":["REDACTED"],"Referer":["https://shop.example/products"]}},"tls":{{"resumed":false,"version":772,"cipher_suite":4865,"proto":"h2","server_name":"shop.example"}}}},"bytes_read":0,"user_id":"","duration":0.000929675,"size":10900,"status":200,"resp_headers":{{"Server":["Caddy"],"Content-Encoding":["gzip"],"Content-Type":["text/html; charset=utf-8"],"Vary":["Accept-Encoding"]}}}}"#
+            ),
+        }
+        .unwrap();
+    }
+    text.into_bytes()
+}
