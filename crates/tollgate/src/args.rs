@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Link(LinkArgs),
     /// Show what was clicked: over time, from where, by what; through the API
     Stats(StatsArgs),
-    /// Decide requests by policies and change these, through the API; replay access logs
+    /// Decide requests by policies and change these, through the API; replay and simulate
     Limit(LimitArgs),
     /// Have others told of what happens to links, through the API
     Webhook(WebhookArgs),
@@ -211,6 +211,9 @@ pub(crate) enum LimitCommand {
     Unset(LimitUnsetArgs),
     /// Put access logs through policies, and tell what these would have done; needs no server
     Replay(LimitReplayArgs),
+    /// Put made traffic through algorithms side by side, and tell what each lets through; needs no
+    /// server
+    Simulate(LimitSimulateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -301,6 +304,68 @@ pub(crate) struct LimitReplayArgs {
     pub(crate) limit: u16,
     #[command(flatten)]
     pub(crate) output: ReportArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitSimulateArgs {
+    /// What comes
+    #[arg(long, value_enum, default_value_t = TrafficArg::Poisson)]
+    pub(crate) traffic: TrafficArg,
+    /// The algorithms, by their names in policies, joined by commas; by default all
+    #[arg(long = "algorithm", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) algorithms: Vec<String>,
+    /// Requests a window
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: u64,
+    /// The window, such as 1s, 1m or 1h
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub(crate) window: String,
+    /// The capacity of buckets; by default the limit
+    #[arg(long, value_name = "N")]
+    pub(crate) burst: Option<u64>,
+    /// How much comes to each key on average, as a multiple of the limit; with zipf, to the first
+    #[arg(long, value_name = "TIMES", default_value_t = 1.2)]
+    pub(crate) load: f64,
+    /// For how many windows
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    pub(crate) windows: u64,
+    /// How many keys there are; by default 1, and with zipf 1000
+    #[arg(long, value_name = "N")]
+    pub(crate) keys: Option<u64>,
+    /// Another seed makes other traffic of the same kind
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// With fleet: how many servers share the Redis
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) servers: u64,
+    /// With fleet: by how much the clocks of the servers are wrong at most
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    pub(crate) skew: String,
+    /// With fleet: when the Redis is away, in windows from the start; by default the middle third
+    #[arg(long, value_name = "FROM..TO")]
+    pub(crate) outage: Option<String>,
+    /// Write a picture of it, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: ReportArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TrafficArg {
+    /// Requests at even distances
+    Steady,
+    /// Independent requests
+    Poisson,
+    /// Twice the load for three quarters of a window, then nothing for as long
+    Bursty,
+    /// Two loads at once about every second boundary of windows
+    Boundary,
+    /// Many keys, of which the nth asks an nth of what the first does
+    Zipf,
+    /// Independent requests to servers that share a Redis, which is away for a while; for each of
+    /// the ways to go on without it
+    Fleet,
 }
 
 /// How a report is printed.

@@ -18,9 +18,7 @@ pub mod keys;
 mod report;
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tollgate_clock::{ManualClock, UnixMillis};
@@ -33,6 +31,7 @@ use xxhash_rust::xxh3::Xxh3;
 use self::demand::{Demand, Share};
 use self::feed::{Feed, Pending};
 use self::keys::Keys;
+use crate::at_once::at_once;
 use crate::log::{Fields, Log};
 pub use good::{Good, GoodError};
 pub use report::{
@@ -372,17 +371,6 @@ impl<'o> Replay<'o> {
                 evictions: stats.evictions,
                 overflowed: stats.overflowed,
             },
-        }
-    }
-}
-
-/// The answer of a future that has nothing to wait for, as the store in memory never does.
-fn at_once<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(answer) = future.as_mut().poll(&mut context) {
-            return answer;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod replay;
 mod report;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -149,6 +150,7 @@ pub(crate) fn run(args: LimitArgs) -> anyhow::Result<ExitCode> {
         LimitCommand::Set(args) => set(&args)?,
         LimitCommand::Unset(args) => unset(&args)?,
         LimitCommand::Replay(args) => return replay::run(&args),
+        LimitCommand::Simulate(args) => simulate::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -29,6 +29,7 @@ mod grpc;
 mod http;
 mod keys;
 mod lifecycle;
+mod limit_replay;
 mod limit_service;
 mod limits;
 mod observe;
