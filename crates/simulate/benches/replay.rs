@@ -26,12 +26,12 @@ const POLICIES: &str = "
 domain: http
 descriptors:
   - key: remote_address
-    rate_limit: {unit: minute, requests_per_unit: 600, algorithm: gcra, burst: 100}
+    rate_limit: {unit: minute, requests_per_unit: 20, algorithm: gcra, burst: 5}
   - key: path
     value: /login
     descriptors:
       - key: remote_address
-        rate_limit: {unit: minute, requests_per_unit: 10, algorithm: sliding_log}
+        rate_limit: {unit: hour, requests_per_unit: 10, algorithm: sliding_log}
 ";
 /// A format, and what is done with it.
 const LOGS: [&str; 7] = [
@@ -138,14 +138,19 @@ fn log(format: &str, lines: u64, clients: u64) -> Vec<u8> {
         random ^= random >> 12;
         random ^= random << 25;
         random ^= random >> 27;
-        (u128::from(random.wrapping_mul(0x2545_f491_4f6c_dd1d)) * u128::from(below) >> 64) as u64
+        ((u128::from(random.wrapping_mul(0x2545_f491_4f6c_dd1d)) * u128::from(below)) >> 64) as u64
     };
     let mut text = String::with_capacity(lines as usize * 200);
     for line in 0..lines {
         let second = line / RATE;
         // The lower of two: the first clients ask most.
         let client = next(clients).min(next(clients)).min(next(clients));
-        let ip = format!("10.{}.{}.{}", client >> 16, client >> 8 & 255, client & 255);
+        let ip = format!(
+            "10.{}.{}.{}",
+            client >> 16,
+            (client >> 8) & 255,
+            client & 255
+        );
         let path = match next(20) {
             0 => "/login".to_owned(),
             _ => format!("/products/{}/reviews", next(5_000)),

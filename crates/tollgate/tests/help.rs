@@ -16,7 +16,7 @@ fn tollgate(args: &[&str]) -> Output {
     command.args(args).env("COLUMNS", "100").output().unwrap()
 }
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 23] = [
     "",
     "serve",
     "link",
@@ -33,6 +33,8 @@ const COMMANDS: [&str; 21] = [
     "key create",
     "key list",
     "key revoke",
+    "limit replay",
+    "limit simulate",
     "config",
     "config check",
     "migrate",

@@ -75,7 +75,9 @@ impl Passed {
         }
         let until = key.recent.partition_point(|time| *time <= at);
         let gone = key.recent.partition_point(|time| *time + window <= at);
-        let has_room = ((until - gone) as u64) < limit;
+        // What waits has been let through when another one is refused.
+        let counted = delay.map_or(key.recent.len(), |_| until);
+        let has_room = ((counted - gone) as u64) < limit;
         if delay.is_none() {
             self.refused += 1;
             self.false_deny += u64::from(has_room);

@@ -85,6 +85,8 @@ fn panel(
         .disable_mesh()
         .x_labels(10)
         .y_labels(5)
+        .x_label_formatter(&|windows| format!("{windows:.0}"))
+        .y_label_formatter(&|rate| format!("{rate:.0}"))
         .label_style((FONT, LABEL))
         .draw()
         .map_err(wrong)?;

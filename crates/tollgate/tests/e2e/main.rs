@@ -31,6 +31,7 @@ mod keys;
 mod lifecycle;
 mod limit_replay;
 mod limit_service;
+mod limit_simulate;
 mod limits;
 mod observe;
 mod pages;
