@@ -145,6 +145,23 @@ pub struct Statistics {
     pub from_raw: bool,
 }
 
+/// All clicks of a scope that were ever counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Those of people.
+    pub people: u64,
+    /// Those of programs.
+    pub programs: u64,
+}
+
+impl Totals {
+    /// Both.
+    #[must_use]
+    pub const fn all(self) -> u64 {
+        self.people.saturating_add(self.programs)
+    }
+}
+
 /// A step of the series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {

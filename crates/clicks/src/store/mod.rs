@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 pub use sqlite::{SqliteClickStore, SqliteOptions};
 
-use crate::query::{ClickPage, LinkName, List, Query, QueryError, Statistics};
+use crate::query::{ClickPage, LinkName, List, Query, QueryError, Scope, Statistics, Totals};
 use crate::{EnrichedClick, Position, SourceId};
 
 /// Why a store did not do what it should.
@@ -100,6 +100,13 @@ pub trait ClickStore: Send + Sync {
     /// # Errors
     /// [`QueryError`].
     async fn statistics(&self, query: Query) -> Result<Statistics, QueryError>;
+
+    /// All clicks of each scope that were ever counted, in the order of the scopes: for lists of
+    /// links, where [`Self::statistics`] would do too much.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    async fn totals(&self, scopes: Vec<Scope>) -> Result<Vec<Totals>, QueryError>;
 
     /// Lists raw clicks.
     ///

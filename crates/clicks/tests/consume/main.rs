@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use tokio::sync::Notify;
 use tollgate_clicks::consume::{Consumer, ConsumerOptions, Live};
 use tollgate_clicks::query::{
-    ClickPage, LinkName, List, Period, Query, QueryError, Scope, Statistics,
+    ClickPage, LinkName, List, Period, Query, QueryError, Scope, Statistics, Totals,
 };
 use tollgate_clicks::store::{
     Added, ClickStore, EnrichedBatch, Retained, SqliteClickStore, SqliteOptions, StoreError,
@@ -145,6 +145,10 @@ impl ClickStore for Unreliable {
 
     async fn statistics(&self, query: Query) -> Result<Statistics, QueryError> {
         self.store.statistics(query).await
+    }
+
+    async fn totals(&self, scopes: Vec<Scope>) -> Result<Vec<Totals>, QueryError> {
+        self.store.totals(scopes).await
     }
 
     async fn clicks(&self, list: List) -> Result<ClickPage, QueryError> {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use smol_str::SmolStr;
 use tollgate_clicks::query::{
-    Bots, Bucket, Filter, LinkName, List, Period, Query, QueryError, Scope, zone,
+    Bots, Bucket, Filter, LinkName, List, Period, Query, QueryError, Scope, Totals, zone,
 };
 use tollgate_clicks::store::{Added, ClickStore};
 use tollgate_clicks::{Dimension, EnrichedClick, Position, SourceId, Value};
@@ -132,6 +132,12 @@ proptest! {
             for query in queries {
                 let answer = store.statistics(query.clone()).await.unwrap();
                 prop_assert_eq!(answer, model::statistics(&clicks, &query), "{:?}", query);
+                let always = Period::new(UnixMillis::from_millis(NOW - 9 * DAY), UnixMillis::from_millis(NOW + DAY));
+                let of = |bots| Query { bots, ..Query::new(query.scope.clone(), always.clone().unwrap()) };
+                let [people, programs] = [Bots::Exclude, Bots::Only]
+                    .map(|bots| model::statistics(&clicks, &of(bots)).total);
+                let totals = store.totals(vec![Scope::Orphans, query.scope.clone()]).await.unwrap();
+                prop_assert_eq!(totals[1], Totals { people, programs }, "{:?}", query.scope);
             }
             Ok(())
         })?;

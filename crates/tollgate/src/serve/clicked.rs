@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tollgate_clicks::query::{ClickPage, LinkName, List, Query, QueryError, Statistics};
+use tollgate_clicks::query::{
+    ClickPage, LinkName, List, Query, QueryError, Scope, Statistics, Totals,
+};
 use tollgate_clicks::store::{Added, ClickStore, EnrichedBatch, Retained, StoreError};
 use tollgate_clicks::{ClickKind, Position, SourceId};
 
@@ -90,6 +92,10 @@ impl ClickStore for Clicked {
 
     async fn statistics(&self, query: Query) -> Result<Statistics, QueryError> {
         self.inner.statistics(query).await
+    }
+
+    async fn totals(&self, scopes: Vec<Scope>) -> Result<Vec<Totals>, QueryError> {
+        self.inner.totals(scopes).await
     }
 
     async fn clicks(&self, list: List) -> Result<ClickPage, QueryError> {

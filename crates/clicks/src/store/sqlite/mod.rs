@@ -21,7 +21,7 @@ use tollgate_sqlite::{
 
 use self::raw::Day;
 use super::{Added, ClickStore, EnrichedBatch, Retained, StoreError};
-use crate::query::{ClickPage, LinkName, List, Query, QueryError, Statistics};
+use crate::query::{ClickPage, LinkName, List, Query, QueryError, Scope, Statistics, Totals};
 use crate::rollup::RollupBatch;
 use crate::{Position, SourceId};
 
@@ -143,6 +143,11 @@ impl ClickStore for SqliteClickStore {
         let keep = self.keep();
         let read =
             move |connection: &mut rusqlite::Connection| read::statistics(connection, &query, keep);
+        self.readers.run(read).await.map_err(StoreError::from)?
+    }
+
+    async fn totals(&self, scopes: Vec<Scope>) -> Result<Vec<Totals>, QueryError> {
+        let read = move |connection: &mut rusqlite::Connection| read::totals(connection, &scopes);
         self.readers.run(read).await.map_err(StoreError::from)?
     }
 

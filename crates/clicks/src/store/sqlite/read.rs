@@ -12,7 +12,7 @@ use super::{damaged, number, retain, schema};
 use crate::query::answer::{Answer, Common, DamagedRollup, Question, Row};
 use crate::query::plan::Run;
 use crate::query::{
-    Bots, Filter, LinkName, Period, Previous, Query, QueryError, Scope, Statistics,
+    Bots, Filter, LinkName, Period, Previous, Query, QueryError, Scope, Statistics, Totals,
 };
 use crate::rollup::{DAY_MS, HOUR_MS, ScopeName};
 use crate::{EnrichedClick, enriched};
@@ -301,6 +301,34 @@ fn days(
         ))?
         .query_map([first, last], |row| row.get(0).map(Day))?
         .collect()
+}
+
+/// All clicks of each scope. Days have them all, also those of today.
+pub(super) fn totals(connection: &mut Connection, scopes: &[Scope]) -> Answered<Vec<Totals>> {
+    let transaction = connection.transaction()?;
+    let mut sum = transaction.prepare_cached(
+        "SELECT coalesce(sum(clicks), 0) FROM click_days WHERE key >= ?1 AND key < ?2",
+    )?;
+    let mut all = Vec::with_capacity(scopes.len());
+    for scope in scopes {
+        if matches!(scope, Scope::Links(links) if links.len() > Scope::MAX_LINKS) {
+            return Ok(Err(QueryError::TooManyLinks {
+                most: Scope::MAX_LINKS,
+            }));
+        }
+        let mut totals = Totals::default();
+        for target in targets(&transaction, scope)? {
+            let [people, programs, end] = [
+                schema::key(target.number, false, 0),
+                schema::key(target.number, true, 0),
+                schema::key(target.number + 1, false, 0),
+            ];
+            totals.people += sum.query_row([people, programs], |row| number(row, 0))?;
+            totals.programs += sum.query_row([programs, end], |row| number(row, 0))?;
+        }
+        all.push(totals);
+    }
+    Ok(Ok(all))
 }
 
 /// Lists raw clicks.
