@@ -21,7 +21,7 @@ pub use load::{Config, Sources};
 pub use reference::{default_file, reference};
 pub use secret::Secret;
 pub use sections::{
-    Access, Addresses, Admin, Attribute, Audit, Clicks, Edge, Grpc, Hash, LimitStore, Limits,
-    LinkStore, Links, Log, LogFormat, MemoryCache, OnLinkDelete, OnStoreFailure, Postgres,
+    Access, Addresses, Admin, Attribute, Audit, Clicks, Compat, Edge, Grpc, Hash, LimitStore,
+    Limits, LinkStore, Links, Log, LogFormat, MemoryCache, OnLinkDelete, OnStoreFailure, Postgres,
     Redirect, Resp, Root, Strategy, Sweep, Webhooks,
 };

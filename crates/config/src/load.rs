@@ -8,8 +8,8 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, Clicks, Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache, Postgres,
-    Proxy, Resp, Sweep, Webhooks,
+    Access, Admin, Audit, Clicks, Compat, Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache,
+    Postgres, Proxy, Resp, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub edge: Edge,
     /// `[admin]`
     pub admin: Admin,
+    /// `[compat]`
+    pub compat: Compat,
     /// `[clicks]`
     pub clicks: Clicks,
     /// `[webhooks]`
@@ -68,6 +70,7 @@ impl Config {
         Access::SECTION,
         Edge::SECTION,
         Admin::SECTION,
+        Compat::SECTION,
         Clicks::SECTION,
         Webhooks::SECTION,
         Limits::SECTION,
@@ -108,6 +111,7 @@ impl Config {
         let access = Access::read(&mut reader);
         let edge = Edge::read(&mut reader);
         let admin = Admin::read(&mut reader);
+        let compat = Compat::read(&mut reader);
         let clicks = Clicks::read(&mut reader);
         let webhooks = Webhooks::read(&mut reader);
         let limits = Limits::read(&mut reader);
@@ -118,6 +122,9 @@ impl Config {
         let log = Log::read(&mut reader);
         if let Some(links) = &links {
             check_hosts(links, &mut given);
+        }
+        if let Some(compat) = &compat {
+            check_signature(compat, &mut given);
         }
         if let Some(edge) = &edge {
             let files = [&edge.tls_cert, &edge.tls_key].map(Option::is_some);
@@ -137,6 +144,7 @@ impl Config {
                 access: access?,
                 edge: edge?,
                 admin: admin?,
+                compat: compat?,
                 clicks: clicks?,
                 webhooks: webhooks?,
                 limits: limits?,
@@ -239,6 +247,15 @@ fn check_hosts(links: &Links, given: &mut Given) {
                 format!("the host {host:?} is given twice"),
             );
         }
+    }
+}
+
+fn check_signature(compat: &Compat, given: &mut Given) {
+    if compat.yourls_key.is_some() && compat.yourls_signature.is_none() {
+        let place = given.place("compat.yourls_key");
+        let what =
+            "a key needs a signature that stands for it: set compat.yourls_signature as well";
+        given.problem(place, "compat.yourls_key", what.to_owned());
     }
 }
 

@@ -324,6 +324,22 @@ section! {
 }
 
 section! {
+    /// The APIs of other shorteners, on the admin listener, so that their clients can be used with
+    /// this one. Each needs an API key of ours.
+    Compat in "compat" {
+        /// Answer the API of YOURLS at `/yourls-api.php`.
+        yourls: bool = "false", SWITCH;
+        /// A signature that clients of YOURLS send, or sign the time with, such as the one they
+        /// have from YOURLS. Empty: clients send the secret of an API key as their signature, and
+        /// cannot sign the time.
+        yourls_signature: Option<Secret> = r#""""#, SECRET;
+        /// The secret of the API key that `yourls_signature` stands for. Empty: `yourls_signature`
+        /// is that secret itself.
+        yourls_key: Option<Secret> = r#""""#, SECRET;
+    }
+}
+
+section! {
     /// Clicks: what is captured of visits, and how it gets from the edge to a file.
     Clicks in "clicks" {
         /// Capture clicks. Links with `max_clicks` are counted exactly, with it and without.

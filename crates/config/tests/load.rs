@@ -144,6 +144,7 @@ fn every_key_can_be_set_by_its_environment_variable() {
             "file",
             "snapshot",
             "password",
+            "yourls_signature",
         ];
         let refused = error.is_err_and(|text| text.contains(&key.env()));
         assert!(refused || any_text.contains(&key.name), "{}", key.env());
@@ -164,6 +165,19 @@ fn a_proxy_has_something_behind_it() {
         let error = upstream(bad).unwrap_err();
         assert!(error.contains("proxy.upstream:"), "{bad}: {error}");
     }
+}
+
+#[test]
+fn a_key_of_yourls_stands_behind_a_signature() {
+    let yourls = |toml: &str| load(&format!("[compat]\n{toml}"), &[], &[]);
+    let config = yourls("yourls = true\nyourls_signature = '1002a612b4'\nyourls_key = 'tg_x'");
+    let compat = config.unwrap().compat;
+    assert!(compat.yourls);
+    assert!(compat.yourls_signature.is_some() && compat.yourls_key.is_some());
+    assert!(yourls("yourls_signature = 'tg_0123456789abcdef'").is_ok());
+    let error = yourls("yourls_key = 'tg_0123456789abcdef'").unwrap_err();
+    assert!(error.contains("t.toml:2:1: compat.yourls_key:"), "{error}");
+    assert!(!error.contains("0123456789"), "{error}");
 }
 
 #[test]

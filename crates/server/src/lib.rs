@@ -6,6 +6,7 @@ pub mod admin;
 mod api;
 pub mod clicks;
 mod client_ip;
+pub mod compat;
 pub mod edge;
 mod epoch;
 pub mod grpc;

@@ -287,6 +287,8 @@ struct Details {
     request_id: Option<String>,
     #[serde(skip)]
     headers: HeaderMap,
+    #[serde(skip)]
+    what: Kind,
 }
 
 impl PartialSchema for Problem {
@@ -325,6 +327,7 @@ impl Problem {
             violated_policies: Vec::new(),
             request_id: None,
             headers: HeaderMap::new(),
+            what: kind,
         }))
     }
 
@@ -393,6 +396,21 @@ impl Problem {
         self
     }
 
+    /// Which kind it is.
+    pub(crate) fn kind(&self) -> Kind {
+        self.0.what
+    }
+
+    /// What happened this time.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// What the answer has to tell beside its body.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
@@ -422,6 +440,10 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Marks an error that has a form of its own, which [`finish`] leaves as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnForm;
+
 /// Gives every error its final form: a problem with the request's id, whoever answered it.
 pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     let status = response.status();
@@ -430,7 +452,8 @@ pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     let own = response
         .headers()
         .get(CONTENT_TYPE)
-        .is_some_and(|media| media == "application/json");
+        .is_some_and(|media| media == "application/json")
+        || response.extensions().get::<OwnForm>().is_some();
     if !failed || own {
         return response;
     }

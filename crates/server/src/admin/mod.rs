@@ -20,6 +20,7 @@ pub use serve::serve;
 
 use crate::api;
 use crate::clicks::Clicks;
+use crate::compat::{self, CompatOptions};
 use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -39,6 +40,8 @@ pub struct AdminOptions {
     pub drain: Duration,
     /// The most connections at once; more wait to be accepted.
     pub max_connections: usize,
+    /// The APIs of other shorteners that are offered beside our own.
+    pub compat: CompatOptions,
 }
 
 impl Default for AdminOptions {
@@ -49,6 +52,7 @@ impl Default for AdminOptions {
             header_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             max_connections: 1_024,
+            compat: CompatOptions::default(),
         }
     }
 }
@@ -92,6 +96,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/health/live", get(pages::live))
         .route("/health/ready", get(pages::ready))
         .merge(docs::router(&description))
+        .merge(compat::router(&state))
         .fallback(|| async { Problem::new(Kind::NoRoute, "See /api/docs for what there is.") })
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(axum::middleware::from_fn_with_state(

@@ -50,7 +50,7 @@ impl<T: DeserializeOwned> FromRequest<AdminState> for MergePatch<T> {
 }
 
 /// Whether the body's type, parameters aside, is one of `allowed`.
-pub(super) fn is_media(headers: &HeaderMap, allowed: &[&str]) -> bool {
+pub(crate) fn is_media(headers: &HeaderMap, allowed: &[&str]) -> bool {
     headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -72,7 +72,7 @@ pub(super) fn unsupported(allowed: &[&str], advertised_by: HeaderName) -> Proble
 }
 
 /// The whole body.
-pub(super) async fn read(request: Request, state: &AdminState) -> Result<Bytes, Problem> {
+pub(crate) async fn read(request: Request, state: &AdminState) -> Result<Bytes, Problem> {
     let most = state.options.max_body_bytes;
     let readable = most.saturating_add(MAX_DISCARDED_BYTES);
     let too_large = || Problem::new(Kind::TooLarge, format!("It has at most {most} bytes."));
@@ -113,7 +113,7 @@ pub(super) async fn read(request: Request, state: &AdminState) -> Result<Bytes, 
 }
 
 /// Reads a JSON object; a mistake is named by field, line and column.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // serde would take an array for the values of the fields in their order.
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(no_object());

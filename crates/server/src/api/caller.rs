@@ -14,7 +14,7 @@ use crate::limits::headers::over;
 use crate::problem::{Kind, Problem};
 
 /// The key a request came with. The request is counted.
-pub(super) struct Caller {
+pub(crate) struct Caller {
     key: Arc<ApiKey>,
 }
 
@@ -26,14 +26,12 @@ impl FromRequestParts<AdminState> for Caller {
         state: &AdminState,
     ) -> Result<Self, Self::Rejection> {
         let caller = Self::from_headers(&parts.headers, state).await?;
-        let admitted = state.limits.guard.api_key(caller.id()).await;
-        admitted.map_err(|answer| over(&answer))?;
-        Ok(caller)
+        caller.counted(state).await
     }
 }
 
 /// The key of a request that is not counted: a question to the limit service.
-pub(super) struct Asker(pub(super) Caller);
+pub(crate) struct Asker(pub(crate) Caller);
 
 impl FromRequestParts<AdminState> for Asker {
     type Rejection = Problem;
@@ -56,7 +54,7 @@ fn bearer(header: &HeaderValue) -> Option<&str> {
 
 impl Caller {
     /// Whose key is in `Authorization`.
-    pub(super) async fn from_headers(
+    pub(crate) async fn from_headers(
         headers: &HeaderMap,
         state: &AdminState,
     ) -> Result<Self, Problem> {
@@ -69,25 +67,37 @@ impl Caller {
     }
 
     /// Whose key this is.
-    pub(super) async fn of(secret: &str, state: &AdminState) -> Result<Self, Problem> {
+    pub(crate) async fn of(secret: &str, state: &AdminState) -> Result<Self, Problem> {
         let key = state.keys.authenticate(secret).await?;
         tracing::Span::current().record("key", key.id.as_str());
         Ok(Self { key })
     }
 
+    /// Whose key this is, wherever it came from. The request is counted.
+    pub(crate) async fn admitted(secret: &str, state: &AdminState) -> Result<Self, Problem> {
+        Self::of(secret, state).await?.counted(state).await
+    }
+
+    /// Counts a request, and refuses it if there are too many.
+    async fn counted(self, state: &AdminState) -> Result<Self, Problem> {
+        let admitted = state.limits.guard.api_key(self.id()).await;
+        admitted.map_err(|answer| over(&answer))?;
+        Ok(self)
+    }
+
     /// Refuses a caller that makes links too often.
-    pub(super) async fn may_create(&self, state: &AdminState) -> Result<(), Problem> {
+    pub(crate) async fn may_create(&self, state: &AdminState) -> Result<(), Problem> {
         let admitted = state.limits.guard.create(self.id()).await;
         admitted.map_err(|answer| over(&answer))
     }
 
     /// The name under which this caller's work is recorded.
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.key.id.as_str()
     }
 
     /// Refuses a caller whose key lacks `scope`.
-    pub(super) fn require(&self, scope: Scope) -> Result<(), Problem> {
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), Problem> {
         if self.key.scopes.allow(scope) {
             return Ok(());
         }
@@ -106,7 +116,7 @@ impl Caller {
     }
 
     /// Refuses a caller whose key is bound to another domain.
-    pub(super) fn enter(&self, domain: &Domain) -> Result<(), Problem> {
+    pub(crate) fn enter(&self, domain: &Domain) -> Result<(), Problem> {
         if self.key.may_use(domain) {
             return Ok(());
         }
@@ -119,12 +129,12 @@ impl Caller {
     }
 
     /// The only domain this caller may touch.
-    pub(super) fn own_domain(&self) -> Option<&Domain> {
+    pub(crate) fn own_domain(&self) -> Option<&Domain> {
         self.key.domain.as_ref()
     }
 
     /// Refuses a caller whose key is bound to a domain: what is asked for belongs to all.
-    pub(super) fn all_domains(&self) -> Result<(), Problem> {
+    pub(crate) fn all_domains(&self) -> Result<(), Problem> {
         match self.own_domain() {
             None => Ok(()),
             Some(_) => {
@@ -135,14 +145,14 @@ impl Caller {
     }
 
     /// The domain this caller means by naming none.
-    pub(super) fn home(&self) -> Option<&str> {
+    pub(crate) fn home(&self) -> Option<&str> {
         self.own_domain()
             .filter(|own| !own.is_default())
             .map(Domain::as_str)
     }
 
     /// The link a path and a `domain` parameter name.
-    pub(super) fn link(
+    pub(crate) fn link(
         &self,
         service: &LinkService,
         domain: Option<&str>,

@@ -215,7 +215,7 @@ pub(super) async fn delete(
 }
 
 /// Puts a draft on the domain its author may use.
-pub(super) fn placed(
+pub(crate) fn placed(
     caller: &Caller,
     service: &LinkService,
     mut draft: LinkDraft,

@@ -1,9 +1,9 @@
 //! The REST API under `/api/v1`.
 
 mod authorize;
-mod body;
+pub(crate) mod body;
 mod bulk;
-mod caller;
+pub(crate) mod caller;
 mod clicks;
 mod denied;
 mod describe;
@@ -14,13 +14,13 @@ mod history;
 mod idempotency;
 mod keys;
 mod limits;
-mod links;
+pub(crate) mod links;
 mod list;
 mod policies;
 mod query;
 mod rows;
 mod spool;
-mod stats;
+pub(crate) mod stats;
 mod stats_query;
 mod stats_view;
 mod webhooks;

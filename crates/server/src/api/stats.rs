@@ -21,7 +21,7 @@ use crate::problem::{Kind, Problem};
 
 impl AdminState {
     /// The clicks, where they are counted.
-    pub(super) fn clicks(&self) -> Result<&Clicks, Problem> {
+    pub(crate) fn clicks(&self) -> Result<&Clicks, Problem> {
         self.clicks.as_ref().ok_or_else(|| {
             Problem::new(
                 Kind::ClicksOff,
@@ -32,7 +32,7 @@ impl AdminState {
 }
 
 /// What clicks call a link.
-pub(super) fn name(key: &LinkKey) -> LinkName {
+pub(crate) fn name(key: &LinkKey) -> LinkName {
     LinkName {
         domain: key.domain.as_str().into(),
         code: key.code.as_str().into(),
@@ -151,7 +151,7 @@ pub(super) async fn stats(
 }
 
 /// The links with a tag.
-async fn tagged(
+pub(crate) async fn tagged(
     state: &AdminState,
     tag: Tag,
     domain: Option<Domain>,

@@ -14,3 +14,4 @@ mod queue_places;
 mod server;
 mod stats;
 mod switch;
+mod yourls;

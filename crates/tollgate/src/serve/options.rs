@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tollgate_clicks::capture::{Addresses, Capture, Privacy};
 use tollgate_clicks::spool::SpoolOptions;
-use tollgate_config::{Attribute, Config, Hash, Redirect, Root, Strategy};
+use tollgate_config::{Attribute, Config, Hash, Redirect, Root, Secret, Strategy};
 use tollgate_limit::policy::OnStoreFailure;
 use tollgate_links::{
     CacheOptions, Domain, Domains, PasswordHasher, RedirectKind, SpecRules, StrategyKind,
     StrategyOptions, TargetRules, TargetUrl,
 };
 use tollgate_server::admin::AdminOptions;
+use tollgate_server::compat::{CompatOptions, YourlsOptions};
 use tollgate_server::edge::{EdgeOptions, LINGER, RootPage, TlsFiles};
 use tollgate_server::grpc::GrpcOptions;
 use tollgate_server::limits::{Attribute as Counted, AuditOptions, Forwarding};
@@ -78,6 +79,21 @@ pub(super) fn admin(config: &Config) -> AdminOptions {
         header_timeout: admin.header_timeout,
         drain: admin.drain,
         max_connections: size(admin.max_connections),
+        compat: compat(config),
+    }
+}
+
+/// The APIs of other shorteners.
+fn compat(config: &Config) -> CompatOptions {
+    let compat = &config.compat;
+    let guarded = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.guarded().clone());
+    let yourls = YourlsOptions {
+        signature: guarded(&compat.yourls_signature),
+        key: guarded(&compat.yourls_key),
+    };
+    CompatOptions {
+        yourls: compat.yourls.then_some(yourls),
+        ..CompatOptions::default()
     }
 }
 
