@@ -336,6 +336,8 @@ section! {
         /// The secret of the API key that `yourls_signature` stands for. Empty: `yourls_signature`
         /// is that secret itself.
         yourls_key: Option<Secret> = r#""""#, SECRET;
+        /// Answer version 4 of the API of Bitly under `/v4`.
+        bitly: bool = "false", SWITCH;
     }
 }
 

@@ -406,6 +406,14 @@ impl Problem {
         &self.0.detail
     }
 
+    /// The fields, parameters or headers that are wrong, each with the reason.
+    pub(crate) fn wrong_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .errors
+            .iter()
+            .map(|wrong| (&*wrong.field, &*wrong.reason))
+    }
+
     /// What the answer has to tell beside its body.
     pub(crate) fn headers(&self) -> &HeaderMap {
         &self.0.headers

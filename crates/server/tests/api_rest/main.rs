@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bitly;
 mod bulk;
 mod clicks;
 mod keys;

@@ -24,6 +24,7 @@ async fn start_bounded(yourls: YourlsOptions, most_links: usize) -> Server {
     let compat = CompatOptions {
         yourls: Some(yourls),
         most_links,
+        ..CompatOptions::default()
     };
     Server::with(AdminOptions {
         compat,

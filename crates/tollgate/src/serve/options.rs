@@ -93,6 +93,7 @@ fn compat(config: &Config) -> CompatOptions {
     };
     CompatOptions {
         yourls: compat.yourls.then_some(yourls),
+        bitly: compat.bitly,
         ..CompatOptions::default()
     }
 }
