@@ -327,6 +327,8 @@ section! {
     /// The APIs of other shorteners, on the admin listener, so that their clients can be used with
     /// this one. Each needs an API key of ours.
     Compat in "compat" {
+        /// Answer the REST API of Shlink, version 3, under `/rest/v3`.
+        shlink: bool = "false", SWITCH;
         /// Answer the API of YOURLS at `/yourls-api.php`.
         yourls: bool = "false", SWITCH;
         /// A signature that clients of YOURLS send, or sign the time with, such as the one they

@@ -172,7 +172,7 @@ fn a_key_of_yourls_stands_behind_a_signature() {
     let yourls = |toml: &str| load(&format!("[compat]\n{toml}"), &[], &[]);
     let config = yourls("yourls = true\nyourls_signature = '1002a612b4'\nyourls_key = 'tg_x'");
     let compat = config.unwrap().compat;
-    assert!(compat.yourls && !compat.bitly);
+    assert!(compat.yourls && !compat.shlink && !compat.bitly);
     assert!(compat.yourls_signature.is_some() && compat.yourls_key.is_some());
     assert!(yourls("yourls_signature = 'tg_0123456789abcdef'").is_ok());
     let error = yourls("yourls_key = 'tg_0123456789abcdef'").unwrap_err();

@@ -236,6 +236,16 @@ impl Kind {
         }
     }
 
+    /// The identifier, which never changes.
+    pub(crate) const fn uri(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// What it means.
+    pub(crate) const fn title(self) -> &'static str {
+        self.parts().2
+    }
+
     /// The kind of an error that something other than our handlers answered.
     fn of_status(status: StatusCode) -> Self {
         match status {

@@ -3,6 +3,7 @@
 
 mod bitly;
 mod named;
+mod shlink;
 mod time;
 mod totals;
 mod walk;
@@ -24,6 +25,8 @@ const MOST_LINKS: usize = 50_000;
 /// Which APIs are offered. None by default.
 #[derive(Debug, Clone)]
 pub struct CompatOptions {
+    /// That of Shlink, under `/rest/v3`.
+    pub shlink: bool,
     /// That of YOURLS, at `/yourls-api.php`.
     pub yourls: Option<YourlsOptions>,
     /// That of Bitly, under `/v4`.
@@ -35,6 +38,7 @@ pub struct CompatOptions {
 impl Default for CompatOptions {
     fn default() -> Self {
         Self {
+            shlink: false,
             yourls: None,
             bitly: false,
             most_links: MOST_LINKS,
@@ -51,6 +55,9 @@ pub(crate) fn router(state: &AdminState) -> Router<AdminState> {
     }
     if options.compat.bitly {
         router = router.merge(bitly::router(options));
+    }
+    if options.compat.shlink {
+        router = router.merge(shlink::router(options));
     }
     router
 }

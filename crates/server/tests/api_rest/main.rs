@@ -8,11 +8,13 @@ mod clicks;
 mod keys;
 mod limits;
 mod links;
+mod nasty;
 mod places;
 mod problems;
 #[path = "../shared/places.rs"]
 mod queue_places;
 mod server;
+mod shlink;
 mod stats;
 mod switch;
 mod yourls;

@@ -92,6 +92,7 @@ fn compat(config: &Config) -> CompatOptions {
         key: guarded(&compat.yourls_key),
     };
     CompatOptions {
+        shlink: compat.shlink,
         yourls: compat.yourls.then_some(yourls),
         bitly: compat.bitly,
         ..CompatOptions::default()

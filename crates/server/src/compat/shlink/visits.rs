@@ -1,0 +1,149 @@
+//! Visits: of short URLs, tags, domains, and of codes that do not exist.
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+use tollgate_access::Scope as Right;
+use tollgate_clicks::query::{Scope, Totals};
+use tollgate_links::Tag;
+
+use super::Holder;
+use super::asked::{Asked, domain};
+use super::failure::Failure;
+use super::short_urls::find;
+use super::shown::summary;
+use super::visit_list::{Wanted, page};
+use crate::admin::AdminState;
+use crate::api::stats::{name, tagged};
+use crate::compat::totals::total;
+use crate::problem::Problem;
+
+pub(super) async fn of_short_url(
+    State(state): State<AdminState>,
+    Holder(caller): Holder,
+    code: Result<Path<String>, PathRejection>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    caller.require(Right::StatsRead)?;
+    let link = find(&state, &caller, code, &asked).await?;
+    let wanted = Wanted::all(Scope::Link(name(&link.key)));
+    Ok(Json(page(&state, wanted, &asked).await?))
+}
+
+/// Forgets all visits of a link. Sums of its domain and of everything stay.
+pub(super) async fn delete_of_short_url(
+    State(state): State<AdminState>,
+    Holder(caller): Holder,
+    code: Result<Path<String>, PathRejection>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    caller.require(Right::LinksWrite)?;
+    let link = find(&state, &caller, code, &asked).await?;
+    let clicks = state.clicks()?;
+    let name = name(&link.key);
+    let visits = total(&state, Scope::Link(name.clone())).await?.all();
+    clicks
+        .store
+        .forget(&name)
+        .await
+        .map_err(|error| Problem::from(tollgate_clicks::query::QueryError::Store(error)))?;
+    Ok(Json(json!({ "deletedVisits": visits })))
+}
+
+pub(super) async fn of_tag(
+    State(state): State<AdminState>,
+    Holder(caller): Holder,
+    tag: Result<Path<String>, PathRejection>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    caller.require(Right::StatsRead)?;
+    let Path(tag) = tag.map_err(|error| Failure::invalid("tag", error.body_text()))?;
+    let tag = Tag::parse(&tag).map_err(|_| Failure::no_such_tag(&tag))?;
+    let domain = asked.domain(&state, &caller)?;
+    let links = tagged(&state, tag.clone(), domain.clone()).await?;
+    // Links of other domains may have it.
+    if links.is_empty() && domain.as_ref() == caller.own_domain() {
+        return Err(Failure::no_such_tag(tag.as_str()));
+    }
+    let wanted = Wanted::all(Scope::Links(links));
+    Ok(Json(page(&state, wanted, &asked).await?))
+}
+
+pub(super) async fn of_domain(
+    State(state): State<AdminState>,
+    Holder(caller): Holder,
+    name: Result<Path<String>, PathRejection>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    caller.require(Right::StatsRead)?;
+    let Path(name) = name.map_err(|error| Failure::invalid("domain", error.body_text()))?;
+    let domain = domain(&state, &caller, &name)?;
+    let wanted = Wanted::all(Scope::Domain(domain.as_str().into()));
+    Ok(Json(page(&state, wanted, &asked).await?))
+}
+
+pub(super) async fn non_orphan(
+    State(state): State<AdminState>,
+    Holder(caller): Holder,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    caller.require(Right::StatsRead)?;
+    let scope = match asked.domain(&state, &caller)? {
+        None => Scope::Everything,
+        Some(domain) => Scope::Domain(domain.as_str().into()),
+    };
+    Ok(Json(page(&state, Wanted::all(scope), &asked).await?))
+}
+
+pub(super) async fn orphan(
+    State(state): State<AdminState>,
+    Holder(caller): Holder,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    caller.require(Right::StatsRead)?;
+    caller.all_domains()?;
+    let nothing = match asked.get("type") {
+        None | Some("invalid_short_url") => false,
+        // Those are not counted here.
+        Some("base_url" | "regular_404") => true,
+        Some(_) => {
+            let reason = "use base_url, invalid_short_url or regular_404";
+            return Err(Failure::invalid("type", reason));
+        }
+    };
+    let wanted = Wanted {
+        scope: Scope::Orphans,
+        domain: asked.domain(&state, &caller)?,
+        nothing,
+    };
+    Ok(Json(page(&state, wanted, &asked).await?))
+}
+
+pub(super) async fn delete_orphan(_: Holder) -> Failure {
+    Failure::not_done_here("Orphan visits cannot be deleted here: they go after clicks.retain_raw.")
+}
+
+/// How many visits there are.
+pub(super) async fn overview(
+    State(state): State<AdminState>,
+    Holder(caller): Holder,
+) -> Result<Json<Value>, Failure> {
+    caller.require(Right::StatsRead)?;
+    let (visits, orphans) = match caller.own_domain() {
+        None => (
+            total(&state, Scope::Everything).await?,
+            total(&state, Scope::Orphans).await?,
+        ),
+        Some(own) => {
+            let scope = Scope::Domain(own.as_str().into());
+            (total(&state, scope).await?, Totals::default())
+        }
+    };
+    Ok(Json(json!({
+        "visits": {
+            "nonOrphanVisits": summary(visits),
+            "orphanVisits": summary(orphans),
+        },
+    })))
+}
