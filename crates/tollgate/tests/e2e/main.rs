@@ -17,6 +17,7 @@ mod bulk;
 mod cli;
 mod clicks;
 mod client;
+mod compat;
 mod configuration;
 mod corpus;
 mod create;
