@@ -12,6 +12,7 @@ mod rate;
 mod read;
 mod rule;
 mod set;
+mod shadow;
 mod tree;
 mod yaml;
 
@@ -19,3 +20,4 @@ pub use descriptor::{Allowance, Descriptor, Entry};
 pub use error::PolicyError;
 pub use rule::{Ceiling, OnExceed, OnStoreFailure, Precision, Rule};
 pub use set::{PolicySet, Resolved};
+pub use shadow::with_shadow;
