@@ -89,13 +89,28 @@ impl Keys {
                 key
             }
         };
+        self.accept(&key)?;
+        Ok(key)
+    }
+
+    /// The key that was authenticated before, read anew, if it is still accepted.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    pub async fn still_active(&self, id: &KeyId) -> Result<ApiKey, AuthError> {
+        let key = self.store.get(id).await?.ok_or(AuthError::Unknown)?;
+        self.accept(&key)?;
+        Ok(key)
+    }
+
+    fn accept(&self, key: &ApiKey) -> Result<(), AuthError> {
         if key.revoked_at.is_some() {
             return Err(AuthError::Revoked(key.id.clone()));
         }
         if !key.is_active(self.clock.now()) {
             return Err(AuthError::Expired(key.id.clone()));
         }
-        Ok(key)
+        Ok(())
     }
 
     /// One key.

@@ -141,16 +141,32 @@ impl LinkService {
                     .to_owned(),
             });
         }
-        let code = self
-            .parts
-            .codes
-            .parse(alias)
-            .map_err(|error| field("code", &error))?;
-        self.parts
-            .filter
-            .check(&code)
-            .map_err(|error| field("code", &error))?;
-        Ok(Wanted::Alias(code))
+        self.alias(alias).map(Wanted::Alias)
+    }
+
+    fn alias(&self, alias: &str) -> Result<Code, crate::FieldError> {
+        let code = self.parts.codes.parse(alias);
+        let code = code.map_err(|error| field("code", &error))?;
+        let allowed = self.parts.filter.check(&code);
+        allowed.map_err(|error| field("code", &error))?;
+        Ok(code)
+    }
+
+    /// Whether a link could be made with this alias now. Somebody else may be faster.
+    ///
+    /// # Errors
+    /// [`LinkError::Invalid`] for what can be no alias, and for a domain that is not served here;
+    /// [`LinkError::CodeTaken`]; [`LinkError::Store`].
+    pub async fn check_alias(&self, domain: Option<&str>, alias: &str) -> Result<(), LinkError> {
+        let code = self.alias(alias);
+        let code = code.map_err(|error| LinkError::Invalid(vec![error]))?;
+        let domain = self.parts.domains.named(domain);
+        let domain = domain.map_err(|error| LinkError::Invalid(vec![field("domain", &error)]))?;
+        let key = LinkKey { domain, code };
+        match self.parts.store.get(&key).await? {
+            None => Ok(()),
+            Some(_) => Err(LinkError::CodeTaken(key)),
+        }
     }
 
     /// One commit: everybody gets a code, the store decides, those that clashed are returned.
