@@ -304,7 +304,7 @@ section! {
 }
 
 section! {
-    /// The private listener: API, metrics and health.
+    /// The private listener: API, dashboard, metrics and health.
     Admin in "admin" {
         /// Where it listens. Port 0 takes any free one.
         listen: SocketAddr = r#""127.0.0.1:8081""#, ADDRESS;
@@ -320,6 +320,8 @@ section! {
         max_connections: u64 = "1024", POSITIVE;
         /// How long requests in flight may take to finish at shutdown.
         drain: Duration = r#""10s""#, DURATION;
+        /// Serve the dashboard at `/`.
+        dashboard: bool = "true", SWITCH;
     }
 }
 

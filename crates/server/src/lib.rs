@@ -7,6 +7,7 @@ mod api;
 pub mod clicks;
 mod client_ip;
 pub mod compat;
+mod dashboard;
 pub mod edge;
 mod epoch;
 pub mod grpc;

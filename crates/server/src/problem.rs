@@ -18,6 +18,9 @@ use crate::limits::headers::QUOTA_EXCEEDED;
 /// The media type of every error.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
+/// The media type of pages.
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
+
 /// How long to wait before asking a store again that was away, in seconds.
 const RETRY_AFTER_SECONDS: u16 = 1;
 
@@ -466,11 +469,11 @@ pub(crate) struct OwnForm;
 pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     let status = response.status();
     let failed = status.is_client_error() || status.is_server_error();
-    // A handler that fails in JSON of its own, as health does, means it.
+    // A handler that fails in JSON of its own, as health does, or with a page, means it.
     let own = response
         .headers()
         .get(CONTENT_TYPE)
-        .is_some_and(|media| media == "application/json")
+        .is_some_and(|media| media == "application/json" || media == HTML)
         || response.extensions().get::<OwnForm>().is_some();
     if !failed || own {
         return response;

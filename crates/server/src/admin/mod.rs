@@ -1,4 +1,4 @@
-//! The admin listener: the API, its documentation, health and metrics.
+//! The admin listener: the API, its documentation, the dashboard, health and metrics.
 
 mod docs;
 mod leftover;
@@ -21,6 +21,7 @@ pub use serve::serve;
 use crate::api;
 use crate::clicks::Clicks;
 use crate::compat::{self, CompatOptions};
+use crate::dashboard;
 use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -42,6 +43,8 @@ pub struct AdminOptions {
     pub max_connections: usize,
     /// The APIs of other shorteners that are offered beside our own.
     pub compat: CompatOptions,
+    /// Whether there is a dashboard.
+    pub dashboard: bool,
 }
 
 impl Default for AdminOptions {
@@ -53,6 +56,7 @@ impl Default for AdminOptions {
             drain: Duration::from_secs(10),
             max_connections: 1_024,
             compat: CompatOptions::default(),
+            dashboard: true,
         }
     }
 }
@@ -91,7 +95,12 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// Everything the admin listener answers.
 pub(crate) fn router(state: AdminState) -> Router {
     let (api, description) = api::router(&state.options).split_for_parts();
-    api.route("/", get(pages::index))
+    let pages = if state.options.dashboard {
+        dashboard::router(state.clone(), api.clone().with_state(state.clone()))
+    } else {
+        Router::new().route("/", get(pages::index))
+    };
+    api.merge(pages)
         .route("/metrics", get(pages::metrics))
         .route("/health/live", get(pages::live))
         .route("/health/ready", get(pages::ready))

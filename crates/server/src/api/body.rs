@@ -59,7 +59,7 @@ pub(crate) fn is_media(headers: &HeaderMap, allowed: &[&str]) -> bool {
 }
 
 /// The body's type is none of those `allowed`.
-pub(super) fn unsupported(allowed: &[&str], advertised_by: HeaderName) -> Problem {
+pub(crate) fn unsupported(allowed: &[&str], advertised_by: HeaderName) -> Problem {
     let list = allowed.join(", ");
     let problem = Problem::new(
         Kind::UnsupportedMediaType,

@@ -32,6 +32,8 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use caller::SignedIn;
+
 use crate::admin::{AdminOptions, AdminState};
 use crate::problem::Problem;
 

@@ -43,6 +43,16 @@ impl Guard {
         .await
     }
 
+    /// A visitor signs in to the dashboard, or tries to.
+    pub(crate) async fn sign_in(&self, visitor: IpAddr) -> Result<(), CheckAnswer> {
+        let visitor = counted(visitor);
+        self.admit([Descriptor::of([
+            ("sign_in", ""),
+            ("remote_address", &*visitor),
+        ])])
+        .await
+    }
+
     /// An API key is used.
     pub(crate) async fn api_key(&self, key: &str) -> Result<(), CheckAnswer> {
         self.admit([Descriptor::of([("api_key", key)])]).await
@@ -94,6 +104,7 @@ mod tests {
             Descriptor::of([("not_found", ""), ("remote_address", "192.0.2.1")]),
             Descriptor::of([("password", "/a"), ("remote_address", "192.0.2.1")]),
             Descriptor::of([("password", "/a")]),
+            Descriptor::of([("sign_in", ""), ("remote_address", "192.0.2.1")]),
             Descriptor::of([("api_key", "key_a")]),
             Descriptor::of([("create", ""), ("api_key", "key_a")]),
         ];

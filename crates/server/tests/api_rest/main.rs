@@ -5,6 +5,7 @@
 mod bitly;
 mod bulk;
 mod clicks;
+mod dashboard;
 mod keys;
 mod limits;
 mod links;

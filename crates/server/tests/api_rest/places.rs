@@ -41,7 +41,11 @@ async fn the_viewer_and_the_description_need_no_network() {
 
 #[tokio::test]
 async fn the_first_page_leads_to_places_that_exist() {
-    let server = Server::start().await;
+    let options = AdminOptions {
+        dashboard: false,
+        ..AdminOptions::default()
+    };
+    let server = Server::with(options).await;
     let page = server.get("/").await;
     let text = String::from_utf8(page.body.to_vec()).unwrap();
     let mut places = 0;

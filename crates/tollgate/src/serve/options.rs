@@ -79,6 +79,7 @@ pub(super) fn admin(config: &Config) -> AdminOptions {
         header_timeout: admin.header_timeout,
         drain: admin.drain,
         max_connections: size(admin.max_connections),
+        dashboard: admin.dashboard,
         compat: compat(config),
     }
 }

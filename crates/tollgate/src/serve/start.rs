@@ -87,6 +87,10 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         "http"
     };
     show::line(format_args!("edge       {scheme}://{edge_address}"))?;
+    if config.admin.dashboard {
+        // Before the admin side: programs that start a server may stop reading after that.
+        show::line(format_args!("dashboard  http://{admin_address}/"))?;
+    }
     show::line(format_args!("admin      http://{admin_address}"))?;
     if let Some(address) = resp_address {
         show::line(format_args!("resp       redis://{address}"))?;

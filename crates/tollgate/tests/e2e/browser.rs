@@ -56,7 +56,7 @@ fn the_viewer_of_the_api_needs_no_network() {
 }
 
 /// The page asked nobody else for anything.
-fn only_from(page: &Page, hosts: &[&str]) {
+pub(crate) fn only_from(page: &Page, hosts: &[&str]) {
     for url in page.requests() {
         let ours = hosts.iter().any(|host| url.starts_with(host));
         assert!(ours || url.starts_with("data:"), "it asks for {url}");

@@ -125,6 +125,61 @@ impl Page {
         }
     }
 
+    /// Presses what `selector` finds first.
+    #[track_caller]
+    pub(crate) fn press(&mut self, selector: &str) {
+        self.until(&format!(
+            "(found => document.readyState == 'complete' && found != null && (found.click(), true))
+                (document.querySelector({}))",
+            json!(selector),
+        ));
+    }
+
+    /// Types into the first field that `selector` finds, instead of what is in it.
+    #[track_caller]
+    pub(crate) fn type_into(&mut self, selector: &str, text: &str) {
+        self.focus(selector);
+        self.until("document.activeElement.select?.(), true");
+        self.call("Input.insertText", &json!({"text": text}));
+    }
+
+    /// Waits until an expression is true on the page.
+    #[track_caller]
+    pub(crate) fn until(&mut self, expression: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.value(expression) != true {
+            assert!(Instant::now() < deadline, "never true: {expression}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What an expression, or its promise, comes to on the page; null if it fails.
+    pub(crate) fn value(&mut self, expression: &str) -> Value {
+        let evaluate = json!({
+            "expression": expression, "returnByValue": true, "awaitPromise": true,
+        });
+        let answer = self.call("Runtime.evaluate", &evaluate);
+        answer["result"]["value"].clone()
+    }
+
+    /// As on a screen of this width, whose owner likes it dark or light.
+    pub(crate) fn look(&mut self, width: u32, dark: bool) {
+        let scheme = if dark { "dark" } else { "light" };
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.call("Emulation.setEmulatedMedia", &json!({"features": features}));
+        let metrics = json!({
+            "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600,
+        });
+        self.call("Emulation.setDeviceMetricsOverride", &metrics);
+    }
+
+    /// A picture of the whole page, as PNG in Base64.
+    pub(crate) fn picture(&mut self) -> String {
+        let capture = json!({"format": "png", "captureBeyondViewport": true});
+        let answer = self.call("Page.captureScreenshot", &capture);
+        answer["data"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// Every address the page has asked for so far.
     pub(crate) fn requests(&self) -> &[String] {
         &self.requests

@@ -21,6 +21,7 @@ mod compat;
 mod configuration;
 mod corpus;
 mod create;
+mod dashboard;
 mod devtools;
 mod domains;
 mod durability;

@@ -1,0 +1,179 @@
+//! How values are shown on pages.
+
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::json;
+use tollgate_clock::UnixMillis;
+
+/// Statistics, as far as pages show them.
+#[derive(Deserialize)]
+pub(super) struct Stats {
+    pub(super) bucket: String,
+    pub(super) total: u64,
+    pub(super) unique: Option<u64>,
+    pub(super) series: Vec<Step>,
+    #[serde(default)]
+    pub(super) by: std::collections::BTreeMap<String, Vec<Counted>>,
+    pub(super) previous: Option<Previous>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Step {
+    pub(super) start: UnixMillis,
+    pub(super) clicks: u64,
+    pub(super) unique: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Counted {
+    pub(super) value: String,
+    pub(super) clicks: u64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Previous {
+    pub(super) total: u64,
+}
+
+/// A number with separators between thousands.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A moment, to the minute.
+pub(super) fn when(at: UnixMillis) -> Markup {
+    let text = at.to_string();
+    let short = text.get(..16).unwrap_or(&text).replace('T', " ");
+    html! { time datetime=(text) title=(text) { (short) } }
+}
+
+/// A span of milliseconds in the largest unit that divides it.
+pub(super) fn span(millis: u64) -> String {
+    const UNITS: [(u64, &str); 5] = [
+        (86_400_000, "day"),
+        (3_600_000, "hour"),
+        (60_000, "minute"),
+        (1_000, "second"),
+        (1, "millisecond"),
+    ];
+    let unit = UNITS
+        .into_iter()
+        .find(|(length, _)| millis.is_multiple_of(*length));
+    match unit {
+        Some((length, name)) if millis == length => name.to_owned(),
+        Some((length, name)) => format!("{} {name}s", number(millis / length)),
+        None => String::new(),
+    }
+}
+
+/// A span of microseconds.
+pub(super) fn micros(micros: Option<u64>) -> String {
+    match micros {
+        None => "–".to_owned(),
+        Some(micros) if micros < 1_000 => format!("{micros} µs"),
+        Some(micros) => format!("{:.1} ms", micros as f64 / 1_000.0),
+    }
+}
+
+/// How a number compares with the one before.
+pub(super) fn change(now: u64, before: u64) -> String {
+    match (now, before) {
+        (0, 0) => "none before either".to_owned(),
+        (_, 0) => "none before".to_owned(),
+        (now, before) => {
+            let percent = (now as f64 / before as f64 - 1.0) * 100.0;
+            format!("{percent:+.0} % to the period before")
+        }
+    }
+}
+
+/// Clicks over time: a chart, and a table for whom a chart tells nothing.
+pub(super) fn chart(stats: &Stats) -> Markup {
+    let seconds = |step: &Step| step.start.as_millis() / 1_000;
+    let unique: Option<Vec<u64>> = stats.series.iter().map(|step| step.unique).collect();
+    let day = stats.bucket != "hour";
+    let series = json!({
+        "start": stats.series.iter().map(seconds).collect::<Vec<_>>(),
+        "clicks": stats.series.iter().map(|step| step.clicks).collect::<Vec<_>>(),
+        "unique": unique,
+        "day": day,
+    });
+    let length = if day { 10 } else { 16 };
+    html! {
+        div.chart data-series=(series) role="img" aria-label={ "Chart of clicks by the " (stats.bucket) "; the same as a table follows" } {}
+        details {
+            summary { "The same as a table" }
+            div.scroll tabindex="0" role="region" aria-label="Clicks over time" {
+                table {
+                    thead { tr { th scope="col" { "From" } th.number scope="col" { "Clicks" } th.number scope="col" { "Visitors" } } }
+                    tbody {
+                        @for step in stats.series.iter().rev() {
+                            @let start = step.start.to_string();
+                            tr {
+                                td { (start.get(..length).unwrap_or(&start).replace('T', " ")) }
+                                td.number { (number(step.clicks)) }
+                                td.number { @if let Some(unique) = step.unique { (number(unique)) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Values of one dimension, the most clicked first.
+pub(super) fn ranking(title: &str, values: &[Counted], name: impl Fn(&str) -> Markup) -> Markup {
+    let most = values.iter().map(|one| one.clicks).max().unwrap_or(1);
+    html! {
+        section.card {
+            h2 { (title) }
+            @if values.is_empty() {
+                p.soft { "Nothing yet." }
+            } @else {
+                table {
+                    thead { tr { th scope="col" { "Value" } th.number scope="col" { "Clicks" } } }
+                    tbody {
+                        @for one in values {
+                            tr {
+                                th.long scope="row" {
+                                    (name(&one.value))
+                                    meter min="0" max=(most) value=(one.clicks) aria-hidden="true" {}
+                                }
+                                td.number { (number(one.clicks)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_spans_read_well() {
+        assert_eq!(number(0), "0");
+        assert_eq!(number(999), "999");
+        assert_eq!(number(1_000), "1,000");
+        assert_eq!(number(12_345_678), "12,345,678");
+        assert_eq!(span(60_000), "minute");
+        assert_eq!(span(90_000), "90 seconds");
+        assert_eq!(span(172_800_000), "2 days");
+        assert_eq!(micros(Some(50)), "50 µs");
+        assert_eq!(micros(Some(2_500)), "2.5 ms");
+        assert_eq!(change(150, 100), "+50 % to the period before");
+        assert_eq!(change(5, 0), "none before");
+    }
+}

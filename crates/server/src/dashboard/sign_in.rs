@@ -1,0 +1,180 @@
+//! Signing in with an API key, and out.
+
+use axum::extract::{Query, Request, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use maud::html;
+use percent_encoding::utf8_percent_encode;
+use serde::Deserialize;
+use tollgate_links::UNRESERVED;
+
+use super::session::LONGEST;
+use super::visitor::{COOKIE_NAME, Failure, Posted, Shown, cookie, fields, own_page};
+use super::{Dashboard, layout};
+use crate::admin::Peer;
+use crate::client_ip::client_ip;
+use crate::limits::headers::over;
+use crate::problem::Problem;
+
+const PATH: &str = "/sign-in";
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    next: String,
+}
+
+/// The page to sign in on, which leads back to `next`.
+pub(super) fn address(next: &str) -> String {
+    match next {
+        "/" => PATH.to_owned(),
+        next => format!("{PATH}?next={}", utf8_percent_encode(next, UNRESERVED)),
+    }
+}
+
+/// A page of the dashboard, and of nobody else.
+fn own(next: &str) -> &str {
+    let path = next.strip_prefix('/');
+    // Browsers take `//host` and `/\host` for other hosts, and leave out control characters.
+    let elsewhere = |path: &str| path.starts_with(['/', '\\']) || path.contains(char::is_control);
+    match path {
+        Some(path) if !elsewhere(path) => next,
+        _ => "/",
+    }
+}
+
+pub(super) async fn form(
+    State(dashboard): State<Dashboard>,
+    Query(Wanted { next }): Query<Wanted>,
+    headers: HeaderMap,
+) -> Response {
+    let signed_in = cookie(&headers).and_then(|token| dashboard.sessions.find(token));
+    if signed_in.is_some() {
+        return Redirect::to(own(&next)).into_response();
+    }
+    page(StatusCode::OK, &next, None)
+}
+
+fn page(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
+    let body = html! {
+        h1 { "Sign in" }
+        p { "Use an API key. What you see and may do is what the key allows." }
+        form.card method="post" action=(PATH) {
+            @if let Some(wrong) = wrong {
+                div.alert role="alert" id="key-error" { (wrong) }
+            }
+            input type="hidden" name="next" value=(own(next));
+            div.field {
+                label for="key" { "API key" }
+                input #key name="key" type="password" required autofocus autocomplete="current-password"
+                    spellcheck="false" placeholder="tg_…" aria-describedby="key-hint"
+                    aria-invalid=[wrong.map(|_| "true")];
+                p.hint #key-hint {
+                    "The first key was printed when the server started for the first time. "
+                    "A lost one is replaced on the machine itself, by " code { "tollgate key create admin --scopes admin" } "."
+                }
+            }
+            button.primary { "Sign in" }
+        }
+    };
+    layout::outside(status, "Sign in", &body)
+}
+
+pub(super) async fn sign_in(
+    State(dashboard): State<Dashboard>,
+    axum::Extension(Peer(peer)): axum::Extension<Peer>,
+    request: Request,
+) -> Shown {
+    let headers = request.headers().clone();
+    own_page(&headers)?;
+    let fields = fields(request, &dashboard).await?;
+    let limits = &dashboard.admin.limits;
+    let visitor = client_ip(peer, &headers, &limits.forwarding.trusted_proxies);
+    if let Err(answer) = limits.guard.sign_in(visitor).await {
+        let told = over(&answer).into_response().headers().clone();
+        let text = "There were too many tries from your address. Wait a minute, then try again.";
+        let mut response = page(
+            StatusCode::TOO_MANY_REQUESTS,
+            fields.raw("next"),
+            Some(text),
+        );
+        for (name, value) in &told {
+            // What there is to know of the limit, beside what the page says of itself.
+            if name.as_str().starts_with("ratelimit") || name == http::header::RETRY_AFTER {
+                response.headers_mut().insert(name.clone(), value.clone());
+            }
+        }
+        return Ok(response);
+    }
+    let key = match dashboard.admin.keys.authenticate(fields.text("key")).await {
+        Ok(key) => key,
+        Err(tollgate_access::AuthError::Store(error)) => return Err(Problem::from(error).into()),
+        Err(error) => {
+            tracing::info!(%visitor, "somebody could not sign in");
+            let text = format!("This key is not accepted: {error}.");
+            let next = fields.raw("next");
+            return Ok(page(StatusCode::UNAUTHORIZED, next, Some(&text)));
+        }
+    };
+    // Whoever signs in anew leaves the session of before.
+    if let Some(old) = cookie(&headers).and_then(|token| dashboard.sessions.find(token)) {
+        dashboard.sessions.end(old.id);
+    }
+    let token = dashboard.sessions.begin(key.id.clone());
+    let token = token.map_err(|error| {
+        tracing::error!(%error, "a session cannot begin");
+        Failure::from(Problem::internal())
+    })?;
+    tracing::info!(key = %key.id, %visitor, "signed in");
+    let mut response = Redirect::to(own(fields.raw("next"))).into_response();
+    let cookie = set_cookie(token.expose(), LONGEST.as_secs(), &headers);
+    response.headers_mut().extend(cookie);
+    Ok(response)
+}
+
+pub(super) async fn sign_out(headers: HeaderMap, posted: Posted) -> Response {
+    let visitor = posted.visitor;
+    visitor.dashboard.sessions.end(visitor.session.id);
+    let mut response = Redirect::to(PATH).into_response();
+    response.headers_mut().extend(set_cookie("", 0, &headers));
+    response
+}
+
+/// Scripts cannot read it, and no other site's page has it sent along. Over TLS, which only a proxy
+/// in front speaks, it is never sent in plain.
+fn set_cookie(token: &str, seconds: u64, headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
+    let tls = headers
+        .get(X_FORWARDED_PROTO)
+        .is_some_and(|scheme| scheme == "https");
+    let secure = if tls { "; Secure" } else { "" };
+    let cookie = format!(
+        "{COOKIE_NAME}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
+    );
+    Some((SET_COOKIE, HeaderValue::from_str(&cookie).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signing_in_leads_nowhere_else() {
+        for inside in ["/", "/links?q=a", "/links/x%2Fy"] {
+            assert_eq!(own(inside), inside);
+        }
+        for outside in [
+            "",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "evil",
+            "/\t/evil.example",
+        ] {
+            assert_eq!(own(outside), "/", "{outside:?}");
+        }
+        assert_eq!(address("/"), "/sign-in");
+        assert_eq!(address("/links?q=a"), "/sign-in?next=%2Flinks%3Fq%3Da");
+    }
+}
