@@ -11,6 +11,7 @@ mod clocks;
 mod cluster;
 mod cluster_failures;
 mod failures;
+mod free_port;
 mod instance;
 mod instances;
 mod outages;

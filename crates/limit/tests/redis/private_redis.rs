@@ -1,13 +1,17 @@
 //! A Redis of a test's own, in a directory of its own.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use super::free_port::free_port;
+
+/// Where its ports begin.
+const SPREAD: u32 = 131;
 
 /// A server, which ends with the value.
 pub struct PrivateRedis {
@@ -51,13 +55,13 @@ impl PrivateRedis {
 
     /// One that may become a member of a cluster.
     pub fn start_member(timeout: u32) -> Self {
-        let bus = free_port();
+        let bus = free_port(SPREAD);
         Self::start_with(None, Role::Member { bus, timeout })
     }
 
     /// A cluster of this one server alone, with TLS if certificate and key are given.
     pub fn start_cluster(tls: Option<[&Path; 2]>) -> Self {
-        let bus = free_port();
+        let bus = free_port(SPREAD);
         let role = Role::Member {
             bus,
             timeout: 600_000,
@@ -86,7 +90,7 @@ impl PrivateRedis {
         // Somebody else may take the port meanwhile.
         for _ in 0..20 {
             let mut redis = Self {
-                port: free_port(),
+                port: free_port(SPREAD),
                 directory: tempfile::tempdir().expect("a temporary directory"),
                 tls: tls.clone(),
                 role: role.clone(),
@@ -219,7 +223,7 @@ impl PrivateSentinel {
     /// One that calls a master away after half a second.
     pub fn start(master: &PrivateRedis) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let (port, file) = (free_port(), directory.path().join("sentinel.conf"));
+        let (port, file) = (free_port(SPREAD), directory.path().join("sentinel.conf"));
         let watched = master.port;
         let config = format!(
             "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {watched} 1\n\
@@ -263,24 +267,6 @@ impl Drop for PrivateRedis {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A port below those that the system gives to whoever asks for any: nobody takes it while its server
-/// is away, and no connection to it can meet itself.
-fn free_port() -> u16 {
-    const FIRST: u32 = 20_000;
-    const COUNT: u32 = 12_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..COUNT {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Test programs that run at the same time begin at different places.
-        let place = std::process::id().wrapping_mul(131).wrapping_add(step) % COUNT;
-        let port = u16::try_from(FIRST + place).expect("below 32,000");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port is free");
 }
 
 /// With TLS, that it listens has to do.

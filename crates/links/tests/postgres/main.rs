@@ -8,6 +8,8 @@
 
 mod conformance;
 mod failures;
+#[path = "../../../limit/tests/redis/free_port.rs"]
+mod free_port;
 mod private_postgres;
 mod sharing;
 

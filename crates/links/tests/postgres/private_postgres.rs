@@ -1,12 +1,13 @@
 //! A PostgreSQL of a test's own, in a directory of its own.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use super::free_port::free_port;
 
 /// The user that owns the cluster, with a password that no output may show.
 pub const USER: &str = "tollgate";
@@ -66,7 +67,7 @@ impl PrivatePostgres {
         };
         // Somebody else may take the port meanwhile.
         for _ in 0..20 {
-            server.port = free_port();
+            server.port = free_port(137);
             if server.run() {
                 return server;
             }
@@ -336,21 +337,4 @@ fn binaries() -> PathBuf {
             found.expect("PostgreSQL is installed")
         }
     }
-}
-
-/// A port below those that the system gives to whoever asks for any.
-fn free_port() -> u16 {
-    const FIRST: u32 = 20_000;
-    const COUNT: u32 = 12_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..COUNT {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Test programs that run at the same time begin at different places.
-        let place = std::process::id().wrapping_mul(137).wrapping_add(step) % COUNT;
-        let port = u16::try_from(FIRST + place).expect("below 32,000");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port is free");
 }

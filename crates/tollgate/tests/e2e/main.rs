@@ -27,6 +27,8 @@ mod domains;
 mod durability;
 mod edit;
 mod envoy;
+#[path = "../../../limit/tests/redis/free_port.rs"]
+mod free_port;
 mod grpc;
 mod http;
 mod keys;

@@ -5,6 +5,9 @@ mod address;
 mod agreement;
 mod call;
 mod cluster;
+#[cfg(test)]
+#[path = "../../../tests/redis/free_port.rs"]
+mod free_port;
 mod instances;
 mod link;
 mod order;
