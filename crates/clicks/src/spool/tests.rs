@@ -16,7 +16,7 @@ use super::append::Appender;
 use super::read::{Written, written};
 use super::segment::{Disk, Files, SegmentFile};
 use super::state::State;
-use super::writer::open;
+use super::writer::{append_queued, open};
 use super::*;
 use super::{frame, segment};
 use crate::capture::{Addresses, Capture, ClickQueue, Privacy, Seen};
@@ -84,15 +84,7 @@ impl Process {
                 objects: false,
             });
         }
-        let appender = self.appender.as_mut().unwrap();
-        let mut drained = 0;
-        self.capture.drain(|records, clicks| {
-            appender.append(records, clicks);
-            drained += clicks;
-        });
-        if drained == 0 {
-            appender.append(&[], 0);
-        }
+        append_queued(&self.capture, self.appender.as_mut().unwrap());
     }
 
     fn stats(&self) -> SpoolStats {

@@ -101,17 +101,21 @@ fn run(capture: &Capture, appender: &mut Appender, stopped: &Receiver<()>) {
             stopped.recv_timeout(PACE),
             Err(RecvTimeoutError::Disconnected)
         );
-        let mut is_idle = true;
-        capture.drain(|records, clicks| {
-            is_idle = false;
-            appender.append(records, clicks);
-        });
-        if is_idle {
-            // A disk that failed is tried again.
-            appender.append(&[], 0);
-        }
+        append_queued(capture, appender);
         if ends {
             return;
         }
+    }
+}
+
+/// Appends all that waits in queues. Where nothing does, a disk that failed is tried again.
+pub(super) fn append_queued(capture: &Capture, appender: &mut Appender) {
+    let mut is_idle = true;
+    capture.drain(|records, clicks| {
+        is_idle = false;
+        appender.append(records, clicks);
+    });
+    if is_idle {
+        appender.append(&[], 0);
     }
 }
