@@ -109,20 +109,12 @@ impl Page {
     /// away again.
     #[track_caller]
     fn focus(&mut self, selector: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        let focused = json!({"returnByValue": true, "expression": format!(
+        self.until(&format!(
             "(field => document.readyState == 'complete' && field != null
                 && (field.focus(), document.activeElement == field))
                 (document.querySelector({}))",
             json!(selector),
-        )});
-        while self.call("Runtime.evaluate", &focused)["result"]["value"] != true {
-            assert!(
-                Instant::now() < deadline,
-                "{selector:?} never has the focus"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        ));
     }
 
     /// Presses what `selector` finds first.
