@@ -18,7 +18,7 @@ pub(super) const MANIFEST: &str = "backup.json";
 const VERSION: u32 = 1;
 
 /// One of the things a server keeps in files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Part {
     Links,
@@ -52,24 +52,16 @@ impl Part {
         }
     }
 
-    /// The file or directory of a server.
-    pub(super) fn place(self, config: &Config, data_dir: &Path) -> PathBuf {
-        match self {
-            Self::Links => config.links_file(data_dir).unwrap_or_default(),
+    /// The file or directory of a server; `None` if it is in none.
+    pub(super) fn place(self, config: &Config, data_dir: &Path) -> Option<PathBuf> {
+        Some(match self {
+            Self::Links => return config.links_file(data_dir),
             Self::Keys => config.keys_file(data_dir),
             Self::Clicks => config.clicks_file(data_dir),
             Self::Webhooks => config.webhooks_file(data_dir),
             Self::Spool => config.spool_directory(data_dir),
             Self::Policies => open::policies(config, data_dir).directory,
-        }
-    }
-
-    /// The file of a store; `None` if it is in no file.
-    pub(super) fn file(self, config: &Config, data_dir: &Path) -> Option<PathBuf> {
-        match self {
-            Self::Links => config.links_file(data_dir),
-            _ => Some(self.place(config, data_dir)),
-        }
+        })
     }
 }
 
@@ -140,7 +132,7 @@ pub(super) struct Manifest {
     version: u32,
     /// The program that made it.
     tollgate: String,
-    made_at: String,
+    pub(super) made_at: String,
     pub(super) files: Vec<Entry>,
 }
 
@@ -187,10 +179,5 @@ impl Manifest {
             );
         }
         Ok(manifest)
-    }
-
-    /// When it was made.
-    pub(super) fn made_at(&self) -> &str {
-        &self.made_at
     }
 }

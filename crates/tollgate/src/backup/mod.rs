@@ -3,7 +3,8 @@
 mod manifest;
 mod restore;
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -37,13 +38,13 @@ pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
     }
     // What is counted while this copies, is deleted from the spool: once before, once after the
     // statistics, and nothing behind their position is missing.
-    let spool = config.spool_directory(data_dir);
-    directory(&spool, Part::Spool, to)?;
+    let mut copied = BTreeSet::new();
+    directory(&config, data_dir, Part::Spool, to, &mut copied)?;
     store(&config, data_dir, Part::Clicks, to, &mut files)?;
-    directory(&spool, Part::Spool, to)?;
-    directory(&Part::Policies.place(&config, data_dir), Part::Policies, to)?;
-    for part in [Part::Spool, Part::Policies] {
-        entries(part, to, &mut files)?;
+    directory(&config, data_dir, Part::Spool, to, &mut copied)?;
+    directory(&config, data_dir, Part::Policies, to, &mut copied)?;
+    for (part, name) in copied {
+        files.push(Entry::of(part, Path::new(part.name()).join(name), to)?);
     }
     if files.is_empty() {
         // It is empty; whoever corrects the path may use the name again.
@@ -68,7 +69,7 @@ fn store(
     to: &Path,
     files: &mut Vec<Entry>,
 ) -> anyhow::Result<()> {
-    let Some(from) = part.file(config, data_dir) else {
+    let Some(from) = part.place(config, data_dir) else {
         return show::line("links are in a PostgreSQL: back that up by its own means");
     };
     if !from.exists() {
@@ -80,46 +81,38 @@ fn store(
     Ok(())
 }
 
-/// Copies the files of a directory, again those that were copied before.
-fn directory(from: &Path, part: Part, to: &Path) -> anyhow::Result<()> {
+/// Copies the files of a directory, again those that were copied before, and notes their names.
+fn directory(
+    config: &Config,
+    data_dir: &Path,
+    part: Part,
+    to: &Path,
+    copied: &mut BTreeSet<(Part, OsString)>,
+) -> anyhow::Result<()> {
+    let Some(from) = part.place(config, data_dir) else {
+        return Ok(());
+    };
     let to = to.join(part.name());
-    let listing = match fs::read_dir(from) {
+    let listing = match fs::read_dir(&from) {
         Ok(listing) => listing,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| from.display().to_string()),
     };
     open::directory_of(&to.join("file"))?;
     for file in listing {
-        let file = file.with_context(|| from.display().to_string())?.path();
-        if file.extension() != Some(OsStr::new(part.extension())) {
+        let file = file.with_context(|| from.display().to_string())?;
+        let (path, name) = (file.path(), file.file_name());
+        if path.extension() != Some(OsStr::new(part.extension())) {
             continue;
         }
-        let Some(name) = file.file_name() else {
-            continue;
-        };
-        match copy(&file, &to.join(name)) {
-            Ok(()) => {}
+        match copy(&path, &to.join(&name)) {
+            Ok(()) => {
+                copied.insert((part, name));
+            }
             // Counted meanwhile, and deleted.
             Err(error) if error.kind() == ErrorKind::NotFound && part == Part::Spool => {}
-            Err(error) => return Err(error).with_context(|| file.display().to_string()),
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
         }
-    }
-    Ok(())
-}
-
-fn entries(part: Part, to: &Path, files: &mut Vec<Entry>) -> anyhow::Result<()> {
-    let listing = match fs::read_dir(to.join(part.name())) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| to.display().to_string()),
-    };
-    let mut names = Vec::new();
-    for file in listing {
-        names.push(file?.file_name());
-    }
-    names.sort();
-    for name in names {
-        files.push(Entry::of(part, Path::new(part.name()).join(name), to)?);
     }
     Ok(())
 }

@@ -37,12 +37,12 @@ pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
     show::line(format_args!(
         "{} files as they were at {}, each checked",
         moves.len(),
-        manifest.made_at()
+        manifest.made_at
     ))
 }
 
 fn target(entry: &Entry, config: &Config, data_dir: &Path) -> anyhow::Result<PathBuf> {
-    let Some(place) = entry.part.file(config, data_dir) else {
+    let Some(place) = entry.part.place(config, data_dir) else {
         bail!(
             "the backup has links in a file, but links.store is a PostgreSQL: restore with a \
              configuration that keeps them in a file, then export and import them"
