@@ -135,11 +135,12 @@ impl Domains {
         }
     }
 
-    /// The names of the domains beside the default one, sorted.
+    /// The names of all domains: the default one, then the others, sorted.
     #[must_use]
-    pub fn others(&self) -> Vec<Domain> {
+    pub fn all(&self) -> Vec<Domain> {
         let mut names: Vec<Domain> = self.inner.others.keys().cloned().collect();
         names.sort();
+        names.insert(0, Domain::default_domain());
         names
     }
 }

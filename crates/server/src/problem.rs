@@ -469,11 +469,11 @@ pub(crate) struct OwnForm;
 pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     let status = response.status();
     let failed = status.is_client_error() || status.is_server_error();
-    // A handler that fails in JSON of its own, as health does, or with a page, means it.
+    // A handler that fails in JSON of its own, as health does, means it.
     let own = response
         .headers()
         .get(CONTENT_TYPE)
-        .is_some_and(|media| media == "application/json" || media == HTML)
+        .is_some_and(|media| media == "application/json")
         || response.extensions().get::<OwnForm>().is_some();
     if !failed || own {
         return response;

@@ -28,6 +28,14 @@ impl QrFormat {
             Self::Png => "image/png",
         }
     }
+
+    /// What names of its files end with.
+    pub(crate) const fn ending(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
 }
 
 /// Red, green, blue.

@@ -9,6 +9,7 @@ use maud::{DOCTYPE, html};
 use serde::Serialize;
 
 use super::AdminState;
+use crate::problem::HTML;
 
 #[derive(Serialize)]
 struct HealthAnswer {
@@ -47,7 +48,7 @@ pub(super) async fn index() -> Response {
     };
     (
         [
-            (CONTENT_TYPE, "text/html; charset=utf-8"),
+            (CONTENT_TYPE, HTML),
             (
                 CONTENT_SECURITY_POLICY,
                 "default-src 'none'; frame-ancestors 'none'",

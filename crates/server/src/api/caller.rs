@@ -61,11 +61,10 @@ impl Caller {
     /// Who has signed in, or whose key is in `Authorization`.
     async fn from_parts(parts: &Parts, state: &AdminState) -> Result<Self, Problem> {
         match parts.extensions.get::<SignedIn>() {
-            Some(SignedIn(key)) => {
-                tracing::Span::current().record("key", key.id.as_str());
-                let key = Arc::clone(key);
-                Ok(Self { key })
-            }
+            // Its identifier is in the span since the dashboard found it.
+            Some(SignedIn(key)) => Ok(Self {
+                key: Arc::clone(key),
+            }),
             None => Self::from_headers(&parts.headers, state).await,
         }
     }

@@ -1,34 +1,20 @@
 //! The hosts that short links live on.
 
-use std::collections::HashMap;
-
 use maud::html;
 use tollgate_access::Scope;
-use tollgate_links::{Domain, LinkKey};
+use tollgate_links::LinkKey;
 
-use super::client::{ApiPath, push_parameter};
+use super::client::push_parameter;
 use super::layout::Place;
-use super::show::{Stats, number};
+use super::show::number;
 use super::visitor::{Shown, Visitor};
 
 pub(super) async fn page(visitor: Visitor) -> Shown {
     visitor.require(Scope::LinksRead)?;
-    let counted = visitor.may(Scope::StatsRead) && visitor.dashboard.admin.clicks.is_some();
-    let clicks: Option<HashMap<String, u64>> = if counted {
-        let path = ApiPath::new(["stats"])
-            .with("by", "domain")
-            .with("top", "1000");
-        let mut stats: Stats = visitor.read(path).await?;
-        let counted = stats.by.remove("domain").unwrap_or_default();
-        let counted = counted.into_iter().map(|one| (one.value, one.clicks));
-        Some(counted.collect())
-    } else {
-        None
-    };
+    let clicks = visitor.clicks_by("domain").await?;
     let parts = visitor.dashboard.admin.service.parts();
     let domains = &parts.domains;
-    let all = std::iter::once(Domain::default_domain()).chain(domains.others());
-    let all: Vec<Domain> = all.filter(|domain| visitor.key().may_use(domain)).collect();
+    let all = visitor.domains();
     let body = html! {
         div.head { h1 { "Domains" } }
         section.card {

@@ -208,7 +208,6 @@ pub(super) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Shown {
 
 pub(super) async fn revoke(Path(id): Path<String>, posted: Posted) -> Shown {
     let visitor = posted.visitor;
-    let done = visitor.client.delete(ApiPath::new(["keys", &id])).await;
-    done.map_err(|refusal| visitor.refused(&refusal))?;
+    visitor.granted(visitor.client.delete(ApiPath::new(["keys", &id])).await)?;
     Ok(visitor.done("/keys", format!("{id} was revoked.")))
 }

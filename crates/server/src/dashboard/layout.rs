@@ -1,5 +1,6 @@
 //! The frame of every page.
 
+use axum::Extension;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use http::{HeaderName, StatusCode};
@@ -9,7 +10,7 @@ use tollgate_access::Scope;
 use super::assets::{HTMX, ICON, SCRIPT, STYLE, UPLOT, UPLOT_STYLE};
 use super::client::Refusal;
 use super::visitor::{CSRF_FIELD, Visitor};
-use crate::problem::HTML;
+use crate::problem::{HTML, OwnForm};
 
 /// Nothing from elsewhere, no script or style in a page, no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -210,5 +211,5 @@ fn answer(status: StatusCode, title: &str, inner: &Markup) -> Response {
         (REFERRER_POLICY, "same-origin"),
         (OPENER_POLICY, "same-origin"),
     ];
-    (status, head, page.into_string()).into_response()
+    (status, head, Extension(OwnForm), page.into_string()).into_response()
 }

@@ -39,8 +39,7 @@ struct SomeLinks {
 }
 
 pub(super) async fn page(visitor: Visitor) -> Shown {
-    let counted = visitor.may(Scope::StatsRead) && visitor.dashboard.admin.clicks.is_some();
-    let stats: Option<Stats> = if counted {
+    let stats: Option<Stats> = if visitor.sees_clicks() {
         let path = ApiPath::new(["stats"])
             .with("by", "link,referrer,country")
             .with("top", TOP)

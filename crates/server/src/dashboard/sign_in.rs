@@ -10,14 +10,14 @@ use serde::Deserialize;
 use tollgate_links::UNRESERVED;
 
 use super::session::LONGEST;
-use super::visitor::{COOKIE_NAME, Failure, Posted, Shown, cookie, fields, own_page};
+use super::visitor::{COOKIE_NAME, Failure, Posted, Shown, fields, own_page};
 use super::{Dashboard, layout};
 use crate::admin::Peer;
 use crate::client_ip::client_ip;
-use crate::limits::headers::over;
+use crate::limits::headers::told;
 use crate::problem::Problem;
 
-const PATH: &str = "/sign-in";
+pub(super) const PATH: &str = "/sign-in";
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 #[derive(Deserialize)]
@@ -50,8 +50,7 @@ pub(super) async fn form(
     Query(Wanted { next }): Query<Wanted>,
     headers: HeaderMap,
 ) -> Response {
-    let signed_in = cookie(&headers).and_then(|token| dashboard.sessions.find(token));
-    if signed_in.is_some() {
+    if dashboard.session(&headers).is_some() {
         return Redirect::to(own(&next)).into_response();
     }
     page(StatusCode::OK, &next, None)
@@ -93,19 +92,13 @@ pub(super) async fn sign_in(
     let limits = &dashboard.admin.limits;
     let visitor = client_ip(peer, &headers, &limits.forwarding.trusted_proxies);
     if let Err(answer) = limits.guard.sign_in(visitor).await {
-        let told = over(&answer).into_response().headers().clone();
         let text = "There were too many tries from your address. Wait a minute, then try again.";
         let mut response = page(
             StatusCode::TOO_MANY_REQUESTS,
             fields.raw("next"),
             Some(text),
         );
-        for (name, value) in &told {
-            // What there is to know of the limit, beside what the page says of itself.
-            if name.as_str().starts_with("ratelimit") || name == http::header::RETRY_AFTER {
-                response.headers_mut().insert(name.clone(), value.clone());
-            }
-        }
+        response.headers_mut().extend(told(&answer));
         return Ok(response);
     }
     let key = match dashboard.admin.keys.authenticate(fields.text("key")).await {
@@ -119,7 +112,7 @@ pub(super) async fn sign_in(
         }
     };
     // Whoever signs in anew leaves the session of before.
-    if let Some(old) = cookie(&headers).and_then(|token| dashboard.sessions.find(token)) {
+    if let Some(old) = dashboard.session(&headers) {
         dashboard.sessions.end(old.id);
     }
     let token = dashboard.sessions.begin(key.id.clone());

@@ -1,5 +1,6 @@
 //! Who sent a request to the dashboard, and whether it comes from one of its own pages.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -9,10 +10,12 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use tollgate_access::{ApiKey, AuthError, Scope};
+use tollgate_links::Domain;
 
 use super::client::{ApiPath, Client, Refusal};
 use super::form::Fields;
 use super::session::Session;
+use super::show::Stats;
 use super::{Dashboard, layout, sign_in};
 use crate::api::body;
 use crate::problem::Problem;
@@ -72,8 +75,7 @@ impl FromRequestParts<Dashboard> for Visitor {
         parts: &mut Parts,
         dashboard: &Dashboard,
     ) -> Result<Self, Self::Rejection> {
-        let session = cookie(&parts.headers).and_then(|token| dashboard.sessions.find(token));
-        let Some(session) = session else {
+        let Some(session) = dashboard.session(&parts.headers) else {
             return Err(to_sign_in(parts));
         };
         let key = match dashboard.admin.keys.still_active(&session.key).await {
@@ -146,8 +148,15 @@ fn forged() -> Failure {
     layout::bare(StatusCode::FORBIDDEN, "Not sent by this dashboard", text).into()
 }
 
+impl Dashboard {
+    /// The session whose cookie came along, if it has not ended.
+    pub(super) fn session(&self, headers: &HeaderMap) -> Option<Session> {
+        self.sessions.find(cookie(headers)?)
+    }
+}
+
 /// The token in the session's cookie.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+fn cookie(headers: &HeaderMap) -> Option<&str> {
     let all = headers.get_all(COOKIE).iter();
     let pairs = all.filter_map(|value| value.to_str().ok());
     let mut pairs = pairs.flat_map(|value| value.split(';'));
@@ -158,17 +167,16 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn to_sign_in(parts: &Parts) -> Failure {
-    let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let reading = parts.method == http::Method::GET;
-    let address = sign_in::address(if reading { wanted } else { "/" });
     // A part of a page cannot be replaced by the form: the whole page goes there.
-    if parts.headers.contains_key(HX_REQUEST)
-        && let Ok(address) = HeaderValue::from_str(&sign_in::address("/"))
-    {
+    if parts.headers.contains_key(HX_REQUEST) {
         let mut response = StatusCode::OK.into_response();
+        let address = HeaderValue::from_static(sign_in::PATH);
         response.headers_mut().insert(HX_REDIRECT, address);
         return response.into();
     }
+    let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let reading = parts.method == http::Method::GET;
+    let address = sign_in::address(if reading { wanted } else { "/" });
     Redirect::to(&address).into_response().into()
 }
 
@@ -177,14 +185,48 @@ impl Visitor {
         &self.client.key
     }
 
+    /// The domains that the key is good for; the default one first.
+    pub(super) fn domains(&self) -> Vec<Domain> {
+        let mut domains = self.dashboard.admin.service.parts().domains.all();
+        domains.retain(|domain| self.key().may_use(domain));
+        domains
+    }
+
     pub(super) fn may(&self, scope: Scope) -> bool {
         self.key().scopes.allow(scope)
     }
 
     /// What the page needs of the API.
     pub(super) async fn read<T: DeserializeOwned>(&self, path: ApiPath) -> Result<T, Failure> {
-        let found = self.client.get(path).await;
-        found.map_err(|refusal| self.refused(&refusal))
+        self.granted(self.client.get(path).await)
+    }
+
+    /// What came of asking the API, or a page that says why it refused.
+    pub(super) fn granted<T>(&self, done: Result<T, Refusal>) -> Result<T, Failure> {
+        done.map_err(|refusal| self.refused(&refusal))
+    }
+
+    /// Whether there are clicks, and the key may see them.
+    pub(super) fn sees_clicks(&self) -> bool {
+        self.may(Scope::StatsRead) && self.dashboard.admin.clicks.is_some()
+    }
+
+    /// Clicks of the last 30 days by the values of a dimension, of those that were clicked most; none if
+    /// they may not be seen.
+    pub(super) async fn clicks_by(
+        &self,
+        dimension: &str,
+    ) -> Result<Option<HashMap<String, u64>>, Failure> {
+        if !self.sees_clicks() {
+            return Ok(None);
+        }
+        let path = ApiPath::new(["stats"])
+            .with("by", dimension)
+            .with("top", "1000");
+        let mut stats: Stats = self.read(path).await?;
+        let counted = stats.by.remove(dimension).unwrap_or_default();
+        let counted = counted.into_iter().map(|one| (one.value, one.clicks));
+        Ok(Some(counted.collect()))
     }
 
     /// Says on a page of its own why something is not done.

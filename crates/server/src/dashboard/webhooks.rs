@@ -283,8 +283,7 @@ pub(super) async fn pause(Path(id): Path<String>, posted: Posted) -> Shown {
     let visitor = posted.visitor;
     let one: Webhook = visitor.read(api(&id)).await?;
     let patch = json!({ "paused": !one.paused });
-    let done = visitor.client.patch(api(&id), None, &patch).await;
-    done.map_err(|refusal| visitor.refused(&refusal))?;
+    visitor.granted(visitor.client.patch(api(&id), None, &patch).await)?;
     let notice = if one.paused {
         "It goes on."
     } else {
@@ -304,16 +303,14 @@ pub(super) async fn resend(Path((id, message)): Path<(String, String)>, posted: 
 }
 
 async fn command(visitor: &Visitor, path: ApiPath, id: &str, notice: &str) -> Shown {
-    let done = visitor.client.post::<Value>(path, &json!({})).await;
-    done.map_err(|refusal| visitor.refused(&refusal))?;
+    visitor.granted(visitor.client.post::<Value>(path, &json!({})).await)?;
     Ok(visitor.done(&address(id, ""), notice))
 }
 
 pub(super) async fn rotate(Path(id): Path<String>, posted: Posted) -> Shown {
     let visitor = posted.visitor;
     let path = ApiPath::new(["webhooks", &id, "rotate"]);
-    let made = visitor.client.post::<Secret>(path, &json!({})).await;
-    let made = made.map_err(|refusal| visitor.refused(&refusal))?;
+    let made = visitor.granted(visitor.client.post::<Secret>(path, &json!({})).await)?;
     detail(&visitor, &id, "", Some(&made.secret)).await
 }
 
@@ -335,7 +332,6 @@ pub(super) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Shown {
 
 pub(super) async fn remove(Path(id): Path<String>, posted: Posted) -> Shown {
     let visitor = posted.visitor;
-    let done = visitor.client.delete(api(&id)).await;
-    done.map_err(|refusal| visitor.refused(&refusal))?;
+    visitor.granted(visitor.client.delete(api(&id)).await)?;
     Ok(visitor.done("/webhooks", "The webhook was deleted."))
 }

@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 pub use crate::threads::{Handle as EdgeHandle, ServeError};
 pub use crate::tls::{TlsError, TlsFiles};
 pub use bind::{BindError, BoundEdge, bind};
-pub(crate) use pages::IMAGE_POLICY;
+pub(crate) use pages::{IMAGE_POLICY, target};
 
 /// A good [`EdgeOptions::linger`]: a round trip around the world, and little beside a restart.
 pub const LINGER: Duration = Duration::from_millis(250);

@@ -83,7 +83,6 @@ pub(super) fn password(wrong: bool) -> Markup {
 /// showing it would get around both.
 pub(super) fn preview(short_url: &str, spec: &LinkSpec) -> Markup {
     let hidden = spec.password.is_some() || spec.max_clicks.is_some();
-    let target = spec.target.as_str();
     page(
         "Preview",
         &html! {
@@ -92,12 +91,7 @@ pub(super) fn preview(short_url: &str, spec: &LinkSpec) -> Markup {
                 p { "Where this link leads is shown to those who follow it." }
             } @else {
                 p { "It leads to:" }
-                // Other schemes can be allowed by configuration; they must not become clickable.
-                @if target.starts_with("https://") || target.starts_with("http://") {
-                    p { a href=(target) rel="noreferrer nofollow" { (target) } }
-                } @else {
-                    p { (target) }
-                }
+                p { (target(spec.target.as_str())) }
                 @if !spec.rules.is_empty() {
                     p { "Some visitors are led elsewhere." }
                 }
@@ -105,6 +99,17 @@ pub(super) fn preview(short_url: &str, spec: &LinkSpec) -> Markup {
             p { a href=(short_url) rel="nofollow" { "Follow the link" } }
         },
     )
+}
+
+/// Where a link leads. Other schemes can be allowed by configuration; they must not become clickable.
+pub(crate) fn target(url: &str) -> Markup {
+    html! {
+        @if url.starts_with("https://") || url.starts_with("http://") {
+            a href=(url) rel="noreferrer nofollow" { (url) }
+        } @else {
+            (url)
+        }
+    }
 }
 
 /// Anything that went wrong otherwise.

@@ -18,6 +18,7 @@ use super::cache_control::{no_store, one_day};
 use super::pages;
 use crate::limits::headers::seconds;
 use crate::metrics::{Outcome, Source};
+use crate::problem::HTML;
 use crate::qr::QrStyle;
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -218,10 +219,7 @@ fn bytes(markup: Markup) -> Bytes {
 
 fn page(status: StatusCode, body: Bytes, policy: &'static str) -> Answer {
     let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/html; charset=utf-8"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(HTML));
     headers.insert(CACHE_CONTROL, no_store());
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

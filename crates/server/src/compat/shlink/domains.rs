@@ -5,7 +5,6 @@ use axum::extract::{Request, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tollgate_access::Scope;
-use tollgate_links::Domain;
 
 use super::Holder;
 use super::asked::domain;
@@ -37,9 +36,10 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, Failure> {
     caller.require(Scope::LinksRead)?;
     let domains = &state.service.parts().domains;
-    let all = std::iter::once(Domain::default_domain()).chain(domains.others());
     let own = caller.own_domain();
-    let shown: Vec<Value> = all
+    let shown: Vec<Value> = domains
+        .all()
+        .into_iter()
         .filter(|domain| own.is_none_or(|own| own == domain))
         .map(|domain| {
             json!({

@@ -34,8 +34,7 @@ fn address(domain: &str) -> String {
 }
 
 pub(in crate::dashboard) async fn form(visitor: Visitor, Path(domain): Path<String>) -> Shown {
-    let text = visitor.client.text(api(&domain)).await;
-    let text = text.map_err(|refusal| visitor.refused(&refusal))?;
+    let text = visitor.granted(visitor.client.text(api(&domain)).await)?;
     let policies = list::read(&visitor).await?;
     let found = policies.domains.iter().find(|one| one.domain == domain);
     let set_here = found.is_some_and(|one| one.origin == "api");
@@ -126,8 +125,7 @@ pub(in crate::dashboard) async fn post(Path(named): Path<String>, posted: Posted
 pub(in crate::dashboard) async fn shadow(Path(domain): Path<String>, posted: Posted) -> Shown {
     let Posted { visitor, fields } = posted;
     visitor.require(Scope::Admin)?;
-    let text = visitor.client.text(api(&domain)).await;
-    let text = text.map_err(|refusal| visitor.refused(&refusal))?;
+    let text = visitor.granted(visitor.client.text(api(&domain)).await)?;
     let (path, shadow) = (fields.raw("path"), fields.text("shadow") == "true");
     let Some(text) = with_shadow(&text, path, shadow) else {
         return Err(visitor.refused(&Refusal {
@@ -138,8 +136,7 @@ pub(in crate::dashboard) async fn shadow(Path(domain): Path<String>, posted: Pos
             ..Refusal::default()
         }));
     };
-    let done = visitor.client.put_yaml(api(&domain), text).await;
-    done.map_err(|refusal| visitor.refused(&refusal))?;
+    visitor.granted(visitor.client.put_yaml(api(&domain), text).await)?;
     let notice = if shadow {
         format!("{path} counts, and refuses nothing.")
     } else {
@@ -163,8 +160,7 @@ pub(in crate::dashboard) async fn ask(visitor: Visitor, Path(domain): Path<Strin
 
 pub(in crate::dashboard) async fn remove(Path(domain): Path<String>, posted: Posted) -> Shown {
     let visitor = posted.visitor;
-    let done = visitor.client.delete(api(&domain)).await;
-    done.map_err(|refusal| visitor.refused(&refusal))?;
+    visitor.granted(visitor.client.delete(api(&domain)).await)?;
     let notice = format!("The policies of {domain} were taken back.");
     Ok(visitor.done("/limits", notice))
 }

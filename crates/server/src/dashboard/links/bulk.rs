@@ -51,7 +51,7 @@ pub(in crate::dashboard) async fn post(posted: Posted) -> Shown {
         let reason = format!("tick 1 to {MOST} links first");
         return Err(visitor.refused(&Refusal::of_field("link", reason)));
     }
-    let action = Action::of(&fields).map_err(|refusal| visitor.refused(&refusal))?;
+    let action = visitor.granted(Action::of(&fields))?;
     if matches!(action, Action::Delete | Action::Expire) && !fields.is_set("sure") {
         return Ok(confirm(&visitor, &fields, &chosen, &action));
     }

@@ -11,7 +11,7 @@ use tollgate_links::LinkView;
 use crate::dashboard::client::{ApiPath, push_parameter};
 use crate::dashboard::form::select;
 use crate::dashboard::layout::Place;
-use crate::dashboard::show::{Stats, number, when};
+use crate::dashboard::show::{number, when};
 use crate::dashboard::visitor::{Shown, Visitor};
 
 /// Links on a page.
@@ -70,7 +70,7 @@ pub(in crate::dashboard) async fn page(visitor: Visitor, Query(filter): Query<Fi
         .with("order", &filter.order)
         .with("cursor", &filter.cursor);
     let found: Found = visitor.read(path).await?;
-    let clicks = clicks(&visitor).await?;
+    let clicks = visitor.clicks_by("link").await?;
     let writes = visitor.may(Scope::LinksWrite);
     let body = html! {
         div.head {
@@ -96,22 +96,6 @@ pub(in crate::dashboard) async fn page(visitor: Visitor, Query(filter): Query<Fi
         }
     };
     Ok(visitor.page(Place::Links, "Links", &body))
-}
-
-/// Clicks of the last 30 days by what statistics call a link, of those that were clicked most.
-async fn clicks(
-    visitor: &Visitor,
-) -> Result<Option<HashMap<String, u64>>, crate::dashboard::visitor::Failure> {
-    if !visitor.may(Scope::StatsRead) || visitor.dashboard.admin.clicks.is_none() {
-        return Ok(None);
-    }
-    let path = ApiPath::new(["stats"])
-        .with("by", "link")
-        .with("top", "1000");
-    let mut stats: Stats = visitor.read(path).await?;
-    let counted = stats.by.remove("link").unwrap_or_default();
-    let counted = counted.into_iter().map(|one| (one.value, one.clicks));
-    Ok(Some(counted.collect()))
 }
 
 fn filters(visitor: &Visitor, filter: &Filter) -> Markup {

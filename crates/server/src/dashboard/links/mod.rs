@@ -10,7 +10,7 @@ pub(super) mod remove;
 
 use maud::{Markup, html};
 use serde::Deserialize;
-use tollgate_links::{Domain, LinkState, LinkView};
+use tollgate_links::{LinkState, LinkView};
 
 use super::client::{ApiPath, joined, push_parameter};
 use super::visitor::Visitor;
@@ -79,9 +79,8 @@ fn state(state: LinkState) -> Markup {
 /// The domains a visitor may use, by host; the default one first.
 pub(super) fn domains(visitor: &Visitor) -> Vec<(String, String)> {
     let domains = &visitor.dashboard.admin.service.parts().domains;
-    let all = std::iter::once(Domain::default_domain()).chain(domains.others());
-    let allowed = all.filter(|domain| visitor.key().may_use(domain));
-    let hosts = allowed.map(|domain| domains.host_of(&domain));
+    let allowed = visitor.domains();
+    let hosts = allowed.iter().map(|domain| domains.host_of(domain));
     hosts.map(|host| (host.clone(), host)).collect()
 }
 

@@ -16,7 +16,7 @@ use crate::dashboard::client::{ApiPath, Refusal, push_parameter};
 use crate::dashboard::layout::Place;
 use crate::dashboard::show::{Stats, change, chart, number, ranking, when};
 use crate::dashboard::visitor::{Failure, Shown, Visitor};
-use crate::edge::IMAGE_POLICY;
+use crate::edge::{IMAGE_POLICY, target};
 use crate::qr::QrStyle;
 
 /// What is counted by, and what the page calls it.
@@ -88,8 +88,7 @@ pub(in crate::dashboard) async fn page(
     let known = PERIODS.iter().any(|(bucket, _)| *bucket == wanted.by);
     let bucket = if known { &*wanted.by } else { "day" };
     let below = |last: &str| ApiPath::new(["links", &code, last]).with("domain", &wanted.domain);
-    let counted = visitor.may(Scope::StatsRead) && visitor.dashboard.admin.clicks.is_some();
-    let clicked = if counted {
+    let clicked = if visitor.sees_clicks() {
         let by = DIMENSIONS.map(|(name, _)| name).join(",");
         let stats = below("stats").with("bucket", bucket).with("by", &by);
         let stats: Stats = visitor.read(stats.with("compare", "previous")).await?;
@@ -137,7 +136,6 @@ fn head(visitor: &Visitor, link: &LinkView) -> Markup {
 }
 
 fn facts(link: &LinkView) -> Markup {
-    let web = link.url.starts_with("https://") || link.url.starts_with("http://");
     html! {
         section.card aria-label="The link" {
             dl.facts {
@@ -147,8 +145,7 @@ fn facts(link: &LinkView) -> Markup {
                     button.quiet.small type="button" data-copy=(link.short_url) hidden { "Copy" }
                 }
                 dt { "Leads to" }
-                // Other schemes can be allowed by configuration; they must not become clickable.
-                dd { @if web { a href=(link.url) rel="noreferrer nofollow" { (link.url) } } @else { (link.url) } }
+                dd { (target(&link.url)) }
                 @if let Some(at) = link.starts_at { dt { "From" } dd { (when(at)) } }
                 @if let Some(at) = link.expires_at { dt { "Until" } dd { (when(at)) } }
                 @if let Some(most) = link.max_clicks {
@@ -359,18 +356,14 @@ pub(in crate::dashboard) async fn qr(
 }
 
 fn image(style: QrStyle, bytes: Vec<u8>, code: &str) -> Response {
-    let media = style.format().media_type();
-    let ending = media
-        .split('/')
-        .next_back()
-        .map_or("svg", |kind| kind.split('+').next().unwrap_or(kind));
+    let format = style.format();
     let plain: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
     let head = [
-        (CONTENT_TYPE, media),
+        (CONTENT_TYPE, format.media_type()),
         (CONTENT_SECURITY_POLICY, IMAGE_POLICY),
     ];
     let mut response = (head, bytes).into_response();
-    let name = format!("inline; filename=\"qr-{plain}.{ending}\"");
+    let name = format!("inline; filename=\"qr-{plain}.{}\"", format.ending());
     if let Ok(name) = HeaderValue::from_str(&name) {
         response.headers_mut().insert(CONTENT_DISPOSITION, name);
     }

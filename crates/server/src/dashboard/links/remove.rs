@@ -33,7 +33,6 @@ pub(in crate::dashboard) async fn post(
     posted: Posted,
 ) -> Shown {
     let visitor = posted.visitor;
-    let done = visitor.client.delete(super::api(&code, &of.domain)).await;
-    done.map_err(|refusal| visitor.refused(&refusal))?;
+    visitor.granted(visitor.client.delete(super::api(&code, &of.domain)).await)?;
     Ok(visitor.done("/links", format!("/{code} was deleted.")))
 }
