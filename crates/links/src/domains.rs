@@ -94,11 +94,7 @@ impl Domains {
         if self.inner.others.is_empty() {
             return Domain::default_domain();
         }
-        let name = host
-            .rsplit_once(':')
-            .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-            .map_or(host, |(name, _)| name);
-        Domain::parse(name)
+        Domain::parse(without_port(host))
             .ok()
             .filter(|domain| self.inner.others.contains_key(domain))
             .unwrap_or_else(Domain::default_domain)
@@ -143,6 +139,14 @@ impl Domains {
         names.insert(0, Domain::default_domain());
         names
     }
+}
+
+/// A host without the port behind it, if there is one.
+#[must_use]
+pub fn without_port(host: &str) -> &str {
+    host.rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |(name, _)| name)
 }
 
 impl Base {

@@ -147,8 +147,11 @@ pub struct LinkPatch {
     pub rules: Option<Vec<Rule>>,
 }
 
-/// Tells `null` (`Some(None)`) from absent (`None`).
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+/// Tells `null` (`Some(None)`) from absent (`None`), for serde's `deserialize_with`.
+///
+/// # Errors
+/// Those of the field.
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)

@@ -114,16 +114,20 @@ pub enum Origin {
 pub struct PasswordHash(Box<str>);
 
 impl Link {
+    /// Whether all clicks that it is good for are taken.
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        let max = self.spec.max_clicks;
+        max.is_some_and(|max| self.clicks_used >= max.get())
+    }
+
     /// What the link is good for at `now`.
     #[must_use]
     pub fn state(&self, now: UnixMillis) -> LinkState {
         let spec = &self.spec;
         if spec.expires_at.is_some_and(|at| at <= now) {
             LinkState::Expired
-        } else if spec
-            .max_clicks
-            .is_some_and(|max| self.clicks_used >= max.get())
-        {
+        } else if self.is_used_up() {
             LinkState::UsedUp
         } else if spec.starts_at.is_some_and(|at| at > now) {
             LinkState::Pending

@@ -8,10 +8,6 @@ use super::QueryError;
 /// What moments of a query are rounded to: roll-ups know no shorter time.
 pub const QUARTER_MS: i64 = 15 * 60 * 1_000;
 
-/// The last moment that a query may name: a year and a day before jiff's own end, so that no zone and no rounding
-/// leads beyond.
-const LAST_MS: i64 = 253_339_000_000_000;
-
 /// A stretch of time that has a beginning before its end, both at whole quarters of an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
@@ -20,6 +16,10 @@ pub struct Period {
 }
 
 impl Period {
+    /// The last moment that a query may name: a year and a day before jiff's own end, so that no zone and no
+    /// rounding leads beyond.
+    pub const LAST: UnixMillis = UnixMillis::from_millis(253_339_000_000_000);
+
     /// From `from` (inclusive) to `to` (exclusive). What is at no whole quarter of an hour is made
     /// longer to the whole hour, so that all that is counted in it is of the same time.
     ///
@@ -27,7 +27,7 @@ impl Period {
     /// [`QueryError::EmptyPeriod`] and [`QueryError::OutOfRange`].
     pub fn new(from: UnixMillis, to: UnixMillis) -> Result<Self, QueryError> {
         for (parameter, moment) in [("from", from), ("to", to)] {
-            if !(0..=LAST_MS).contains(&moment.as_millis()) {
+            if !(0..=Self::LAST.as_millis()).contains(&moment.as_millis()) {
                 return Err(QueryError::OutOfRange { parameter, moment });
             }
         }

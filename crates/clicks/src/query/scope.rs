@@ -1,5 +1,7 @@
 use smol_str::SmolStr;
 
+use super::QueryError;
+
 /// The name of a link, as clicks know it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkName {
@@ -27,4 +29,17 @@ pub enum Scope {
 impl Scope {
     /// The most links in one query.
     pub const MAX_LINKS: usize = 10_000;
+
+    /// Refuses more links than one query may have.
+    ///
+    /// # Errors
+    /// [`QueryError::TooManyLinks`].
+    pub(crate) fn check(&self) -> Result<(), QueryError> {
+        match self {
+            Self::Links(links) if links.len() > Self::MAX_LINKS => Err(QueryError::TooManyLinks {
+                most: Self::MAX_LINKS,
+            }),
+            _ => Ok(()),
+        }
+    }
 }

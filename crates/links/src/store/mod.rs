@@ -37,7 +37,7 @@ pub use memory::MemoryStore;
 pub use postgres::{
     AddressError, PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats,
 };
-pub use search::{DEFAULT_PAGE_LINKS, MAX_PAGE_LINKS};
+pub use search::{DEFAULT_PAGE_LINKS, MAX_PAGE_LINKS, without_scheme};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteLinkStore, SqliteOptions};
 

@@ -47,9 +47,14 @@ pub(super) fn search_terms(link: &Link) -> Vec<String> {
 
 /// The target without scheme and `www.`, folded.
 pub(super) fn target_term(spec: &LinkSpec) -> String {
-    let target = spec.target.as_str();
-    let bare = target.split_once("://").map_or(target, |(_, rest)| rest);
-    fold(bare.strip_prefix("www.").unwrap_or(bare))
+    fold(without_scheme(spec.target.as_str()))
+}
+
+/// A URL, or the beginning of one, without scheme and `www.`: as targets are searched.
+#[must_use]
+pub fn without_scheme(url: &str) -> &str {
+    let bare = url.split_once("://").map_or(url, |(_, rest)| rest);
+    bare.strip_prefix("www.").unwrap_or(bare)
 }
 
 /// NFC and lower case, character by character. `str::to_lowercase` looks at the neighbours (a

@@ -32,8 +32,7 @@ impl<T: DeserializeOwned> FromRequest<AdminState> for JsonBody<T> {
         if !is_media(request.headers(), &[JSON]) {
             return Err(unsupported(&[JSON], ACCEPT_POST));
         }
-        let bytes = read(request, state).await?;
-        parse(&bytes).map(Self)
+        object(request, state).await.map(Self)
     }
 }
 
@@ -44,8 +43,7 @@ impl<T: DeserializeOwned> FromRequest<AdminState> for MergePatch<T> {
         if !is_media(request.headers(), &[MERGE_PATCH, JSON]) {
             return Err(unsupported(&[MERGE_PATCH, JSON], ACCEPT_PATCH));
         }
-        let bytes = read(request, state).await?;
-        parse(&bytes).map(Self)
+        object(request, state).await.map(Self)
     }
 }
 
@@ -69,6 +67,14 @@ pub(crate) fn unsupported(allowed: &[&str], advertised_by: HeaderName) -> Proble
         Ok(value) => problem.header(advertised_by, value),
         Err(_) => problem,
     }
+}
+
+/// The whole body, which is a JSON object.
+pub(crate) async fn object<T: DeserializeOwned>(
+    request: Request,
+    state: &AdminState,
+) -> Result<T, Problem> {
+    parse(&read(request, state).await?)
 }
 
 /// The whole body.
@@ -113,7 +119,7 @@ pub(crate) async fn read(request: Request, state: &AdminState) -> Result<Bytes, 
 }
 
 /// Reads a JSON object; a mistake is named by field, line and column.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // serde would take an array for the values of the fields in their order.
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(no_object());

@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 
 use axum::extract::{Path, State};
-use smol_str::SmolStr;
 use tollgate_access::Scope as AccessScope;
 use tollgate_clicks::query::{LinkName, QueryError, Scope};
 use tollgate_links::store::{ListQuery, MAX_PAGE_LINKS};
@@ -37,6 +36,13 @@ pub(crate) fn name(key: &LinkKey) -> LinkName {
         domain: key.domain.as_str().into(),
         code: key.code.as_str().into(),
     }
+}
+
+/// All clicks of a domain, or of everything.
+pub(crate) fn all_of(domain: Option<&Domain>) -> Scope {
+    domain.map_or(Scope::Everything, |domain| {
+        Scope::Domain(domain.as_str().into())
+    })
 }
 
 /// Show a link's statistics
@@ -143,8 +149,7 @@ pub(super) async fn stats(
     params.finish()?;
     query.scope = match (tag, domain) {
         (Some(tag), domain) => Scope::Links(tagged(&state, tag, domain).await?),
-        (None, Some(domain)) => Scope::Domain(SmolStr::new(domain.as_str())),
-        (None, None) => Scope::Everything,
+        (None, domain) => all_of(domain.as_ref()),
     };
     let statistics = clicks.store.statistics(query.clone()).await?;
     answer(&query, statistics, format)

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
-use tollgate_links::{LinkKey, LinkService};
+use tollgate_links::{LinkKey, LinkService, without_port};
 
 use crate::api::caller::Caller;
 use crate::problem::Problem;
@@ -37,10 +37,7 @@ fn parts(text: &str) -> (Option<&str>, Cow<'_, str>) {
     let Some((host, code)) = bare.split_once('/') else {
         return (None, bare.into());
     };
-    let host = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
-        .map_or(host, |(name, _)| name);
+    let host = without_port(host);
     let code = percent_decode_str(code).decode_utf8_lossy();
     (Some(host).filter(|host| !host.is_empty()), code)
 }

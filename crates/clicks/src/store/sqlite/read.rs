@@ -73,11 +73,7 @@ pub(super) fn statistics(
 }
 
 fn check(query: &Query, raw_since: UnixMillis) -> Result<Question, QueryError> {
-    if matches!(&query.scope, Scope::Links(links) if links.len() > Scope::MAX_LINKS) {
-        return Err(QueryError::TooManyLinks {
-            most: Scope::MAX_LINKS,
-        });
-    }
+    query.scope.check()?;
     let question = Question::of(query)?;
     let first = match query.period.before() {
         Some(before) if query.compare => before.from(),
@@ -311,10 +307,8 @@ pub(super) fn totals(connection: &mut Connection, scopes: &[Scope]) -> Answered<
     )?;
     let mut all = Vec::with_capacity(scopes.len());
     for scope in scopes {
-        if matches!(scope, Scope::Links(links) if links.len() > Scope::MAX_LINKS) {
-            return Ok(Err(QueryError::TooManyLinks {
-                most: Scope::MAX_LINKS,
-            }));
+        if let Err(error) = scope.check() {
+            return Ok(Err(error));
         }
         let mut totals = Totals::default();
         for target in targets(&transaction, scope)? {
@@ -337,10 +331,8 @@ pub(super) fn list(
     list: &crate::query::List,
 ) -> Answered<crate::query::ClickPage> {
     use crate::query::{ClickCursor, ClickPage, MAX_PAGE};
-    if matches!(&list.scope, Scope::Links(links) if links.len() > Scope::MAX_LINKS) {
-        return Ok(Err(QueryError::TooManyLinks {
-            most: Scope::MAX_LINKS,
-        }));
+    if let Err(error) = list.scope.check() {
+        return Ok(Err(error));
     }
     let limit = list.limit.clamp(1, MAX_PAGE);
     let transaction = connection.transaction()?;

@@ -6,7 +6,6 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tollgate_access::Scope;
 use tollgate_clock::UnixMillis;
@@ -61,7 +60,7 @@ pub(super) async fn shorten(
 ) -> Result<Response, Failure> {
     let Wanted {
         long_url, domain, ..
-    } = read(request, &state).await?;
+    } = body::object(request, &state).await?;
     let wanted = Wanted {
         long_url,
         domain,
@@ -75,7 +74,7 @@ pub(super) async fn create(
     user: User,
     request: Request,
 ) -> Result<Response, Failure> {
-    let wanted = read(request, &state).await?;
+    let wanted = body::object(request, &state).await?;
     make(&state, &user, wanted).await
 }
 
@@ -118,7 +117,7 @@ pub(super) async fn expand(
     request: Request,
 ) -> Result<Json<Value>, Failure> {
     user.0.require(Scope::LinksRead)?;
-    let ToExpand { bitlink_id } = read(request, &state).await?;
+    let ToExpand { bitlink_id } = body::object(request, &state).await?;
     let key = key(&state, &user, &bitlink_id)?;
     let link = state.service.get(&key).await?;
     Ok(Json(expanded(&link, &state.service)))
@@ -152,7 +151,7 @@ pub(super) async fn update(
 ) -> Result<Json<Value>, Failure> {
     let Path(id) = id.map_err(|error| bad(error.body_text()))?;
     user.0.require(Scope::LinksWrite)?;
-    let changes: Changes = read(request, &state).await?;
+    let changes: Changes = body::object(request, &state).await?;
     no_deeplinks(&changes.deeplinks)?;
     if changes.archived == Some(true) {
         let reason = "links cannot be archived here: delete it by the native API, or leave it";
@@ -183,11 +182,6 @@ fn no_deeplinks(deeplinks: &[Value]) -> Result<(), Failure> {
     }
     let reason = "there are no deep links here: give the link rules by the native API";
     Err(Failure::wrong("deeplinks", reason))
-}
-
-async fn read<T: DeserializeOwned>(request: Request, state: &AdminState) -> Result<T, Failure> {
-    let bytes = body::read(request, state).await?;
-    Ok(body::parse(&bytes)?)
 }
 
 fn key(state: &AdminState, User(caller): &User, id: &str) -> Result<LinkKey, Failure> {

@@ -61,8 +61,7 @@ pub(super) async fn redirect(
     request: Request,
 ) -> Result<Json<Value>, Failure> {
     caller.require(Scope::LinksWrite)?;
-    let bytes = body::read(request, &state).await?;
-    let wanted: Wanted = body::parse(&bytes)?;
+    let wanted: Wanted = body::object(request, &state).await?;
     domain(&state, &caller, &wanted.domain)?;
     let all = [
         wanted.base_url_redirect,

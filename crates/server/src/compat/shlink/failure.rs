@@ -107,14 +107,14 @@ impl Failure {
     }
 
     /// Names the link that an error is about, by what the request called it.
-    pub(super) fn of_link(self, code: &str, domain: Option<&str>) -> Self {
-        let kind = format!("{TYPES}short-url-not-found");
-        if self.0.body.get("type").and_then(Value::as_str) != Some(&kind) {
-            return self;
+    pub(super) fn of_link(problem: Problem, code: &str, domain: Option<&str>) -> Self {
+        let is_missing = problem.kind() == Kind::LinkNotFound;
+        let mut failure = Self::from(problem);
+        if !is_missing {
+            return failure;
         }
         let code: String = code.chars().take(128).collect();
         let mut detail = format!("No URL found with short code \"{code}\"");
-        let mut failure = self;
         if let Some(domain) = domain {
             let domain: String = domain.chars().take(128).collect();
             detail += &format!(" for domain \"{domain}\"");
@@ -124,12 +124,13 @@ impl Failure {
     }
 
     /// Names the slug that is taken.
-    pub(super) fn of_slug(self, slug: Option<&str>, domain: Option<&str>) -> Self {
-        let kind = format!("{TYPES}non-unique-slug");
-        if self.0.body.get("type").and_then(Value::as_str) != Some(&kind) {
-            return self;
+    pub(super) fn of_slug(problem: Problem, slug: Option<&str>, domain: Option<&str>) -> Self {
+        let is_taken = problem.kind() == Kind::CodeTaken;
+        let failure = Self::from(problem);
+        if !is_taken {
+            return failure;
         }
-        let failure = self.with("customSlug", slug.unwrap_or_default());
+        let failure = failure.with("customSlug", slug.unwrap_or_default());
         match domain {
             Some(domain) => failure.with("domain", domain),
             None => failure,

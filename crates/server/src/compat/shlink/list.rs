@@ -8,7 +8,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 use tollgate_access::Scope;
 use tollgate_clock::UnixMillis;
-use tollgate_links::store::{ListOrder, ListQuery};
+use tollgate_links::store::{ListOrder, ListQuery, without_scheme};
 use tollgate_links::{Link, LinkState, Tag};
 
 use super::Holder;
@@ -19,6 +19,7 @@ use super::shown::short_urls;
 use crate::admin::AdminState;
 use crate::compat::totals::of_links;
 use crate::compat::walk::walk;
+use crate::problem::Problem;
 
 /// Short URLs on a page if the client names no number.
 const USUAL_ITEMS: usize = 10;
@@ -71,14 +72,11 @@ pub(super) async fn list(
         order: order.native(),
         ..ListQuery::default()
     };
-    let count = state.service.parts().store.count().await;
-    let count = count.map_err(crate::problem::Problem::from)?;
     let most = state.options.compat.most_links;
-    if count > most as u64
-        && let Some(term) = conditions.term.take()
-    {
+    if conditions.term.is_some() && count(&state).await? > most as u64 {
         // Too many to look into each: the index knows the beginnings of codes, titles and targets.
-        query.prefix = Some(bare(&term).to_owned());
+        let term = conditions.term.take();
+        query.prefix = term.map(|term| without_scheme(&term).to_owned());
     }
     if let [tag, ..] = &conditions.tags[..]
         && (conditions.all_tags || conditions.tags.len() == 1)
@@ -90,6 +88,7 @@ pub(super) async fn list(
         && query.prefix.is_none()
         && !conditions.any();
     let (links, total) = if everything && order.is_native() {
+        let count = count(&state).await?;
         let end = page.end();
         if end > most && page.start() as u64 <= count {
             return Err(too_many(most, "page", "pages by number end there"));
@@ -118,10 +117,9 @@ fn too_many(most: usize, element: &str, advice: &str) -> Failure {
     Failure::invalid(element, reason)
 }
 
-/// A term as the index has it, without the beginning of a URL.
-fn bare(term: &str) -> &str {
-    let bare = term.split_once("://").map_or(term, |(_, rest)| rest);
-    bare.strip_prefix("www.").unwrap_or(bare)
+/// How many links there are.
+async fn count(state: &AdminState) -> Result<u64, Problem> {
+    Ok(state.service.parts().store.count().await?)
 }
 
 impl Order {
@@ -243,16 +241,12 @@ impl Conditions {
             false => tags.iter().any(has),
         };
         let state = link.state(self.now);
-        let is_used_up = || {
-            let max = link.spec.max_clicks;
-            max.is_some_and(|max| link.clicks_used >= max.get())
-        };
         self.term.as_deref().is_none_or(|term| holds(link, term))
             && (self.tags.is_empty() || among(&self.tags, self.all_tags))
             && (self.without.is_empty() || !among(&self.without, self.without_all))
             && self.from.is_none_or(|from| from <= link.created_at)
             && self.until.is_none_or(|until| link.created_at <= until)
-            && !(self.not_used_up && is_used_up())
+            && !(self.not_used_up && link.is_used_up())
             && !(self.not_expired && state == LinkState::Expired)
     }
 }

@@ -66,8 +66,7 @@ pub(super) async fn set(
 ) -> Result<Json<Value>, Failure> {
     caller.require(Scope::LinksWrite)?;
     let key = find(&state, &caller, code, &asked).await?.key;
-    let bytes = body::read(request, &state).await?;
-    let wanted: Wanted = body::parse(&bytes)?;
+    let wanted: Wanted = body::object(request, &state).await?;
     let rules = wanted.redirect_rules.into_iter().map(|rule| {
         let conditions = rule.conditions.iter().map(read);
         Ok(Rule {

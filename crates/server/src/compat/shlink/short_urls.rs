@@ -6,7 +6,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use tollgate_access::Scope;
 use tollgate_links::{Link, LinkDraft, LinkPatch, NewLink};
@@ -48,22 +48,15 @@ struct Wanted {
 struct Changes {
     long_url: Option<String>,
     tags: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "tollgate_links::given")]
     title: Option<Option<String>>,
     forward_query: Option<bool>,
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "tollgate_links::given")]
     valid_since: Option<Option<String>>,
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "tollgate_links::given")]
     valid_until: Option<Option<String>>,
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "tollgate_links::given")]
     max_visits: Option<Option<u64>>,
-}
-
-/// Tells `null` (`Some(None)`) from absent (`None`).
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Some)
 }
 
 pub(super) async fn create(
@@ -71,8 +64,7 @@ pub(super) async fn create(
     Holder(caller): Holder,
     request: Request,
 ) -> Result<Json<Value>, Failure> {
-    let bytes = body::read(request, &state).await?;
-    let wanted = body::parse(&bytes)?;
+    let wanted = body::object(request, &state).await?;
     let link = make(&state, &caller, wanted).await?;
     Ok(Json(one(&state, link).await?))
 }
@@ -148,7 +140,7 @@ async fn make(state: &AdminState, caller: &Caller, wanted: Wanted) -> Result<Lin
     };
     let created = state.service.create(new, caller.id()).await;
     let created = created
-        .map_err(|error| Failure::from(error).of_slug(slug.as_deref(), domain.as_deref()))?;
+        .map_err(|error| Failure::of_slug(error.into(), slug.as_deref(), domain.as_deref()))?;
     Ok(created.link)
 }
 
@@ -172,8 +164,7 @@ pub(super) async fn update(
 ) -> Result<Json<Value>, Failure> {
     caller.require(Scope::LinksWrite)?;
     let key = find(&state, &caller, code, &asked).await?.key;
-    let bytes = body::read(request, &state).await?;
-    let changes: Changes = body::parse(&bytes)?;
+    let changes: Changes = body::object(request, &state).await?;
     let moment = |name, change: Option<Option<String>>| match change {
         Some(Some(text)) if !text.is_empty() => read_moment(name, &text).map(|at| Some(Some(at))),
         Some(_) => Ok(Some(None)),
@@ -224,9 +215,9 @@ pub(super) async fn find(
             Kind::InvalidQuery => Problem::no_such_link(problem.detail()),
             _ => problem,
         })?;
-        Ok::<_, Failure>(state.service.get(&key).await?)
+        Ok::<_, Problem>(state.service.get(&key).await?)
     };
     found
         .await
-        .map_err(|failure| failure.of_link(&code, asked.get("domain")))
+        .map_err(|problem| Failure::of_link(problem, &code, asked.get("domain")))
 }

@@ -171,8 +171,7 @@ pub(super) async fn rename(
     request: Request,
 ) -> Result<StatusCode, Failure> {
     caller.require(Scope::LinksWrite)?;
-    let bytes = body::read(request, &state).await?;
-    let Renaming { old_name, new_name } = body::parse(&bytes)?;
+    let Renaming { old_name, new_name } = body::object(request, &state).await?;
     let old = Tag::parse(&old_name).map_err(|_| Failure::no_such_tag(&old_name))?;
     let new =
         Tag::parse(&new_name).map_err(|error| Failure::invalid("newName", error.to_string()))?;

@@ -17,8 +17,6 @@ use crate::compat::totals::total;
 const MOST_ITEMS: usize = 10_000;
 /// The most visits that are gone through to come to a page.
 const MOST_VISITS: usize = 100_000;
-/// The end of a listing that names none.
-const LAST: UnixMillis = UnixMillis::from_millis(253_339_000_000_000);
 
 /// Which visits are listed.
 pub(super) struct Wanted {
@@ -92,12 +90,12 @@ impl Dates {
             return Ok(Some(None));
         }
         let from = self.from.unwrap_or_default();
-        let until = self.until.unwrap_or(LAST);
+        let until = self.until.unwrap_or(Period::LAST);
         if from > until {
             return Ok(None);
         }
         let end = until.saturating_add(std::time::Duration::from_millis(1));
-        Ok(Some(Some(Period::new(from, end.min(LAST))?)))
+        Ok(Some(Some(Period::new(from, end.min(Period::LAST))?)))
     }
 
     /// Periods are of whole hours, so each visit is looked at.

@@ -5,7 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 use tollgate_access::Scope as Right;
-use tollgate_clicks::query::{Scope, Totals};
+use tollgate_clicks::query::{QueryError, Scope};
 use tollgate_links::Tag;
 
 use super::Holder;
@@ -15,9 +15,8 @@ use super::short_urls::find;
 use super::shown::summary;
 use super::visit_list::{Wanted, page};
 use crate::admin::AdminState;
-use crate::api::stats::{name, tagged};
-use crate::compat::totals::total;
-use crate::problem::Problem;
+use crate::api::stats::{all_of, name, tagged};
+use crate::compat::totals::{total, totals};
 
 pub(super) async fn of_short_url(
     State(state): State<AdminState>,
@@ -43,11 +42,7 @@ pub(super) async fn delete_of_short_url(
     let clicks = state.clicks()?;
     let name = name(&link.key);
     let visits = total(&state, Scope::Link(name.clone())).await?.all();
-    clicks
-        .store
-        .forget(&name)
-        .await
-        .map_err(|error| Problem::from(tollgate_clicks::query::QueryError::Store(error)))?;
+    clicks.store.forget(&name).await.map_err(QueryError::from)?;
     Ok(Json(json!({ "deletedVisits": visits })))
 }
 
@@ -79,7 +74,7 @@ pub(super) async fn of_domain(
     caller.require(Right::StatsRead)?;
     let Path(name) = name.map_err(|error| Failure::invalid("domain", error.body_text()))?;
     let domain = domain(&state, &caller, &name)?;
-    let wanted = Wanted::all(Scope::Domain(domain.as_str().into()));
+    let wanted = Wanted::all(all_of(Some(&domain)));
     Ok(Json(page(&state, wanted, &asked).await?))
 }
 
@@ -89,10 +84,7 @@ pub(super) async fn non_orphan(
     asked: Asked,
 ) -> Result<Json<Value>, Failure> {
     caller.require(Right::StatsRead)?;
-    let scope = match asked.domain(&state, &caller)? {
-        None => Scope::Everything,
-        Some(domain) => Scope::Domain(domain.as_str().into()),
-    };
+    let scope = all_of(asked.domain(&state, &caller)?.as_ref());
     Ok(Json(page(&state, Wanted::all(scope), &asked).await?))
 }
 
@@ -130,16 +122,14 @@ pub(super) async fn overview(
     Holder(caller): Holder,
 ) -> Result<Json<Value>, Failure> {
     caller.require(Right::StatsRead)?;
-    let (visits, orphans) = match caller.own_domain() {
-        None => (
-            total(&state, Scope::Everything).await?,
-            total(&state, Scope::Orphans).await?,
-        ),
-        Some(own) => {
-            let scope = Scope::Domain(own.as_str().into());
-            (total(&state, scope).await?, Totals::default())
-        }
-    };
+    let own = caller.own_domain();
+    let mut scopes = vec![all_of(own)];
+    if own.is_none() {
+        scopes.push(Scope::Orphans);
+    }
+    let mut totals = totals(&state, scopes).await?.into_iter();
+    let visits = totals.next().unwrap_or_default();
+    let orphans = totals.next().unwrap_or_default();
     Ok(Json(json!({
         "visits": {
             "nonOrphanVisits": summary(visits),

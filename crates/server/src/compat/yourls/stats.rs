@@ -15,7 +15,7 @@ use super::answer::Answer;
 use super::parameters::Parameters;
 use crate::admin::AdminState;
 use crate::api::caller::Caller;
-use crate::api::stats::name;
+use crate::api::stats::{all_of, name};
 use crate::compat::totals::{of_links as clicks_of_links, total};
 use crate::compat::walk::walk;
 use crate::problem::Problem;
@@ -106,19 +106,16 @@ fn number(parameters: &Parameters, name: &str) -> Result<usize, Answer> {
 
 /// Links and clicks of all that a caller may see.
 async fn sums(state: &AdminState, caller: &Caller) -> Result<Value, Problem> {
-    let (links, scope) = match caller.own_domain() {
-        None => {
-            let count = state.service.parts().store.count().await?;
-            (count, Clicked::Everything)
-        }
-        Some(domain) => {
+    let own = caller.own_domain();
+    let links = match own {
+        None => state.service.parts().store.count().await?,
+        Some(_) => {
             let most = state.options.compat.most_links;
             let all = walk(&state.service, of_caller(caller), most, |_| true).await?;
-            let scope = Clicked::Domain(domain.as_str().into());
-            (all.links.len() as u64, scope)
+            all.links.len() as u64
         }
     };
-    let clicks = total(state, scope).await?.all();
+    let clicks = total(state, all_of(own)).await?.all();
     Ok(json!({ "total_links": links.to_string(), "total_clicks": clicks.to_string() }))
 }
 
