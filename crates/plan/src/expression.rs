@@ -99,28 +99,12 @@ impl Expression {
 
     /// With names.
     pub(crate) fn formula(&self) -> String {
-        self.write(&|part| match part {
-            Self::Assumption(assumption) => Some(assumption.name().to_owned()),
-            Self::Output(output) => Some(output.name().to_owned()),
-            Self::Constant(_, text) => Some((*text).to_owned()),
-            _ => None,
-        })
+        self.write(None)
     }
 
     /// With numbers.
     pub(crate) fn calculation(&self, values: &impl Values) -> String {
-        self.write(&|part| match part {
-            Self::Assumption(assumption) => {
-                let value = values.assumption(*assumption);
-                Some(assumption.unit().show_in_formula(value))
-            }
-            Self::Output(output) => {
-                let value = values.output(*output);
-                Some(output.unit().show_in_formula(value))
-            }
-            Self::Constant(_, text) => Some((*text).to_owned()),
-            _ => None,
-        })
+        self.write(Some(values))
     }
 
     /// The assumptions in it, and those that the results in it were computed from.
@@ -146,10 +130,10 @@ impl Expression {
         }
     }
 
-    /// Writes it with what `leaf` says of its smallest parts.
-    fn write(&self, leaf: &dyn Fn(&Self) -> Option<String>) -> String {
+    /// Writes it with values, or else with names.
+    fn write(&self, values: Option<&dyn Values>) -> String {
         let within = |part: &Self, least: Binding| {
-            let text = part.write(leaf);
+            let text = part.write(values);
             if part.binding() < least {
                 format!("({text})")
             } else {
@@ -171,16 +155,26 @@ impl Expression {
                     within(right, right_least)
                 )
             }
-            Self::Ceil(inner) => format!("ceil({})", inner.write(leaf)),
-            Self::Max(left, right) => format!("max({}, {})", left.write(leaf), right.write(leaf)),
+            Self::Ceil(inner) => format!("ceil({})", inner.write(values)),
+            Self::Max(left, right) => {
+                format!("max({}, {})", left.write(values), right.write(values))
+            }
             Self::Power(base, exponent) => {
                 let (base, exponent) =
                     (within(base, Binding::Atom), within(exponent, Binding::Atom));
                 format!("{base} ^ {exponent}")
             }
-            Self::Root(inner) => format!("sqrt({})", inner.write(leaf)),
-            Self::Odds(inner) => format!("1 − e ^ −({})", inner.write(leaf)),
-            part => leaf(part).unwrap_or_default(),
+            Self::Root(inner) => format!("sqrt({})", inner.write(values)),
+            Self::Odds(inner) => format!("1 − e ^ −({})", inner.write(values)),
+            Self::Assumption(one) => values.map_or_else(
+                || one.name().to_owned(),
+                |values| one.unit().show_in_formula(values.assumption(*one)),
+            ),
+            Self::Output(one) => values.map_or_else(
+                || one.name().to_owned(),
+                |values| one.unit().show_in_formula(values.output(*one)),
+            ),
+            Self::Constant(_, text) => (*text).to_owned(),
         }
     }
 }

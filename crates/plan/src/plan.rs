@@ -22,7 +22,6 @@ const HOT_SET_DAYS: [u32; 5] = [1, 7, 30, 90, 365];
 pub struct Plan {
     assumptions: Assumptions,
     quantities: BTreeMap<Output, Quantity>,
-    hot_sets: Vec<HotSet>,
     warnings: Vec<Warning>,
 }
 
@@ -54,26 +53,20 @@ pub struct HotSet {
     pub bytes: f64,
 }
 
-/// What has been computed so far.
-struct Computed<'a> {
-    assumptions: &'a Assumptions,
-    quantities: &'a BTreeMap<Output, Quantity>,
-}
-
-impl Values for Computed<'_> {
+/// What has been computed so far. Formulas use only results that come before them, and assumptions with a
+/// default or a value: see `model::formula`.
+impl Values for Plan {
     fn assumption(&self, assumption: Assumption) -> f64 {
-        // Formulas use only those with a default or a value: see `model::formula`.
-        self.assumptions.value(assumption).unwrap_or(f64::NAN)
+        self.assumed(assumption)
     }
 
     fn output(&self, output: Output) -> f64 {
-        self.quantities.get(&output).map_or(f64::NAN, |q| q.value)
+        self.value(output)
     }
 
     fn used(&self, output: Output) -> &BTreeSet<Assumption> {
         const NONE: &BTreeSet<Assumption> = &BTreeSet::new();
-        self.quantities
-            .get(&output)
+        self.get(output)
             .map_or(NONE, |quantity| &quantity.assumptions)
     }
 }
@@ -85,32 +78,24 @@ impl Plan {
     /// Assumptions that contradict each other.
     pub fn new(assumptions: Assumptions) -> Result<Self, Conflict> {
         assumptions.check()?;
-        let mut quantities = BTreeMap::new();
-        // Formulas use only results that come before them.
+        let mut plan = Self {
+            assumptions,
+            quantities: BTreeMap::new(),
+            warnings: Vec::new(),
+        };
         for &output in Output::ALL {
-            let Some(expression) = formula(output, &assumptions) else {
+            let Some(expression) = formula(output, &plan.assumptions) else {
                 continue;
-            };
-            let values = Computed {
-                assumptions: &assumptions,
-                quantities: &quantities,
             };
             let quantity = Quantity {
                 output,
-                value: expression.value(&values),
+                value: expression.value(&plan),
                 formula: expression.formula(),
-                calculation: expression.calculation(&values),
-                assumptions: expression.used(&values),
+                calculation: expression.calculation(&plan),
+                assumptions: expression.used(&plan),
             };
-            quantities.insert(output, quantity);
+            plan.quantities.insert(output, quantity);
         }
-        let mut plan = Self {
-            assumptions,
-            quantities,
-            hot_sets: Vec::new(),
-            warnings: Vec::new(),
-        };
-        plan.hot_sets = HOT_SET_DAYS.map(|days| plan.hot_set(days)).to_vec();
         plan.warnings = warnings(&plan);
         Ok(plan)
     }
@@ -146,8 +131,8 @@ impl Plan {
 
     /// The hot sets of some windows.
     #[must_use]
-    pub fn hot_sets(&self) -> &[HotSet] {
-        &self.hot_sets
+    pub fn hot_sets(&self) -> [HotSet; HOT_SET_DAYS.len()] {
+        HOT_SET_DAYS.map(|days| self.hot_set(days))
     }
 
     /// Where a number leads to another design.
@@ -251,7 +236,7 @@ impl Serialize for Numbers<'_> {
             map.serialize_entry(quantity.output.key(), &Number(quantity.value))?;
         }
         if self.1 == Section::Memory {
-            map.serialize_entry("hot_sets", &self.0.hot_sets)?;
+            map.serialize_entry("hot_sets", &self.0.hot_sets())?;
         }
         map.end()
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde::Serialize;
 use tollgate_clock::{Clock as _, SystemClock};
 use tollgate_links::StrategyKind;
 use tollgate_plan::{
@@ -11,7 +12,7 @@ use tollgate_plan::{
 };
 use ureq::http::Method;
 
-use crate::args::PlanArgs;
+use crate::args::{PlanArgs, ReportArgs};
 use crate::client::{Client, NOTHING};
 use crate::{BadUsage, show};
 
@@ -38,11 +39,7 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
     }
     let Some(sweep) = sweep else {
         let plan = Plan::new(assumptions).map_err(bad_usage)?;
-        return match (args.json, args.markdown) {
-            (true, _) => show::json(&plan),
-            (_, true) => show::bytes(plan_as_markdown(&plan).as_bytes()),
-            _ => show::bytes(plan_as_text(&plan).as_bytes()),
-        };
+        return print(&args.output, &plan, plan_as_markdown, plan_as_text);
     };
     let table = sweep.run(&assumptions).map_err(bad_usage)?;
     if let Some(file) = &args.svg {
@@ -50,11 +47,24 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
         std::fs::write(file, svg)
             .with_context(|| format!("{} cannot be written", file.display()))?;
     }
-    match (args.json, args.markdown) {
-        (true, _) => show::json(&table),
-        (_, true) => show::bytes(sweep_as_markdown(&table).as_bytes()),
-        _ => show::bytes(sweep_as_text(&table).as_bytes()),
+    print(&args.output, &table, sweep_as_markdown, sweep_as_text)
+}
+
+fn print<T: Serialize>(
+    how: &ReportArgs,
+    what: &T,
+    markdown: fn(&T) -> String,
+    text: fn(&T) -> String,
+) -> anyhow::Result<()> {
+    if how.json {
+        return show::json(what);
     }
+    let page = if how.markdown {
+        markdown(what)
+    } else {
+        text(what)
+    };
+    show::bytes(page.as_bytes())
 }
 
 /// Names flags as they are typed.

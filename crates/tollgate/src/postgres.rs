@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tollgate_clock::SystemClock;
 use tollgate_config::{Postgres, Secret};
 use tollgate_links::store::{PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats};
-use tollgate_server::metrics::Metrics;
+use tollgate_server::metrics::{Counter, Metrics};
 
 use crate::link_store::Links;
 
@@ -25,11 +25,8 @@ pub(crate) async fn open(url: &Secret, config: &Postgres) -> anyhow::Result<Link
     Ok(links)
 }
 
-/// A number of the store: its name, what it says, and which it is.
-type Number = (&'static str, &'static str, fn(PostgresStats) -> u64);
-
 fn register(store: Arc<PostgresLinkStore>, metrics: &Metrics) {
-    let gauges: [Number; 3] = [
+    let gauges: [Counter<PostgresStats>; 3] = [
         (
             "tollgate_postgres_connections",
             "Open connections to the store of links",
@@ -46,7 +43,7 @@ fn register(store: Arc<PostgresLinkStore>, metrics: &Metrics) {
             |stats| u64::from(stats.listening),
         ),
     ];
-    let counters: [Number; 2] = [
+    let counters: [Counter<PostgresStats>; 2] = [
         (
             "tollgate_postgres_connections_opened",
             "Connections to the store of links that were opened",
@@ -62,8 +59,5 @@ fn register(store: Arc<PostgresLinkStore>, metrics: &Metrics) {
         let store = Arc::clone(&store);
         metrics.register_gauge(name, help, move || read(store.stats()) as f64);
     }
-    for (name, help, read) in counters {
-        let store = Arc::clone(&store);
-        metrics.register_counter(name, help, move || read(store.stats()) as f64);
-    }
+    metrics.register_counters(counters, move || store.stats());
 }

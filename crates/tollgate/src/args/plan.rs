@@ -6,6 +6,8 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tollgate_links::StrategyKind;
 use tollgate_plan::{Assumption, DEFAULT_POINTS, Setting};
 
+use super::ReportArgs;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Sizes are written as 500B, 1.5TB or 64MiB, times as 30d or 5y (a year has 365 days), rates as 200, \
@@ -29,12 +31,8 @@ pub(crate) struct PlanArgs {
     /// Draw the sweep into this file
     #[arg(long, value_name = "FILE", requires = "sweep")]
     pub(crate) svg: Option<PathBuf>,
-    /// Print JSON instead of text for people
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Print Markdown
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) markdown: bool,
+    #[command(flatten)]
+    pub(crate) output: ReportArgs,
     /// How codes are made: counter, hash, snowflake, pool or random
     #[arg(long, default_value = "counter")]
     pub(crate) strategy: StrategyKind,
