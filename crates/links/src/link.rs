@@ -121,6 +121,13 @@ impl Link {
         max.is_some_and(|max| self.clicks_used >= max.get())
     }
 
+    /// Whether it can be answered instead of a new link with this spec on this domain.
+    pub(crate) fn is_as_good_as(&self, domain: &Domain, spec: &LinkSpec, now: UnixMillis) -> bool {
+        self.key.domain == *domain
+            && self.spec == *spec
+            && !matches!(self.state(now), LinkState::Expired | LinkState::UsedUp)
+    }
+
     /// What the link is good for at `now`.
     #[must_use]
     pub fn state(&self, now: UnixMillis) -> LinkState {

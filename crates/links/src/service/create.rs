@@ -7,9 +7,7 @@ use tollgate_clock::UnixMillis;
 use super::{CreatedLink, LinkService, NewLink, field};
 use crate::store::{IdempotencyToken, Insert, Inserted, StoreError};
 use crate::strategy::Candidate;
-use crate::{
-    Code, Domain, Link, LinkDraft, LinkError, LinkKey, LinkSpec, LinkState, Origin, StrategyKind,
-};
+use crate::{Code, Domain, Link, LinkDraft, LinkError, LinkKey, LinkSpec, Origin, StrategyKind};
 
 /// How many codes are tried for one link. With codes of 7 characters even a store of a billion
 /// links takes 16 clashes in a row less than once in 10^56 links; short codes run out visibly.
@@ -249,10 +247,7 @@ impl LinkService {
             None
         };
         let now = self.parts.clock.now();
-        let is_good = |link: &Link| {
-            link.spec == draft.spec
-                && !matches!(link.state(now), LinkState::Expired | LinkState::UsedUp)
-        };
+        let is_good = |link: &Link| link.is_as_good_as(&key.domain, &draft.spec, now);
         found.filter(is_good).ok_or(LinkError::CodeTaken(key))
     }
 

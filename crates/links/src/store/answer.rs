@@ -15,9 +15,27 @@ pub(super) enum Action {
     Delete = 2,
 }
 
+/// What a token that comes with a write means.
+pub(super) enum Seen {
+    New,
+    /// Used for the same; the link as it was answered then, unless that was a deletion.
+    Before(Option<Box<Link>>),
+    Mismatch,
+}
+
+/// A link as the column keeps it.
+pub(super) fn answer_column(link: &Link) -> serde_json::Result<String> {
+    serde_json::to_string(&Answer::from(link))
+}
+
+/// Reads [`answer_column`].
+pub(super) fn read_answer(json: &str) -> serde_json::Result<Link> {
+    serde_json::from_str::<Answer>(json).map(Link::from)
+}
+
 /// A link as it was answered: whole, because it may be edited or gone when it is asked for again.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Answer {
+struct Answer {
     domain: Box<str>,
     code: Box<str>,
     url: Box<str>,

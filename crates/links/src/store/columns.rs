@@ -3,7 +3,42 @@
 use xxhash_rust::xxh3::Xxh3;
 
 use super::EditAction;
-use crate::{Domain, LinkSpec, Origin, Rule, Tag};
+use crate::{Domain, Link, LinkSpec, Origin, Rule, Tag};
+
+/// The columns of a link, in the order in which engines read them.
+macro_rules! columns {
+    () => {
+        "id, domain, code, url, origin, created_at, updated_at, created_by, version, clicks_used, \
+         starts_at, expires_at, max_clicks, redirect, password, tags, title, forward_query, rules"
+    };
+}
+pub(super) use columns;
+
+/// A link and the number that tells the order of insertion.
+pub(super) struct Stored {
+    pub(super) id: i64,
+    pub(super) link: Link,
+}
+
+/// A page of links, and the position to go on from: behind the last of a full one, or else `end`.
+pub(super) fn page<P>(
+    found: Vec<Stored>,
+    limit: usize,
+    behind: impl FnOnce(&Stored) -> P,
+    end: P,
+) -> (Vec<Link>, P) {
+    let upto = match found.last() {
+        Some(last) if found.len() >= limit => behind(last),
+        _ => end,
+    };
+    let links = found.into_iter().map(|stored| stored.link);
+    (links.collect(), upto)
+}
+
+/// A number of rows, as statements are given it.
+pub(super) fn row_count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
 
 /// Reads [`tags_column`].
 pub(super) fn read_tags(json: &str) -> serde_json::Result<Vec<Tag>> {

@@ -12,7 +12,7 @@ use super::{
     IdempotencyToken, Insert, Inserted, LinkStore, ListOrder, ListQuery, Page, StoreError, Swept,
     Update, Updated, changes,
 };
-use crate::{Domain, Link, LinkKey, LinkSpec, LinkState, Origin};
+use crate::{Domain, Link, LinkKey, LinkSpec, Origin};
 
 /// Changes kept for followers unless said otherwise.
 const DEFAULT_FEED_CAPACITY: usize = 10_000;
@@ -230,11 +230,7 @@ impl State {
     fn reusable(&self, domain: &Domain, spec: &LinkSpec, now: UnixMillis) -> Option<&Link> {
         self.links
             .values()
-            .filter(|Entry { link, .. }| {
-                link.key.domain == *domain
-                    && link.spec == *spec
-                    && !matches!(link.state(now), LinkState::Expired | LinkState::UsedUp)
-            })
+            .filter(|entry| entry.link.is_as_good_as(domain, spec, now))
             .min_by_key(|entry| entry.id)
             .map(|entry| &entry.link)
     }

@@ -6,10 +6,12 @@ use super::failure::Failure;
 use super::feed;
 use super::insert::Terms;
 use super::pool::Session;
-use super::row::{self, Stored, damaged};
-use super::token::{self, Seen};
-use crate::store::answer::Action;
-use crate::store::columns::{action_number, action_of, fingerprint, rules_column, tags_column};
+use super::row::{self, damaged};
+use super::token;
+use crate::store::answer::{Action, Seen};
+use crate::store::columns::{
+    Stored, action_number, action_of, fingerprint, row_count, rules_column, tags_column,
+};
 use crate::store::history::creation;
 use crate::store::{ClickGrant, Delete, Deleted, Edit, EditAction, Update, Updated, changes};
 use crate::{Link, LinkKey};
@@ -278,7 +280,7 @@ pub(super) async fn history(
         .into_iter()
         .take(limit)
         .collect();
-    let rest = i64::try_from(limit - edits.len()).unwrap_or(i64::MAX);
+    let rest = row_count(limit - edits.len());
     let rows = session
         .rows(
             "SELECT at, actor, action, version, changes FROM link_history

@@ -6,13 +6,13 @@ use tollgate_clock::UnixMillis;
 
 use super::failure::Failure;
 use super::pool::Session;
-use super::row::{columns, read_link};
-use super::token::{self, Seen, Slot, Tokens};
-use crate::store::answer::Action;
-use crate::store::columns::{fingerprint, origin_number, rules_column, tags_column};
+use super::row::read_link;
+use super::token::{self, Slot, Tokens};
+use crate::store::answer::{Action, Seen};
+use crate::store::columns::{columns, fingerprint, origin_number, rules_column, tags_column};
 use crate::store::search::{beginning, fold, target_term};
 use crate::store::{Insert, Inserted};
-use crate::{Link, LinkKey, LinkState};
+use crate::{Link, LinkKey};
 
 /// Inserts each as if it were alone, all in one commit.
 pub(super) async fn insert_all(
@@ -175,11 +175,9 @@ impl<'a> Batch<'a> {
             .then(|| self.reusable.get(&fingerprint))
             .flatten()
             .and_then(|links| {
-                links.iter().find(|found| {
-                    found.key.domain == link.key.domain
-                        && found.spec == link.spec
-                        && !matches!(found.state(now), LinkState::Expired | LinkState::UsedUp)
-                })
+                links
+                    .iter()
+                    .find(|found| found.is_as_good_as(&link.key.domain, &link.spec, now))
             });
         match found {
             Some(found) => Decision::Answer(Box::new(Inserted::Reused(found.clone()))),

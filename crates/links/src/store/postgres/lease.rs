@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::pool::Session;
 use super::row::damaged;
 use crate::Code;
+use crate::store::columns::row_count;
 use crate::store::{Block, PoolCode, WorkerLease};
 
 /// The secret of this name.
@@ -190,7 +191,7 @@ pub(super) async fn pool_take(
              ORDER BY picked.available_at, picked.code",
             &[
                 &now.as_millis(),
-                &i64::try_from(count).unwrap_or(i64::MAX),
+                &row_count(count),
                 &now.saturating_add(ttl).as_millis(),
             ],
         )

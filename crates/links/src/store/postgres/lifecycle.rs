@@ -5,9 +5,10 @@ use tollgate_clock::UnixMillis;
 
 use super::failure::Failure;
 use super::pool::Session;
-use super::row::{Stored, columns, read_link};
+use super::row::read_link;
 use crate::Link;
 use crate::store::Expiry;
+use crate::store::columns::{Stored, columns, page, row_count};
 
 /// Up to where the numbers of links are settled: nobody will commit a lower one any more. Numbers are
 /// given before commits, so a link may become visible after others with higher numbers.
@@ -52,15 +53,11 @@ pub(super) async fn made(
                 columns!(),
                 " FROM links WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3"
             ),
-            &[&after, &upto, &size(limit)],
+            &[&after, &upto, &row_count(limit)],
         )
         .await?;
     let found = rows.iter().map(read_link).collect::<Result<Vec<_>, _>>()?;
-    let upto = match found.last() {
-        Some(last) if found.len() >= limit => last.id,
-        _ => upto,
-    };
-    Ok((found.into_iter().map(|stored| stored.link).collect(), upto))
+    Ok(page(found, limit, |last| last.id, upto))
 }
 
 /// Finds out what is settled by now.
@@ -113,22 +110,16 @@ pub(super) async fn expired(
                 &after.at.as_millis(),
                 &after.link,
                 &until.as_millis(),
-                &size(limit),
+                &row_count(limit),
             ],
         )
         .await?;
     let found = rows.iter().map(read_link).collect::<Result<Vec<_>, _>>()?;
-    let upto = match found.last() {
-        Some(Stored { id, link }) if found.len() >= limit => Expiry {
-            at: link.spec.expires_at.unwrap_or(until),
-            link: *id,
-        },
-        // Never back, should the clock be.
-        _ => after.max(Expiry::behind(until)),
+    // Never back, should the clock be.
+    let end = after.max(Expiry::behind(until));
+    let behind = |last: &Stored| Expiry {
+        at: last.link.spec.expires_at.unwrap_or(until),
+        link: last.id,
     };
-    Ok((found.into_iter().map(|stored| stored.link).collect(), upto))
-}
-
-fn size(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
+    Ok(page(found, limit, behind, end))
 }

@@ -5,7 +5,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::failure::Failure;
 use super::pool::{Given, Session};
-use super::row::{Stored, columns, read_link};
+use super::row::read_link;
+use crate::store::columns::{Stored, columns};
 use crate::store::cursor::Position;
 use crate::store::search::{beginning, fold};
 use crate::store::{ListOrder, ListQuery, Page};

@@ -5,17 +5,8 @@ use tollgate_clock::UnixMillis;
 
 use super::failure::Failure;
 use super::pool::Session;
-use crate::store::columns::{origin_of, read_rules, read_tags};
+use crate::store::columns::{Stored, columns, origin_of, read_rules, read_tags};
 use crate::{Code, Domain, Link, LinkKey, LinkSpec, PasswordHash, RedirectKind, TargetUrl};
-
-/// The columns [`read_link`] takes, in its order.
-macro_rules! columns {
-    () => {
-        "id, domain, code, url, origin, created_at, updated_at, created_by, version, clicks_used, \
-         starts_at, expires_at, max_clicks, redirect, password, tags, title, forward_query, rules"
-    };
-}
-pub(super) use columns;
 
 /// The statement behind every redirect that is not in memory.
 pub(super) const FIND: &str = concat!(
@@ -30,12 +21,6 @@ const FIND_FOR_UPDATE: &str = concat!(
     columns!(),
     " FROM links WHERE code = $1 AND domain = $2 FOR UPDATE"
 );
-
-/// A link and the number that tells the order of insertion.
-pub(super) struct Stored {
-    pub(super) id: i64,
-    pub(super) link: Link,
-}
 
 /// The link of this name.
 pub(super) async fn find(session: &mut Session, key: &LinkKey) -> Result<Option<Stored>, Failure> {

@@ -4,9 +4,10 @@ use tollgate_clock::UnixMillis;
 
 use super::failure::Failure;
 use super::pool::Session;
-use super::row::{columns, read_link};
+use super::row::read_link;
 use super::{edit, feed};
 use crate::store::Swept;
+use crate::store::columns::{columns, row_count};
 use crate::{Link, LinkKey, Origin};
 
 /// Deletes links that expired and forgets tokens, at most `limit` of each. What another instance is
@@ -18,7 +19,7 @@ pub(super) async fn sweep(
     limit: usize,
     feed_capacity: u64,
 ) -> Result<Swept, Failure> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let limit = row_count(limit);
     session.begin().await?;
     let rows = session
         .rows(

@@ -7,7 +7,7 @@ use super::pool::Session;
 use super::row::damaged;
 use crate::Link;
 use crate::store::IdempotencyToken;
-use crate::store::answer::{Action, Answer};
+use crate::store::answer::{Action, Seen, answer_column, read_answer};
 
 /// Locks there are for all tokens and fingerprints: few enough for batches of any size, because the
 /// server has room for some thousands.
@@ -60,14 +60,6 @@ pub(super) struct Used {
     link: Option<Link>,
 }
 
-/// What a token that comes with a write means.
-pub(super) enum Seen {
-    New,
-    /// Used for the same; the link as it was answered then, unless that was a deletion.
-    Before(Option<Box<Link>>),
-    Mismatch,
-}
-
 /// Tokens that were looked up.
 #[derive(Default)]
 pub(super) struct Tokens(HashMap<[u8; 16], Used>);
@@ -96,14 +88,14 @@ impl Tokens {
             };
             let answer = row.try_get::<_, Option<&str>>(3)?;
             let answer = answer
-                .map(serde_json::from_str::<Answer>)
+                .map(read_answer)
                 .transpose()
                 .map_err(|error| damaged("answer", error))?;
             let used = Used {
                 request: bytes(1, "request")?,
                 action: u8::try_from(row.try_get::<_, i16>(2)?)
                     .map_err(|error| damaged("action", error))?,
-                link: answer.map(Link::from),
+                link: answer,
             };
             known.insert(bytes(0, "id")?, used);
         }
@@ -170,10 +162,7 @@ pub(super) async fn remember(
         .collect();
     let links = answers
         .iter()
-        .map(|(_, link)| {
-            link.map(|link| serde_json::to_string(&Answer::from(link)))
-                .transpose()
-        })
+        .map(|(_, link)| link.map(answer_column).transpose())
         .collect::<Result<Vec<Option<String>>, _>>()?;
     session
         .change(

@@ -3,12 +3,14 @@
 use rusqlite::{Connection, params};
 use tollgate_clock::UnixMillis;
 
-use super::row::{self, Stored, damaged, unwritable};
-use super::token::{self, Seen};
+use super::row::{self, damaged, unwritable};
+use super::token;
 use super::{feed, index};
 use crate::LinkKey;
-use crate::store::answer::Action;
-use crate::store::columns::{action_number, action_of, fingerprint, rules_column, tags_column};
+use crate::store::answer::{Action, Seen};
+use crate::store::columns::{
+    Stored, action_number, action_of, fingerprint, row_count, rules_column, tags_column,
+};
 use crate::store::history::creation;
 use crate::store::{ClickGrant, Delete, Deleted, Edit, EditAction, Update, Updated, changes};
 
@@ -192,7 +194,7 @@ pub(super) fn history(
         .into_iter()
         .take(limit)
         .collect();
-    let rest = i64::try_from(limit - edits.len()).unwrap_or(i64::MAX);
+    let rest = row_count(limit - edits.len());
     let mut statement = connection.prepare_cached(
         "SELECT at, actor, action, version, changes FROM history
          WHERE code = ?1 AND domain = ?2 ORDER BY id DESC LIMIT ?3",

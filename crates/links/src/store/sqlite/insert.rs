@@ -3,13 +3,15 @@
 use rusqlite::{Connection, params};
 use tollgate_clock::UnixMillis;
 
-use super::row::{columns, read_link, unwritable};
-use super::token::{self, Seen};
+use super::row::{read_link, unwritable};
+use super::token;
 use super::{edit, index};
-use crate::store::answer::Action;
-use crate::store::columns::{fingerprint, origin_number, rules_column, tags_column};
+use crate::Link;
+use crate::store::answer::{Action, Seen};
+use crate::store::columns::{
+    columns, fingerprint, origin_number, row_count, rules_column, tags_column,
+};
 use crate::store::{Insert, Inserted};
-use crate::{Link, LinkState};
 
 /// Inserts each as if it were alone.
 pub(super) fn insert_all(
@@ -25,7 +27,7 @@ pub(super) fn insert_all(
         .iter()
         .filter(|answer| matches!(answer, Inserted::Created(_)))
         .count();
-    edit::add_to_total(connection, i64::try_from(created).unwrap_or(i64::MAX))?;
+    edit::add_to_total(connection, row_count(created))?;
     Ok(answers)
 }
 
@@ -73,10 +75,7 @@ fn reusable(
     ))?;
     for stored in statement.query_map([fingerprint], read_link)? {
         let link = stored?.link;
-        if link.key.domain == wanted.key.domain
-            && link.spec == wanted.spec
-            && !matches!(link.state(now), LinkState::Expired | LinkState::UsedUp)
-        {
+        if link.is_as_good_as(&wanted.key.domain, &wanted.spec, now) {
             return Ok(Some(link));
         }
     }

@@ -8,6 +8,7 @@ use tollgate_clock::UnixMillis;
 
 use super::row::damaged;
 use crate::Code;
+use crate::store::columns::row_count;
 use crate::store::{Block, PoolCode, WorkerLease};
 
 /// The secret of this name.
@@ -146,10 +147,7 @@ pub(super) fn pool_take(
         .prepare_cached(
             "SELECT code FROM pool WHERE available_at <= ?1 ORDER BY available_at, code LIMIT ?2",
         )?
-        .query_map(
-            (now.as_millis(), i64::try_from(count).unwrap_or(i64::MAX)),
-            |row| row.get(0),
-        )?
+        .query_map((now.as_millis(), row_count(count)), |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<Box<str>>>>()?;
     let back_at = now.saturating_add(ttl).as_millis();
     let mut update =

@@ -3,9 +3,10 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use tollgate_clock::UnixMillis;
 
-use super::row::{Stored, columns, read_link};
+use super::row::read_link;
 use crate::Link;
 use crate::store::Expiry;
+use crate::store::columns::{Stored, columns, page, row_count};
 
 /// Numbers are given in the order of commits, and never twice.
 pub(super) fn made(
@@ -28,13 +29,9 @@ pub(super) fn made(
             columns!(),
             " FROM links WHERE id > ?1 ORDER BY id LIMIT ?2"
         ))?
-        .query_map((after, size(limit)), read_link)?
+        .query_map((after, row_count(limit)), read_link)?
         .collect::<rusqlite::Result<Vec<Stored>>>()?;
-    let upto = match found.last() {
-        Some(last) if found.len() >= limit => last.id,
-        _ => newest,
-    };
-    Ok((found.into_iter().map(|stored| stored.link).collect(), upto))
+    Ok(page(found, limit, |last| last.id, newest))
 }
 
 pub(super) fn expired(
@@ -55,22 +52,16 @@ pub(super) fn expired(
                 after.at.as_millis(),
                 after.link,
                 until.as_millis(),
-                size(limit),
+                row_count(limit),
             ),
             read_link,
         )?
         .collect::<rusqlite::Result<Vec<Stored>>>()?;
-    let upto = match found.last() {
-        Some(Stored { id, link }) if found.len() >= limit => Expiry {
-            at: link.spec.expires_at.unwrap_or(until),
-            link: *id,
-        },
-        // Never back, should the clock be.
-        _ => after.max(Expiry::behind(until)),
+    // Never back, should the clock be.
+    let end = after.max(Expiry::behind(until));
+    let behind = |last: &Stored| Expiry {
+        at: last.link.spec.expires_at.unwrap_or(until),
+        link: last.id,
     };
-    Ok((found.into_iter().map(|stored| stored.link).collect(), upto))
-}
-
-fn size(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
+    Ok(page(found, limit, behind, end))
 }

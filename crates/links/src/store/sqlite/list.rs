@@ -4,7 +4,8 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::row::{Stored, columns, read_link};
+use super::row::read_link;
+use crate::store::columns::{Stored, columns};
 use crate::store::cursor::Position;
 use crate::store::search::{beginning, fold};
 use crate::store::{ListOrder, ListQuery, Page};

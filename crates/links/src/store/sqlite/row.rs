@@ -4,23 +4,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 use tollgate_clock::UnixMillis;
 
-use crate::store::columns::{origin_of, read_rules, read_tags};
+use crate::store::columns::{Stored, columns, origin_of, read_rules, read_tags};
 use crate::{Code, Domain, Link, LinkKey, LinkSpec, PasswordHash, RedirectKind, TargetUrl};
-
-/// The columns [`read_link`] takes, in its order.
-macro_rules! columns {
-    () => {
-        "id, domain, code, url, origin, created_at, updated_at, created_by, version, clicks_used, \
-         starts_at, expires_at, max_clicks, redirect, password, tags, title, forward_query, rules"
-    };
-}
-pub(super) use columns;
-
-/// A link and the number that tells the order of insertion.
-pub(super) struct Stored {
-    pub(super) id: i64,
-    pub(super) link: Link,
-}
 
 /// A value in a column that nothing of ours can have written.
 pub(super) fn damaged(

@@ -4,9 +4,10 @@ use rusqlite::Connection;
 use tollgate_clock::UnixMillis;
 
 use super::edit;
-use super::row::{Stored, columns, read_link};
+use super::row::read_link;
 use crate::Origin;
 use crate::store::Swept;
+use crate::store::columns::{Stored, columns, row_count};
 
 /// Deletes links that expired and forgets tokens, at most `limit` of each.
 pub(super) fn sweep(
@@ -15,7 +16,7 @@ pub(super) fn sweep(
     tokens_before: UnixMillis,
     limit: usize,
 ) -> rusqlite::Result<Swept> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let limit = row_count(limit);
     let expired = connection
         .prepare_cached(concat!(
             "SELECT ",

@@ -5,15 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::row::{damaged, unwritable};
 use crate::Link;
 use crate::store::IdempotencyToken;
-use crate::store::answer::{Action, Answer};
-
-/// What a token that comes with a write means.
-pub(super) enum Seen {
-    New,
-    /// Used for the same; the link as it was answered then, unless that was a deletion.
-    Before(Option<Box<Link>>),
-    Mismatch,
-}
+use crate::store::answer::{Action, Seen, answer_column, read_answer};
 
 /// Looks a token up.
 pub(super) fn seen(
@@ -32,15 +24,9 @@ pub(super) fn seen(
             if !same {
                 return Ok(Seen::Mismatch);
             }
-            let answer = match row.get_ref(2)?.as_str_or_null()? {
-                None => None,
-                Some(json) => {
-                    Some(serde_json::from_str::<Answer>(json).map_err(|error| damaged(2, error))?)
-                }
-            };
-            Ok(Seen::Before(
-                answer.map(|answer| Box::new(Link::from(answer))),
-            ))
+            let answer = row.get_ref(2)?.as_str_or_null()?.map(read_answer);
+            let answer = answer.transpose().map_err(|error| damaged(2, error))?;
+            Ok(Seen::Before(answer.map(Box::new)))
         })
         .optional()?;
     Ok(known.unwrap_or(Seen::New))
@@ -56,10 +42,7 @@ pub(super) fn remember(
     let Some(IdempotencyToken { id, request, at }) = token else {
         return Ok(());
     };
-    let answer = answer
-        .map(|link| serde_json::to_string(&Answer::from(link)))
-        .transpose()
-        .map_err(unwritable)?;
+    let answer = answer.map(answer_column).transpose().map_err(unwritable)?;
     connection
         .prepare_cached(
             "INSERT INTO tokens(id, request, at, action, answer) VALUES (?1, ?2, ?3, ?4, ?5)",
