@@ -28,14 +28,6 @@ fn visits(client: &Client, code: &str) -> u64 {
     stats.expect(200).json()["total"].as_u64().unwrap()
 }
 
-/// Clicks that are in the spool.
-fn spooled(client: &Client) -> f64 {
-    let metrics = client.open("/metrics");
-    let mut lines = metrics.text().lines();
-    let value = lines.find_map(|line| line.strip_prefix("tollgate_clicks_spooled_total "));
-    value.unwrap().parse().unwrap()
-}
-
 #[test]
 fn a_busy_server_is_backed_up_and_restored() {
     let server = Server::start();
@@ -66,7 +58,7 @@ fn a_busy_server_is_backed_up_and_restored() {
         assert_eq!(client.visit(&steady).status, 302);
     }
     eventually("the clicks in the spool", || {
-        (spooled(&client) == 30.0).then_some(())
+        (client.metric("tollgate_clicks_spooled_total") == 30.0).then_some(())
     });
 
     let backup = server.path("backup");

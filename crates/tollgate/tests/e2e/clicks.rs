@@ -18,7 +18,6 @@ use tollgate_clicks::store::{ClickStore as _, SqliteClickStore, SqliteOptions};
 use tollgate_clicks::{ClickKind, ClickSource as _, Dimension, EnrichedClick, Enricher};
 use tollgate_clock::SystemClock;
 
-use crate::client::Client;
 use crate::server::{Options, Server, both, eventually, new_home};
 
 /// All clicks of a server that has ended: those that it counted, and those in the spool that it did
@@ -82,17 +81,6 @@ fn kept(home: &Path) -> Vec<EnrichedClick> {
     clicks
 }
 
-fn metric(client: &Client, series: &str) -> f64 {
-    let metrics = client.open("/metrics");
-    let line = metrics
-        .text()
-        .lines()
-        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {series}"))
-        .parse()
-        .unwrap()
-}
-
 #[test]
 fn clicks_outlast_a_restart_and_are_counted_in_metrics() {
     let server = Server::start();
@@ -102,13 +90,13 @@ fn clicks_outlast_a_restart_and_are_counted_in_metrics() {
         assert_eq!(client.visit(&code).status, 302);
     }
     assert_eq!(client.visit("nowhere").status, 404);
-    assert_eq!(metric(&client, "tollgate_clicks_captured_total"), 21.0);
+    assert_eq!(client.metric("tollgate_clicks_captured_total"), 21.0);
     eventually("all clicks in the spool", || {
-        (metric(&client, "tollgate_clicks_spooled_total") == 21.0).then_some(())
+        (client.metric("tollgate_clicks_spooled_total") == 21.0).then_some(())
     });
-    assert_eq!(metric(&client, "tollgate_clicks_queued"), 0.0);
-    assert_eq!(metric(&client, "tollgate_clicks_spool_failing"), 0.0);
-    assert!(metric(&client, "tollgate_clicks_spool_bytes") > 21.0 * 40.0);
+    assert_eq!(client.metric("tollgate_clicks_queued"), 0.0);
+    assert_eq!(client.metric("tollgate_clicks_spool_failing"), 0.0);
+    assert!(client.metric("tollgate_clicks_spool_bytes") > 21.0 * 40.0);
     let last = client.visit(&code);
     assert_eq!(last.status, 302);
     let home = server.stop();
@@ -172,11 +160,11 @@ fn clicks_become_statistics_that_go_with_their_link() {
         )
     };
     eventually("all clicks counted", || {
-        (metric(&client, "tollgate_clicks_counted_total") == 15.0).then_some(())
+        (client.metric("tollgate_clicks_counted_total") == 15.0).then_some(())
     });
     assert_eq!((of(&gone), of(&stays)), (7, 7));
     assert_eq!(total(&server, Scope::Orphans), 1);
-    assert_eq!(metric(&client, "tollgate_clicks_lag_seconds"), 0.0);
+    assert_eq!(client.metric("tollgate_clicks_lag_seconds"), 0.0);
 
     assert_eq!(client.delete(&gone).status, 204);
     eventually("statistics being forgotten", || {
@@ -193,7 +181,7 @@ fn statistics_of_a_deleted_link_may_be_kept() {
     let code = client.code(&json!({"url": "https://a.example/"}));
     client.visit(&code);
     eventually("the click counted", || {
-        (metric(&client, "tollgate_clicks_counted_total") == 1.0).then_some(())
+        (client.metric("tollgate_clicks_counted_total") == 1.0).then_some(())
     });
     assert_eq!(client.delete(&code).status, 204);
     let home = server.stop();
@@ -275,7 +263,7 @@ fn counting_gives_way_to_redirects_until_the_spool_is_half_full() {
     let path = format!("{code}?utm_campaign={}", "c".repeat(490));
     let headers = [("user-agent", agent.as_str()), ("referer", &referrer)];
     let mut answered = 0;
-    while metric(&client, "tollgate_clicks_spool_bytes") < f64::from(9 << 20) {
+    while client.metric("tollgate_clicks_spool_bytes") < f64::from(9 << 20) {
         let reply = client.visit_with(&path, &headers);
         assert_eq!(reply.status, 302);
         answered += 1;
@@ -287,7 +275,7 @@ fn counting_gives_way_to_redirects_until_the_spool_is_half_full() {
             .contains("the spool is half full")
             .then_some(())
     });
-    assert!(metric(&client, "tollgate_clicks_lag_seconds") > 0.0);
+    assert!(client.metric("tollgate_clicks_lag_seconds") > 0.0);
     lock.execute_batch("ROLLBACK").unwrap();
     eventually("the end of the hurry", || {
         server.log().contains("gives way again").then_some(())
@@ -447,14 +435,14 @@ fn a_full_disk_stops_clicks_and_no_redirects_and_they_go_on_when_it_has_room() {
         let reply = client.visit_with(&code, &[("user-agent", &agent)]);
         assert_eq!(reply.status, 302);
     };
-    let failing = || metric(&client, "tollgate_clicks_spool_failing");
+    let failing = || client.metric("tollgate_clicks_spool_failing");
     eventually("a full disk", || {
         (0..100).for_each(|_| visit());
         (failing() == 1.0).then_some(())
     });
     (0..100).for_each(|_| visit());
     let dropped = r#"tollgate_clicks_dropped_total{reason="spool_failing"}"#;
-    eventually("drops", || (metric(&client, dropped) >= 1.0).then_some(()));
+    eventually("drops", || (client.metric(dropped) >= 1.0).then_some(()));
     assert_eq!(client.open("/health/ready").status, 200);
 
     // Only the server sees the disk; by the way of its root, so do we.
@@ -464,10 +452,10 @@ fn a_full_disk_stops_clicks_and_no_redirects_and_they_go_on_when_it_has_room() {
     eventually("clicks being written again", || {
         (failing() == 0.0).then_some(())
     });
-    let before = metric(&client, "tollgate_clicks_spooled_total");
+    let before = client.metric("tollgate_clicks_spooled_total");
     (0..10).for_each(|_| visit());
     eventually("more clicks in the spool", || {
-        (metric(&client, "tollgate_clicks_spooled_total") >= before + 10.0).then_some(())
+        (client.metric("tollgate_clicks_spooled_total") >= before + 10.0).then_some(())
     });
     let told = server.log().matches("clicks cannot be written").count();
     assert!((1..=5).contains(&told), "{}", server.log());

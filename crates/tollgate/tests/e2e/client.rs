@@ -119,6 +119,21 @@ impl Client {
             .send(request, format!("password={}", encoded(password)))
     }
 
+    /// What a metric says.
+    #[track_caller]
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let metrics = self.open("/metrics");
+        let mut lines = metrics.text().lines();
+        let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("no {series}"));
+        value.parse().expect("a number")
+    }
+
+    /// Whether the server says that it is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.open("/health/ready").status == 200
+    }
+
     /// A path of the admin side that needs no key.
     pub(crate) fn open(&self, path: &str) -> Reply {
         self.http.get(&format!("{}{path}", self.admin))

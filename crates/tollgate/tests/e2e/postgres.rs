@@ -23,24 +23,6 @@ fn start(postgres: &PrivatePostgres, more: &str) -> Server {
     options(postgres, more).start()
 }
 
-fn is_ready(server: &Server) -> bool {
-    let url = format!("{}/health/ready", server.admin);
-    server.client().http.get(&url).status == 200
-}
-
-fn metric(server: &Server, name: &str) -> f64 {
-    let reply = server
-        .client()
-        .http
-        .get(&format!("{}/metrics", server.admin));
-    let line = reply.text().lines().find_map(|line| {
-        line.strip_prefix(name)?
-            .strip_prefix(' ')
-            .map(str::to_owned)
-    });
-    line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
-}
-
 /// Where a visitor is sent.
 fn target(client: &Client, code: &str) -> Option<String> {
     let reply = client.visit(code);
@@ -90,11 +72,7 @@ fn servers_that_start_at_once_share_their_links() {
         .iter()
         .filter(|server| {
             let body = json!({"url": "https://a.example/", "code": "sale"});
-            server
-                .client()
-                .api_json("POST", "/api/v1/links", &body)
-                .status
-                == 201
+            server.client().draft(&body).status == 201
         })
         .count();
     assert_eq!(made, 1);
@@ -116,7 +94,8 @@ fn an_edit_reaches_the_caches_of_others_without_their_looking() {
     let servers = [start(&postgres, rare), start(&postgres, rare)];
     let [one, other] = servers.each_ref().map(Server::client);
     eventually("both listen", || {
-        let listening = |server| metric(server, "tollgate_postgres_listening") > 0.0;
+        let listening =
+            |server: &Server| server.client().metric("tollgate_postgres_listening") > 0.0;
         servers.iter().all(listening).then_some(())
     });
     let code = one.code(&json!({"url": "https://old.example/"}));
@@ -179,23 +158,19 @@ fn while_postgres_is_away_visitors_of_known_links_notice_nothing() {
     let missed = fresh.client().visit(&unknown);
     assert_eq!(missed.status, 503);
     assert!(!missed.header("retry-after").is_empty());
-    let refused = client.api_json(
-        "POST",
-        "/api/v1/links",
-        &json!({"url": "https://c.example/"}),
-    );
+    let refused = client.draft(&json!({"url": "https://c.example/"}));
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(!refused.header("retry-after").is_empty());
-    eventually("not ready", || (!is_ready(&fresh)).then_some(()));
+    eventually("not ready", || (!fresh.client().is_ready()).then_some(()));
 
     postgres.restart();
-    eventually("ready again", || is_ready(&fresh).then_some(()));
+    eventually("ready again", || fresh.client().is_ready().then_some(()));
     assert_eq!(
         target(&fresh.client(), &unknown).unwrap(),
         "https://unknown.example/"
     );
     client.code(&json!({"url": "https://c.example/"}));
-    assert!(metric(&fresh, "tollgate_postgres_failures_total") > 0.0);
+    assert!(fresh.client().metric("tollgate_postgres_failures_total") > 0.0);
     for server in [&server, &fresh] {
         assert!(!server.log().contains(PASSWORD), "{}", server.log());
     }

@@ -51,21 +51,6 @@ fn of_ten(client: &Client, key: &str, value: &str) -> usize {
     (0..10).filter(|_| passes(client, key, value)).count()
 }
 
-fn metric(server: &Server, name: &str) -> f64 {
-    let client = server.client();
-    let reply = client.http.get(&format!("{}/metrics", server.admin));
-    let line = reply
-        .text()
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
-}
-
-fn is_ready(server: &Server) -> bool {
-    let url = format!("{}/health/ready", server.admin);
-    server.client().http.get(&url).status == 200
-}
-
 #[test]
 fn two_servers_admit_the_limit_between_them() {
     let redis = PrivateRedis::start();
@@ -104,16 +89,26 @@ fn policies_say_what_happens_while_redis_is_away() {
     redis.kill();
     let passing = ["open", "closed", "local", "unsaid"].map(|key| of_ten(&client, key, "b"));
     assert_eq!(passing, [10, 0, 3, 0]);
-    assert!(is_ready(&server), "links are served as before");
-    assert_eq!(metric(&server, "tollgate_limits_breaker_open"), 1.0);
-    assert!(metric(&server, "tollgate_limits_breaker_refused_total") > 0.0);
+    assert!(server.client().is_ready(), "links are served as before");
+    assert_eq!(server.client().metric("tollgate_limits_breaker_open"), 1.0);
+    assert!(
+        server
+            .client()
+            .metric("tollgate_limits_breaker_refused_total")
+            > 0.0
+    );
     redis.restart();
     eventually("Redis is asked again", || {
         passes(&client, "closed", "c").then_some(())
     });
     assert_eq!(of_ten(&client, "closed", "c"), 2);
-    assert_eq!(metric(&server, "tollgate_limits_breaker_open"), 0.0);
-    assert!(metric(&server, "tollgate_limits_breaker_opened_total") > 0.0);
+    assert_eq!(server.client().metric("tollgate_limits_breaker_open"), 0.0);
+    assert!(
+        server
+            .client()
+            .metric("tollgate_limits_breaker_opened_total")
+            > 0.0
+    );
     for told in ["the store of limits is away", "the store of limits is back"] {
         eventually(told, || server.log().contains(told).then_some(()));
     }
@@ -125,7 +120,7 @@ fn each_server_lets_its_share_through_while_redis_is_away() {
     let servers = [(); 3].map(|()| start(&redis.url(), ""));
     for server in &servers {
         eventually("all of them are known", || {
-            (metric(server, "tollgate_limits_instances") == 3.0).then_some(())
+            (server.client().metric("tollgate_limits_instances") == 3.0).then_some(())
         });
     }
     redis.kill();
@@ -139,7 +134,7 @@ fn each_server_lets_its_share_through_while_redis_is_away() {
     drop(three);
     for server in [&one, &two] {
         eventually("who has left does not count any more", || {
-            (metric(server, "tollgate_limits_instances") == 2.0).then_some(())
+            (server.client().metric("tollgate_limits_instances") == 2.0).then_some(())
         });
     }
 }
@@ -153,9 +148,9 @@ fn a_busy_key_is_leased_and_given_back_at_the_end() {
     let mut passed = 0;
     eventually("a lease", || {
         passed += of_ten(&client, "leased", "a");
-        (metric(&server, "tollgate_limits_lease_used_total") > 0.0).then_some(())
+        (server.client().metric("tollgate_limits_lease_used_total") > 0.0).then_some(())
     });
-    assert!(metric(&server, "tollgate_limits_lease_taken_total") > 0.0);
+    assert!(server.client().metric("tollgate_limits_lease_taken_total") > 0.0);
     server.stop();
     let other = start(&redis.url(), "");
     let descriptor = json!([{"key": "leased", "value": "a"}]);
@@ -172,7 +167,7 @@ fn a_server_starts_without_its_redis() {
     let mut redis = PrivateRedis::start();
     redis.kill();
     let server = start(&redis.url(), "");
-    assert!(is_ready(&server));
+    assert!(server.client().is_ready());
     assert_eq!(of_ten(&server.client(), "unsaid", "a"), 3, "local");
     redis.restart();
     eventually("Redis is asked", || {

@@ -82,7 +82,7 @@ fn every_statistic_of_a_replayed_log_is_what_an_independent_count_says() {
         "tollgate_clicks_adjusted_total",
         "tollgate_clicks_spool_damaged_bytes_total",
     ] {
-        assert_eq!(metric(&client, dropped), 0.0, "{dropped}");
+        assert_eq!(client.metric(dropped), 0.0, "{dropped}");
     }
 
     let begun = Instant::now();
@@ -175,21 +175,11 @@ fn write_places(path: &Path) {
     database.write_to(File::create(path).unwrap()).unwrap();
 }
 
-fn metric(client: &Client, series: &str) -> f64 {
-    let metrics = client.open("/metrics");
-    let mut lines = metrics.text().lines();
-    let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    value
-        .unwrap_or_else(|| panic!("no {series}"))
-        .parse()
-        .unwrap()
-}
-
 /// Waits as long as it goes on.
 fn wait_until_counted(client: &Client, clicks: f64) {
     let (mut last, mut since) = (0.0, Instant::now());
     while last < clicks {
-        let counted = metric(client, "tollgate_clicks_counted_total");
+        let counted = client.metric("tollgate_clicks_counted_total");
         if counted > last {
             (last, since) = (counted, Instant::now());
         }
@@ -280,7 +270,7 @@ fn replay(log: &Path, server: &Server, clock: &FakeClock) {
             }
         });
         let begun = Instant::now();
-        while metric(&client, "tollgate_clicks_queued") > QUEUED {
+        while client.metric("tollgate_clicks_queued") > QUEUED {
             assert!(begun.elapsed() < PATIENCE, "nobody empties the queues");
             thread::sleep(Duration::from_millis(5));
         }
