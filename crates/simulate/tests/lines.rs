@@ -106,7 +106,7 @@ proptest! {
     fn no_pieces_of_lines_make_it_panic(
         pieces in prop::collection::vec(
             prop::sample::select(vec![
-                "192.0.2.1", " - - ", "[", "]", " [10/Oct/2000:13:55:36 -0700]", "\"", "\\", "\\x", "GET / HTTP/1.1",
+                "192.0.2.1", " - - ", "[", "]", " [10/Oct/2000:13:55:36 -0700]", "\"", "\\", "\\x", "GET / HTTP/1.1", "GET http://", " HTTP/1.1",
                 "{", "}", "\"time\":", "1", ",", "\"ip\":", "null", "[[", "\u{fffd}", "é", "\"request\":{", "\"uri\":\"",
                 "http://", "::1", ":", "?", "#",
             ]),

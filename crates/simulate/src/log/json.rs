@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::fields::{Fields, Node, Role};
 use super::time::{Times, fraction, whole_number};
-use super::{Format, LogTime, Malformed, Request, address, path, request_line, split_target};
+use super::{Format, LogTime, Malformed, Request, address, part, path, request_line, split_target};
 
 /// What was found, each with its rank: a lower one replaces it.
 #[derive(Default)]
@@ -230,19 +230,10 @@ fn request<'a>(found: Found<'a>, times: &mut Times) -> Result<Request<'a>, Malfo
     let line = found.request.and_then(|(_, line)| request_line(&line));
     let [line_method, line_path, line_host] = line.unwrap_or_default();
     let (mut host, mut target) = (value(found.host), value(found.path));
-    if let Some(whole) = &target {
-        let (absolute, rest) = split_target(whole);
-        let absolute = absolute.map(str::to_owned).map(Cow::Owned);
-        host = host.or(absolute);
-        let rest = path(rest);
-        if rest.len() != whole.len() {
-            target = Some(match whole {
-                Cow::Borrowed(whole) if whole.starts_with(rest) => {
-                    Cow::Borrowed(&whole[..rest.len()])
-                }
-                _ => Cow::Owned(rest.to_owned()),
-            });
-        }
+    if let Some(whole) = target {
+        let (absolute, rest) = split_target(&whole);
+        host = host.or(absolute.map(|host| part(&whole, host)));
+        target = Some(part(&whole, path(rest)));
     }
     // Caddy and others write this instead of a secret.
     let known = |secret: &Cow<'_, str>| secret != "REDACTED";
@@ -342,6 +333,19 @@ mod tests {
         assert_eq!(request.headers, [(0, Cow::Borrowed("gold"))]);
         for wrong in ["time", "time=", "when=ts", "time=a..b", "header:a b=c"] {
             assert!(Fields::default().with(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_a_host_alone_asks_for_its_root() {
+        for line in [
+            r#"{"ts":1,"ip":"192.0.2.1","request":"GET http://a.example?x HTTP/1.1"}"#,
+            r#"{"ts":1,"ip":"192.0.2.1","path":"http://a.example"}"#,
+            r#"{"ts":1,"ip":"192.0.2.1","request":"GET http://a.example/?\u0078 HTTP/1.1"}"#,
+        ] {
+            let request = read(line).unwrap();
+            assert_eq!(request.host.as_deref(), Some("a.example"), "{line}");
+            assert_eq!(request.path.as_deref(), Some("/"), "{line}");
         }
     }
 

@@ -175,21 +175,24 @@ fn request_line<'a>(line: &Cow<'a, str>) -> Option<[Option<Cow<'a, str>>; 3]> {
     if !is_method || target.is_empty() {
         return None;
     }
-    let slice = |part: &str| -> Cow<'a, str> {
-        match line {
-            Cow::Borrowed(whole) => {
-                let at = part.as_ptr() as usize - whole.as_ptr() as usize;
-                Cow::Borrowed(&whole[at..at + part.len()])
-            }
-            Cow::Owned(_) => Cow::Owned(part.to_owned()),
-        }
-    };
     let (host, target) = split_target(target);
     Some([
-        Some(slice(method)),
-        Some(slice(path(target))),
-        host.map(slice),
+        Some(part(line, method)),
+        Some(part(line, path(target))),
+        host.map(|host| part(line, host)),
     ])
+}
+
+/// A part of a text, borrowed as long as the text is. What is no part of it, such as the path that a target
+/// without one means, is copied.
+fn part<'a>(whole: &Cow<'a, str>, part: &str) -> Cow<'a, str> {
+    if let Cow::Borrowed(whole) = whole
+        && let Some(at) = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)
+        && let Some(found) = whole.get(at..).and_then(|rest| rest.get(..part.len()))
+    {
+        return Cow::Borrowed(found);
+    }
+    Cow::Owned(part.to_owned())
 }
 
 /// The host of an absolute target, and what follows.

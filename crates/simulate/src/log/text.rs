@@ -208,6 +208,18 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_is_a_host_alone_asks_for_its_root() {
+        for target in ["http://a.example", "http://a.example?x"] {
+            let line = format!(
+                r#"192.0.2.7 - - [10/Oct/2000:13:55:36 -0700] "GET {target} HTTP/1.1" 200 0"#
+            );
+            let read = read(&line).unwrap();
+            assert_eq!(read.host.as_deref(), Some("a.example"), "{target}");
+            assert_eq!(read.path.as_deref(), Some("/"), "{target}");
+        }
+    }
+
+    #[test]
     fn other_lines_are_told_apart() {
         for (line, why) in [
             ("", Malformed::Format),
