@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rand_chacha::rand_core::Rng as _;
-use tollgate_clock::ManualClock;
+use tollgate_clock::{Clock, ManualClock, UnixMillis};
 use tollgate_limit::policy::{Descriptor, OnStoreFailure, PolicySet};
 use tollgate_limit::service::{CheckRequest, LimitService};
 use tollgate_limit::store::{Charge, LimitStore, MemoryStore, Refund, StoreError};
@@ -55,9 +55,20 @@ impl LimitStore for Shared {
     }
 }
 
-struct Server {
-    service: LimitService,
-    clock: Arc<ManualClock>,
+/// A clock that is wrong by so much.
+struct Skewed {
+    of: Arc<ManualClock>,
+    by_ms: i64,
+}
+
+impl Clock for Skewed {
+    fn now(&self) -> UnixMillis {
+        UnixMillis::from_millis(self.of.now().as_millis() + self.by_ms)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.of.monotonic()
+    }
 }
 
 const MODES: [(&str, OnStoreFailure); 3] = [
@@ -95,9 +106,9 @@ impl Fleet {
         policies: &Arc<PolicySet>,
         mode: OnStoreFailure,
     ) -> Outcome {
-        let true_clock = clock(0);
+        let clock = clock();
         let shared = Arc::new(Shared {
-            store: store(&true_clock),
+            store: store(Arc::clone(&clock) as _),
             is_away: AtomicBool::new(false),
             commands: AtomicU64::new(0),
         });
@@ -105,21 +116,22 @@ impl Fleet {
         let count = self.servers;
         let servers = (0..count).map(|_| {
             let skew = self.skew.as_millis() as f64 * (2.0 * uniform(&mut random) - 1.0);
-            let clock = clock(skew as i64);
-            let own = Arc::new(store(&clock));
-            let service = LimitService::new(Arc::clone(policies), Arc::clone(&shared) as _, own)
+            let own = store(Arc::new(Skewed {
+                of: Arc::clone(&clock),
+                by_ms: skew as i64,
+            }));
+            let own = Arc::new(own);
+            LimitService::new(Arc::clone(policies), Arc::clone(&shared) as _, own)
                 .with_on_store_failure(mode)
-                .with_instances(move || count);
-            Server { service, clock }
+                .with_instances(move || count)
         });
-        let servers: Vec<Server> = servers.collect();
+        let servers: Vec<LimitService> = servers.collect();
         let mut passed = Passed::new(scale);
         let mut now = 0;
         for arrival in arrivals {
             let by = Duration::from_nanos(arrival.at - now);
             now = arrival.at;
-            true_clock.advance(by);
-            servers.iter().for_each(|server| server.clock.advance(by));
+            clock.advance(by);
             let windows = now as f64 / scale.window as f64;
             let is_away = (self.outage[0]..self.outage[1]).contains(&windows);
             shared.is_away.store(is_away, Ordering::Relaxed);
@@ -130,7 +142,7 @@ impl Fleet {
                 descriptors: vec![Descriptor::of([("key", &*arrival.key.to_string())])],
                 hits: 1,
             };
-            let answer = at_once(server.service.check(&request));
+            let answer = at_once(server.check(&request));
             let delay = answer
                 .ok()
                 .and_then(|answer| answer.allowed.then_some(answer.delay));
