@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,6 +13,7 @@ use tollgate_links::store::MAX_PAGE_LINKS;
 use crate::args::{ExportArgs, FormatArg};
 use crate::client::{Client, Listing};
 use crate::import::of_name;
+use crate::open;
 
 /// The columns of a CSV; an import reads all of them.
 const COLUMNS: [&str; 16] = [
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
         return Ok(());
     };
     // Written beside and renamed, so that a broken export never looks like a whole one.
-    let part = part_of(file);
+    let part = open::with_ending(file, ".part");
     let unwritable = || format!("{} cannot be written", part.display());
     let out = File::create(&part).with_context(unwritable)?;
     let links = write(listing, format, &out).and_then(|links| {
@@ -67,12 +68,6 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
         .with_context(|| format!("{} cannot be written", file.display()))?;
     eprintln!("{links} links exported to {}", file.display());
     Ok(())
-}
-
-fn part_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
 }
 
 fn write(mut listing: Listing<'_>, format: FormatArg, out: impl Write) -> anyhow::Result<u64> {

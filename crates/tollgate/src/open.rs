@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -71,6 +71,13 @@ pub(crate) fn domains(config: &Config, edge: Option<SocketAddr>) -> anyhow::Resu
         format!("{scheme}://{address}")
     });
     Domains::new(&base, &config.links.domains).context("links.base_url or links.domains")
+}
+
+/// A path with more at its end.
+pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// Makes the directory if it is not there, for its owner only: it holds hashes of passwords and keys.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde::Serialize;
 use tollgate_clock::{Clock as _, SystemClock};
 use tollgate_links::StrategyKind;
 use tollgate_plan::{
@@ -12,7 +11,7 @@ use tollgate_plan::{
 };
 use ureq::http::Method;
 
-use crate::args::{PlanArgs, ReportArgs};
+use crate::args::PlanArgs;
 use crate::client::{Client, NOTHING};
 use crate::{BadUsage, show};
 
@@ -39,32 +38,17 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
     }
     let Some(sweep) = sweep else {
         let plan = Plan::new(assumptions).map_err(bad_usage)?;
-        return print(&args.output, &plan, plan_as_markdown, plan_as_text);
+        return show::report(&args.output, &plan, plan_as_markdown, |plan| {
+            show::bytes(plan_as_text(plan).as_bytes())
+        });
     };
     let table = sweep.run(&assumptions).map_err(bad_usage)?;
     if let Some(file) = &args.svg {
-        let svg = draw(&table)?;
-        std::fs::write(file, svg)
-            .with_context(|| format!("{} cannot be written", file.display()))?;
+        show::file(file, draw(&table)?)?;
     }
-    print(&args.output, &table, sweep_as_markdown, sweep_as_text)
-}
-
-fn print<T: Serialize>(
-    how: &ReportArgs,
-    what: &T,
-    markdown: fn(&T) -> String,
-    text: fn(&T) -> String,
-) -> anyhow::Result<()> {
-    if how.json {
-        return show::json(what);
-    }
-    let page = if how.markdown {
-        markdown(what)
-    } else {
-        text(what)
-    };
-    show::bytes(page.as_bytes())
+    show::report(&args.output, &table, sweep_as_markdown, |table| {
+        show::bytes(sweep_as_text(table).as_bytes())
+    })
 }
 
 /// Names flags as they are typed.

@@ -1,10 +1,14 @@
 //! What people see: tables, links one by one, errors.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 
+use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use tollgate_links::LinkView;
+
+use crate::args::ReportArgs;
 
 /// Prints a value as JSON, one line where it is piped on.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
@@ -16,6 +20,27 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     }
     writeln!(out)?;
     Ok(())
+}
+
+/// Prints a report as it is asked for.
+pub(crate) fn report<T: Serialize>(
+    how: &ReportArgs,
+    what: &T,
+    markdown: impl FnOnce(&T) -> String,
+    text: impl FnOnce(&T) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if how.json {
+        json(what)
+    } else if how.markdown {
+        bytes(markdown(what).as_bytes())
+    } else {
+        text(what)
+    }
+}
+
+/// Writes a file that was asked for.
+pub(crate) fn file(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    std::fs::write(path, content).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// Prints a line.

@@ -68,7 +68,7 @@ const _: () = assert!(AtomicCell::<Option<Buffer>>::is_lock_free());
 /// Records, one after the other.
 type Buffer = Box<Records>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Records {
     bytes: Vec<u8>,
     clicks: u64,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tollgate_clock::{ManualClock, UnixMillis};
+use tollgate_clock::{Clock, ManualClock, UnixMillis};
 use tollgate_limit::store::{MemoryOptions, MemoryStore};
 use tollgate_limit::{AlgorithmKind, Limiter, Quota, QuotaError};
 
@@ -216,12 +216,15 @@ pub fn compare(options: &Options) -> Result<Comparison, CompareError> {
     let limiters: Vec<Limiter> = limiters.collect::<Result<_, _>>()?;
     let mut outcomes = Vec::new();
     for limiter in &limiters {
-        match &options.traffic {
-            Traffic::Fleet(fleet) => {
-                outcomes.extend(fleet.run(limiter, options, scale, &arrivals)?);
-            }
-            _ => outcomes.push(alone(limiter, scale, &arrivals)),
-        }
+        let made = match &options.traffic {
+            Traffic::Fleet(fleet) => fleet.run(limiter, options, scale, &arrivals)?,
+            _ => vec![alone(limiter, scale, &arrivals)],
+        };
+        let bytes_per_key = bytes_per_key(limiter);
+        outcomes.extend(made.into_iter().map(|outcome| Outcome {
+            bytes_per_key,
+            ..outcome
+        }));
     }
     Ok(Comparison {
         traffic: options.traffic.name(),
@@ -259,21 +262,19 @@ fn point(at: u64, length: u64) -> usize {
     (point as usize).min(POINTS - 1)
 }
 
-/// A clock at the start of runs, moved by so much.
-fn clock(skew_ms: i64) -> Arc<ManualClock> {
-    Arc::new(ManualClock::at(UnixMillis::from_millis(
-        START_MILLIS + skew_ms,
-    )))
+/// A clock at the start of runs.
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(UnixMillis::from_millis(START_MILLIS)))
 }
 
-fn store(clock: &Arc<ManualClock>) -> MemoryStore {
-    MemoryStore::new(MemoryOptions::with_seed(SEED), Arc::clone(clock) as _)
+fn store(clock: Arc<dyn Clock>) -> MemoryStore {
+    MemoryStore::new(MemoryOptions::with_seed(SEED), clock)
 }
 
 /// One algorithm in one store.
 fn alone(limiter: &Limiter, scale: Scale, arrivals: &[Arrival]) -> Outcome {
-    let clock = clock(0);
-    let store = store(&clock);
+    let clock = clock();
+    let store = store(Arc::clone(&clock) as _);
     let mut passed = Passed::new(scale);
     let mut now = 0;
     for arrival in arrivals {
@@ -292,7 +293,7 @@ fn alone(limiter: &Limiter, scale: Scale, arrivals: &[Arrival]) -> Outcome {
 
 /// The bytes that a key takes in a store where many have used up their limit, as far as 1,000 requests of it.
 fn bytes_per_key(limiter: &Limiter) -> u64 {
-    let clock = clock(0);
+    let clock = clock();
     let store = MemoryStore::new(
         MemoryOptions {
             shards: 1,

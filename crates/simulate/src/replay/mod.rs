@@ -119,13 +119,10 @@ pub fn replay(
     }
     let policies = Arc::new(policies);
     let mut feed = Feed::new(logs, options, Arc::clone(&policies))?;
-    let Some(first) = feed.next()? else {
-        let replay = Replay::new(policies, options, 0);
-        return Ok(replay.report(feed.lines()));
-    };
-    let mut replay = Replay::new(policies, options, first.nanos);
+    let mut next = feed.next()?;
+    let start = next.as_ref().map_or(0, |first| first.nanos);
+    let mut replay = Replay::new(policies, options, start);
     let mut held = Held::default();
-    let mut next = Some(first);
     while let Some(pending) = next {
         if pending.exact || options.times == Times::AsWritten {
             held.release(&mut replay);
@@ -211,16 +208,10 @@ impl<'o> Replay<'o> {
     fn new(policies: Arc<PolicySet>, options: &'o Options, start: i64) -> Self {
         let millis = start.div_euclid(1_000_000);
         let clock = Arc::new(ManualClock::at(UnixMillis::from_millis(millis)));
-        let memory = |clock: &Arc<ManualClock>| {
-            Arc::new(MemoryStore::new(
-                MemoryOptions::with_seed(SEED),
-                Arc::clone(clock) as _,
-            ))
-        };
-        let store = memory(&clock);
-        let stores = [(); 2].map(|()| Arc::clone(&store) as Arc<dyn LimitStore>);
-        let [counting, fallback] = stores;
-        let service = LimitService::new(Arc::clone(&policies), counting, fallback);
+        let options_of_store = MemoryOptions::with_seed(SEED);
+        let store = Arc::new(MemoryStore::new(options_of_store, Arc::clone(&clock) as _));
+        let counting: Arc<dyn LimitStore> = Arc::clone(&store) as _;
+        let service = LimitService::new(Arc::clone(&policies), Arc::clone(&counting), counting);
         let rules = policies.rules().iter();
         let mine = rules
             .clone()
@@ -380,10 +371,10 @@ fn millis(nanos: i64) -> UnixMillis {
 }
 
 fn hash(entries: &[Entry]) -> u64 {
-    let mut hasher = Xxh3::new();
     if let [one] = entries {
         return xxhash_rust::xxh3::xxh3_64_with_seed(one.value.as_bytes(), SEED);
     }
+    let mut hasher = Xxh3::new();
     for entry in entries {
         hasher.update(entry.value.as_bytes());
         hasher.update(&[0]);

@@ -75,7 +75,7 @@ fn store(
     if !from.exists() {
         return show::line(format_args!("there is no {}: left out", from.display()));
     }
-    let path = PathBuf::from(format!("{}.db", part.name()));
+    let path = PathBuf::from(format!("{}.{}", part.name(), part.extension()));
     tollgate_sqlite::copy(&from, &to.join(&path))?;
     files.push(Entry::of(part, path, to)?);
     Ok(())

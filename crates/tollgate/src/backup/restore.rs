@@ -27,9 +27,7 @@ pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
     for (from, to) in &moves {
         open::directory_of(to)?;
         // Renamed when it is whole: a restore that broke off is no store that looks like one.
-        let mut part = to.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
+        let part = open::with_ending(to, ".part");
         copy(from, &part)
             .and_then(|()| fs::rename(&part, to))
             .with_context(|| format!("{} cannot be written", to.display()))?;
@@ -57,12 +55,11 @@ fn target(entry: &Entry, config: &Config, data_dir: &Path) -> anyhow::Result<Pat
 /// Neither a store, nor a log that would be taken for that of the restored one.
 fn refuse_what_is_there(to: &Path) -> anyhow::Result<()> {
     for ending in ["", "-wal", "-shm", "-journal"] {
-        let mut path = to.as_os_str().to_owned();
-        path.push(ending);
-        if Path::new(&path).exists() {
+        let path = open::with_ending(to, ending);
+        if path.exists() {
             bail!(
                 "{} is there: stop the server and move it away, or give another --data-dir",
-                Path::new(&path).display()
+                path.display()
             );
         }
     }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Row;
 use crate::args::ImportArgs;
+use crate::open;
 
 /// What an import has done so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,9 +114,7 @@ impl Progress {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        let mut new = file.clone().into_os_string();
-        new.push(".new");
-        let new = PathBuf::from(new);
+        let new = open::with_ending(file, ".new");
         std::fs::write(&new, serde_json::to_vec(&self.state)?)
             .and_then(|()| std::fs::rename(&new, file))
             .with_context(|| {
@@ -152,9 +151,7 @@ fn load(file: &Path) -> anyhow::Result<Option<State>> {
 
 /// Beside the input: its name and `.import`.
 fn beside(input: &Path) -> PathBuf {
-    let mut name = input.as_os_str().to_owned();
-    name.push(".import");
-    name.into()
+    open::with_ending(input, ".import")
 }
 
 impl fmt::Display for State {

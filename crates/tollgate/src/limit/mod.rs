@@ -4,6 +4,7 @@ mod replay;
 mod report;
 mod simulate;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -230,13 +231,7 @@ fn policies(args: &LimitPoliciesArgs) -> anyhow::Result<()> {
     let rows = list.domains.into_iter().flat_map(|domain| {
         let policies = domain.policies.into_iter();
         policies.map(move |policy| {
-            let mut limit = quota(policy.limit, policy.window_ms);
-            if limit.is_empty() {
-                "unlimited".clone_into(&mut limit);
-            }
-            if policy.shadow {
-                limit.push_str(" (shadow)");
-            }
+            let limit = ceiling(policy.limit, policy.window_ms, policy.shadow);
             let algorithm = policy.algorithm.unwrap_or_default();
             let (name, from) = (domain.domain.clone(), domain.origin.clone());
             let counts = [policy.allowed, policy.denied, policy.would_deny];
@@ -262,21 +257,16 @@ fn denied(args: &LimitDeniedArgs) -> anyhow::Result<()> {
     let rows = list.denied.into_iter().map(|denied| {
         let entries = denied.descriptor.iter();
         let entries: Vec<String> = entries.map(|e| format!("{}={}", e.key, e.value)).collect();
-        let count = match denied.error {
-            0 => denied.count.to_string(),
-            error => format!("{} to {}", denied.count - error, denied.count),
-        };
+        let count = at_most(denied.count, denied.error);
         vec![denied.domain, denied.policy, entries.join(","), count]
     });
     show::table(&DENIED_HEADER, rows)
 }
 
 fn set(args: &LimitSetArgs) -> anyhow::Result<()> {
+    // Before anything is sent.
+    let (yaml, policies) = read_policies(&args.file)?;
     let file = args.file.display();
-    let yaml =
-        std::fs::read_to_string(&args.file).with_context(|| format!("{file} cannot be read"))?;
-    // Mistakes are told with the file's name, and before anything is sent.
-    let policies = PolicySet::parse(&file.to_string(), &yaml)?;
     let [domain] = policies.domains()[..] else {
         anyhow::bail!("{file}: give one document, of one domain");
     };
@@ -291,6 +281,34 @@ fn unset(args: &LimitUnsetArgs) -> anyhow::Result<()> {
     let path = format!("{POLICIES}/{}", segment(&args.domain));
     Client::new(&args.server)?.send(Method::DELETE, &path, &[], &[], NOTHING)?;
     Ok(())
+}
+
+/// A file of policies, as it is written and as it is meant. Mistakes are told with its name.
+fn read_policies(file: &Path) -> anyhow::Result<(String, PolicySet)> {
+    let name = file.display().to_string();
+    let yaml = std::fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
+    let policies = PolicySet::parse(&name, &yaml)?;
+    Ok((yaml, policies))
+}
+
+/// The limit of a policy, and whether it only looks on.
+fn ceiling(limit: Option<u64>, window_ms: Option<u64>, shadow: bool) -> String {
+    let mut text = quota(limit, window_ms);
+    if text.is_empty() {
+        "unlimited".clone_into(&mut text);
+    }
+    if shadow {
+        text.push_str(" (shadow)");
+    }
+    text
+}
+
+/// A count of which so much may be another's.
+fn at_most(count: u64, error: u64) -> String {
+    match error {
+        0 => count.to_string(),
+        error => format!("{} to {count}", count - error),
+    }
 }
 
 fn quota(limit: Option<u64>, window_ms: Option<u64>) -> String {

@@ -15,7 +15,7 @@ use tollgate_simulate::replay::demand::Share;
 use tollgate_simulate::replay::{Good, GoodReport, Options, Report, RuleReport, Times, replay};
 
 use super::report::{Pages, Sheet, part, percent};
-use super::{quota, time};
+use super::{at_most, ceiling, quota, read_policies, time};
 use crate::args::LimitReplayArgs;
 use crate::serve::options;
 use crate::{BadUsage, FAILED, config, show};
@@ -33,11 +33,12 @@ pub(super) fn run(args: &LimitReplayArgs) -> anyhow::Result<ExitCode> {
     let logs = args.logs.iter().map(|path| open(path, &bar));
     let report = replay(policies, &options, logs.collect::<Result<_, _>>()?)?;
     bar.finish_and_clear();
-    match (args.output.json, args.output.markdown) {
-        (true, _) => show::json(&report)?,
-        (_, true) => pages(&report).markdown()?,
-        _ => pages(&report).text()?,
-    }
+    show::report(
+        &args.output,
+        &report,
+        |report| pages(report).to_markdown(),
+        |report| pages(report).text(),
+    )?;
     Ok(if report.requests > 0 {
         ExitCode::SUCCESS
     } else {
@@ -51,9 +52,7 @@ fn policies(args: &LimitReplayArgs, config: &Config) -> anyhow::Result<PolicySet
         let message = "no policies: give --policies, or --config with limits.policies";
         return Err(BadUsage(message.to_owned()).into());
     };
-    let yaml = std::fs::read_to_string(file)
-        .with_context(|| format!("{} cannot be read", file.display()))?;
-    Ok(PolicySet::parse(&file.display().to_string(), &yaml)?)
+    Ok(read_policies(file)?.1)
 }
 
 fn options(
@@ -277,22 +276,12 @@ fn rules(report: &Report) -> Sheet {
 }
 
 fn limit(rule: &RuleReport) -> String {
-    let mut limit = quota(rule.limit, rule.window_ms);
-    if limit.is_empty() {
-        "unlimited".clone_into(&mut limit);
-    }
-    if rule.shadow {
-        limit.push_str(" (shadow)");
-    }
-    limit
+    ceiling(rule.limit, rule.window_ms, rule.shadow)
 }
 
 fn worst(report: &Report) -> Sheet {
     let rows = report.worst.iter().map(|worst| {
-        let refused = match worst.error {
-            0 => worst.refused.to_string(),
-            error => format!("{} to {}", worst.refused - error, worst.refused),
-        };
+        let refused = at_most(worst.refused, worst.error);
         vec![worst.policy.clone(), worst.key.clone(), refused]
     });
     Sheet {

@@ -36,12 +36,8 @@ impl Pages {
         Ok(())
     }
 
-    /// Prints it as Markdown.
-    pub(super) fn markdown(self) -> anyhow::Result<()> {
-        show::bytes(self.to_markdown().as_bytes())
-    }
-
-    fn to_markdown(&self) -> String {
+    /// The same as Markdown.
+    pub(super) fn to_markdown(&self) -> String {
         let mut text = String::new();
         for line in &self.summary {
             // Writing to a string never fails.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tollgate_limit::{AlgorithmKind, Quota};
 use tollgate_simulate::compare::{
     CompareError, Comparison, Fleet, Options, Outcome, Traffic, compare, draw,
@@ -23,14 +22,14 @@ pub(super) fn run(args: &LimitSimulateArgs) -> anyhow::Result<()> {
         CompareError::Quota(_) | CompareError::Requests(_) => BadUsage(error.to_string()),
     })?;
     if let Some(file) = &args.svg {
-        std::fs::write(file, draw(&comparison)?)
-            .with_context(|| format!("{} cannot be written", file.display()))?;
+        show::file(file, draw(&comparison)?)?;
     }
-    match (args.output.json, args.output.markdown) {
-        (true, _) => show::json(&comparison),
-        (_, true) => pages(&comparison).markdown(),
-        _ => pages(&comparison).text(),
-    }
+    show::report(
+        &args.output,
+        &comparison,
+        |comparison| pages(comparison).to_markdown(),
+        |comparison| pages(comparison).text(),
+    )
 }
 
 fn options(args: &LimitSimulateArgs) -> Result<Options, BadUsage> {

@@ -1,6 +1,5 @@
 //! QR codes of links.
 
-use anyhow::Context as _;
 use tollgate_server::qr::{self, QrStyle};
 
 use crate::BadUsage;
@@ -20,7 +19,7 @@ pub(super) fn run(args: &QrArgs) -> anyhow::Result<()> {
         return show::line(qr::draw_for_terminal(&link.short_url)?.trim_end());
     };
     let image = style.draw(&link.short_url)?;
-    std::fs::write(file, image).with_context(|| format!("{} cannot be written", file.display()))
+    show::file(file, image)
 }
 
 fn style(args: &QrArgs) -> anyhow::Result<QrStyle> {
