@@ -41,6 +41,26 @@ impl Attribute {
         })
     }
 
+    /// Reads several attributes joined by `+`: those of one descriptor.
+    ///
+    /// # Errors
+    /// The first that is none.
+    pub fn parse_joined(text: &str) -> Result<Vec<Self>, NoAttribute> {
+        text.split('+')
+            .map(|name| Self::parse(name).ok_or_else(|| NoAttribute(name.to_owned())))
+            .collect()
+    }
+
+    /// Writes attributes as [`Attribute::parse_joined`] reads them.
+    #[must_use]
+    pub fn join(by: &[Self]) -> String {
+        let names = by.iter().map(|attribute| match attribute {
+            Self::Header(name) => format!("header:{name}"),
+            other => other.key().to_owned(),
+        });
+        names.collect::<Vec<_>>().join("+")
+    }
+
     /// The header of this name; none if that is no name of a header.
     #[must_use]
     pub fn header(name: &str) -> Option<Self> {
@@ -74,6 +94,14 @@ impl Attribute {
     }
 }
 
+/// What is nothing to count by.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is nothing to count by: write remote_address, method, host, path, api_key or header:NAME, or \
+     several joined by +"
+)]
+pub struct NoAttribute(String);
+
 /// As much of a value as is counted by: up to [`MAX_VALUE_BYTES`] of it.
 #[must_use]
 pub fn cut(value: &str) -> &str {
@@ -94,6 +122,18 @@ pub fn digest(secret: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn joined_attributes_are_written_as_they_are_read() {
+        for text in ["remote_address", "host+path", "api_key+header:x-tenant"] {
+            assert_eq!(
+                Attribute::join(&Attribute::parse_joined(text).unwrap()),
+                text
+            );
+        }
+        let error = Attribute::parse_joined("host+user").unwrap_err();
+        assert_eq!(error, NoAttribute("user".to_owned()));
+    }
 
     #[test]
     fn attributes_are_read_as_they_are_written() {

@@ -237,6 +237,10 @@ pub(crate) struct LimitPoliciesArgs {
     pub(crate) server: ServerArgs,
     /// Print the YAML in which this domain's policies are given
     pub(crate) domain: Option<String>,
+    /// Show beside what each policy refuses, or would, what a replay forecast: a file that
+    /// `limit replay --json` has printed; may be given several times, for several domains
+    #[arg(long, value_name = "FILE", conflicts_with = "domain")]
+    pub(crate) forecast: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

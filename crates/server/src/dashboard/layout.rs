@@ -25,6 +25,7 @@ pub(super) enum Place {
     Overview,
     Links,
     Limits,
+    Replay,
     Keys,
     Domains,
     Webhooks,
@@ -32,10 +33,11 @@ pub(super) enum Place {
 }
 
 impl Place {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Overview,
         Self::Links,
         Self::Limits,
+        Self::Replay,
         Self::Keys,
         Self::Domains,
         Self::Webhooks,
@@ -47,6 +49,7 @@ impl Place {
             Self::Overview => ("/", "Overview", None),
             Self::Links => ("/links", "Links", Some(Scope::LinksRead)),
             Self::Limits => ("/limits", "Limits", Some(Scope::LimitsCheck)),
+            Self::Replay => ("/replay", "Replay", Some(Scope::LimitsCheck)),
             Self::Keys => ("/keys", "Keys", Some(Scope::Admin)),
             Self::Domains => ("/domains", "Domains", Some(Scope::LinksRead)),
             Self::Webhooks => ("/webhooks", "Webhooks", Some(Scope::Admin)),

@@ -13,6 +13,7 @@ mod limits;
 mod links;
 mod live;
 mod overview;
+mod replay;
 mod session;
 mod show;
 mod sign_in;
@@ -35,6 +36,7 @@ pub(crate) struct Dashboard {
     /// The API, as it is served.
     api: Router,
     sessions: Arc<Sessions>,
+    forecasts: Arc<replay::Forecasts>,
 }
 
 /// All pages, of a server whose API is `api`.
@@ -44,6 +46,7 @@ pub(crate) fn router(admin: AdminState, api: Router) -> Router<AdminState> {
         admin,
         api,
         sessions: Arc::new(Sessions::new(clock)),
+        forecasts: Arc::default(),
     };
     Router::new()
         .route("/", get(overview::page))
@@ -76,6 +79,7 @@ pub(crate) fn router(admin: AdminState, api: Router) -> Router<AdminState> {
             "/limits/of/{domain}/delete",
             get(limits::edit::ask).post(limits::edit::remove),
         )
+        .route("/replay", get(replay::form).post(replay::post))
         .route("/keys", get(keys::page).post(keys::create))
         .route("/keys/{id}/revoke", get(keys::ask).post(keys::revoke))
         .route("/domains", get(domains::page))

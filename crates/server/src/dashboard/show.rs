@@ -83,6 +83,11 @@ pub(super) fn micros(micros: Option<u64>) -> String {
     }
 }
 
+/// A share, as a percentage.
+pub(super) fn percent(share: Option<f64>) -> String {
+    share.map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share))
+}
+
 /// How a number compares with the one before.
 pub(super) fn change(now: u64, before: u64) -> String {
     match (now, before) {

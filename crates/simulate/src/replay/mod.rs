@@ -316,6 +316,7 @@ impl<'o> Replay<'o> {
             error: denied.error,
         });
         Report {
+            domain: self.options.domain.clone(),
             lines,
             from: self.first.map(millis),
             to: self.first.map(|_| millis(self.now)),

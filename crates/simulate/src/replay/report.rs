@@ -8,6 +8,8 @@ use super::Formats;
 /// What came of a replay.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
+    /// The domain of the policies.
+    pub domain: String,
     /// What was read.
     pub lines: LinesReport,
     /// When the first request came; none if there was none.

@@ -1,5 +1,6 @@
 //! `tollgate limit …`: decisions and policies, through the API; and what these would do, without a server.
 
+mod forecast;
 mod replay;
 mod report;
 mod simulate;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_limit::policy::PolicySet;
 use ureq::http::Method;
 
+use self::forecast::{Forecasts, share};
 use crate::args::{
     LimitArgs, LimitCheckArgs, LimitCommand, LimitDeniedArgs, LimitPoliciesArgs, LimitSetArgs,
     LimitUnsetArgs,
@@ -140,6 +142,12 @@ struct PolicyView {
     p50_us: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p99_us: Option<u64>,
+    /// The share of its requests that it refuses, or would, beside a forecast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    share: Option<f64>,
+    /// The same, as a replay forecast it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forecast: Option<f64>,
 }
 
 /// Runs `tollgate limit …`.
@@ -224,10 +232,21 @@ fn policies(args: &LimitPoliciesArgs) -> anyhow::Result<()> {
         let yaml = client.send(Method::GET, &path, &[], &[], NOTHING)?;
         return show::bytes(&yaml);
     }
-    let list: PolicyList = client.call(Method::GET, POLICIES, &[], &[], NOTHING)?;
+    let forecasts = Forecasts::read(&args.forecast)?;
+    let mut list: PolicyList = client.call(Method::GET, POLICIES, &[], &[], NOTHING)?;
+    if let Some(forecasts) = &forecasts {
+        for domain in &mut list.domains {
+            for policy in &mut domain.policies {
+                let over = policy.denied + policy.would_deny;
+                policy.share = share(over, policy.allowed + over);
+                policy.forecast = forecasts.share(&domain.domain, &policy.path);
+            }
+        }
+    }
     if args.server.json {
         return show::json(&list);
     }
+    let with_forecast = forecasts.is_some();
     let rows = list.domains.into_iter().flat_map(|domain| {
         let policies = domain.policies.into_iter();
         policies.map(move |policy| {
@@ -239,10 +258,18 @@ fn policies(args: &LimitPoliciesArgs) -> anyhow::Result<()> {
             row.extend(counts.map(|count| count.to_string()));
             let p99 = policy.p99_us.map(|micros| format!("<={micros}"));
             row.push(p99.unwrap_or_default());
+            if with_forecast {
+                let percent = |share: Option<f64>| share.map(report::percent).unwrap_or_default();
+                row.extend([policy.share, policy.forecast].map(percent));
+            }
             row
         })
     });
-    show::table(&POLICY_HEADER, rows)
+    let mut header = POLICY_HEADER.to_vec();
+    if with_forecast {
+        header.extend(["REFUSES", "FORECAST"]);
+    }
+    show::table(&header, rows)
 }
 
 fn denied(args: &LimitDeniedArgs) -> anyhow::Result<()> {

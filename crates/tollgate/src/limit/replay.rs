@@ -114,16 +114,7 @@ fn options(
 
 /// `remote_address`, or several joined by `+`.
 fn descriptor(text: &str) -> Result<Vec<Attribute>, BadUsage> {
-    text.split('+')
-        .map(|name| {
-            Attribute::parse(name).ok_or_else(|| {
-                BadUsage(format!(
-                    "--by: {name:?} is nothing to count by: write remote_address, method, host, path, api_key or \
-                     header:NAME, or several joined by +"
-                ))
-            })
-        })
-        .collect()
+    Attribute::parse_joined(text).map_err(|error| BadUsage(format!("--by: {error}")))
 }
 
 fn open(path: &Path, bar: &ProgressBar) -> anyhow::Result<Log> {

@@ -246,6 +246,7 @@ fn filled() -> (Server, Vec<String>) {
         "/limits",
         "/limits/of/shop",
         "/limits/new",
+        "/replay",
         "/keys",
         "/domains",
         "/webhooks",

@@ -1,13 +1,13 @@
-//! `tollgate limit replay`, and whether what it forecasts is what the reverse proxy does.
+//! `tollgate limit replay`, and whether what it forecasts is what a server then does.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::server::{both, tollgate};
+use crate::server::{Server, both, run, tollgate};
 
 /// Three a minute for each address; one request to the login, which only looks on.
 const POLICIES: &str = "
@@ -212,4 +212,75 @@ fn a_configuration_says_how_requests_are_counted() {
         "remote_address",
     ];
     assert_eq!(json(&mut home.replay(&by))["refused"], 7);
+}
+
+#[test]
+fn what_is_forecast_is_shown_beside_what_a_server_does() {
+    // A day, so that no window ends meanwhile.
+    let policies = POLICIES.replace("minute", "day").replace("hour", "day");
+    let home = Home::new();
+    home.write("limits.yaml", policies.as_bytes());
+    home.write("access.log", log().as_bytes());
+    let report = told(
+        &home
+            .replay(&[
+                "access.log",
+                "--json",
+                "--by",
+                "remote_address",
+                "--by",
+                "path+remote_address",
+            ])
+            .output()
+            .unwrap(),
+    );
+    let forecast = home.write("forecast.json", report.as_bytes());
+
+    let server = Server::start();
+    let client = server.client();
+    run(server
+        .cli()
+        .args(["limit", "set"])
+        .arg(home.0.path().join("limits.yaml")));
+    for n in 0..12 {
+        let address = if n < 10 { "192.0.2.1" } else { "2001:db8::1" };
+        let path = if n % 3 == 0 { "/login" } else { "/" };
+        let entry = |key: &str, value: &str| json!({"key": key, "value": value});
+        let ask = json!({"domain": "http", "descriptors": [
+            [entry("remote_address", address)],
+            [entry("path", path), entry("remote_address", address)],
+        ]});
+        client.api_json("POST", "/api/v1/limits/check", &ask);
+    }
+    let shown = run(server
+        .cli()
+        .args(["limit", "policies", "--json", "--forecast"])
+        .arg(&forecast));
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let domains = shown["domains"].as_array().unwrap();
+    let http = domains.iter().find(|one| one["domain"] == "http").unwrap();
+    assert_eq!(http["policies"][0]["forecast"], 7.0 / 12.0);
+    assert_eq!(http["policies"][1]["forecast"], 0.75);
+    for policy in http["policies"].as_array().unwrap() {
+        assert_eq!(policy["share"], policy["forecast"], "{policy}");
+    }
+    let guard = domains.iter().find(|one| one["domain"] != "http").unwrap();
+    assert_eq!(guard["policies"][0]["forecast"], Value::Null);
+    let table = run(server
+        .cli()
+        .args(["limit", "policies", "--forecast"])
+        .arg(&forecast));
+    assert!(table.contains("75"), "{table}");
+    let wrong = home.write("wrong.json", b"{}");
+    let refused = server
+        .cli()
+        .args(["limit", "policies", "--forecast"])
+        .arg(&wrong)
+        .output()
+        .unwrap();
+    assert!(
+        both(&refused).contains("wrong.json is no report"),
+        "{}",
+        both(&refused)
+    );
 }

@@ -96,6 +96,27 @@
     }
   });
 
+  // The number beside a slider.
+  document.addEventListener("input", (event) => {
+    const { shows, divided, unit } = event.target.dataset;
+    const output = shows && document.getElementById(shows);
+    if (output) output.textContent = event.target.value / (divided || 1) + (unit || "");
+  });
+
+  // A file that is chosen fills a field, so that it is sent as if it had been pasted.
+  document.addEventListener("change", async (event) => {
+    const field = document.getElementById(event.target.dataset?.fills);
+    const file = event.target.files?.[0];
+    if (!field || !file) return;
+    const text = await file.text();
+    const { most, note } = event.target.dataset;
+    const whole = text.length <= most;
+    field.value = whole ? text : text.slice(0, text.lastIndexOf("\n", most) + 1);
+    document.getElementById(note).textContent = whole ? "" : "Only the first " + number.format(field.value.length) + " characters: for all of it, use tollgate limit replay.";
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  document.querySelectorAll("[data-fills]").forEach((input) => { input.closest("[hidden]").hidden = false; });
+
   const all = () => document.querySelectorAll("[data-series]").forEach(draw);
   all();
   document.querySelectorAll("[data-live]").forEach(watch);

@@ -5,13 +5,14 @@ use serde::Deserialize;
 use tollgate_access::Scope;
 
 use super::probe;
-use crate::dashboard::client::{ApiPath, joined};
+use crate::dashboard::client::{ApiPath, joined, push_parameter};
 use crate::dashboard::layout::Place;
-use crate::dashboard::show::{micros, number, span};
+use crate::dashboard::replay::Forecast;
+use crate::dashboard::show::{micros, number, percent, span, when};
 use crate::dashboard::visitor::{Failure, Shown, Visitor};
 
 #[derive(Deserialize)]
-pub(super) struct Policies {
+pub(in crate::dashboard) struct Policies {
     pub(super) domains: Vec<Domain>,
 }
 
@@ -38,14 +39,31 @@ struct Policy {
     p99_us: Option<u64>,
 }
 
-pub(super) async fn read(visitor: &Visitor) -> Result<Policies, Failure> {
+impl Policies {
+    /// The first domain that is the operator's own.
+    pub(in crate::dashboard) fn own(&self) -> Option<&str> {
+        let mut own = self.domains.iter().filter(|one| one.origin != "built_in");
+        own.next().map(|one| &*one.domain)
+    }
+}
+
+impl Policy {
+    /// The share of requests that it refuses, or would.
+    fn share(&self) -> Option<f64> {
+        let over = self.denied + self.would_deny;
+        let requests = self.allowed + over;
+        (requests > 0).then(|| over as f64 / requests as f64)
+    }
+}
+
+pub(in crate::dashboard) async fn read(visitor: &Visitor) -> Result<Policies, Failure> {
     visitor.read(ApiPath::new(["limits", "policies"])).await
 }
 
 pub(in crate::dashboard) async fn page(visitor: Visitor) -> Shown {
     let policies = read(&visitor).await?;
     let admin = visitor.may(Scope::Admin);
-    let own = policies.domains.iter().any(|one| one.origin != "built_in");
+    let own = policies.own().is_some();
     let body = html! {
         div.head {
             h1 { "Limits" }
@@ -74,13 +92,23 @@ fn shown(visitor: &Visitor, domain: &Domain, admin: bool) -> Markup {
         _ => "built in",
     };
     let address = joined(&["limits", "of", &domain.domain]);
+    let replay = {
+        let mut replay = "/replay".to_owned();
+        push_parameter(&mut replay, "domain", &domain.domain);
+        replay
+    };
+    let forecast = visitor.dashboard.forecasts.of(&domain.domain);
     html! {
         section.card id={ "domain-" (domain.domain) } {
             div.head {
                 h2 { (domain.domain) " " span.badge { (origin) } }
                 p.actions {
+                    a.button.small href=(replay) { "Replay" span.hidden { " a log through " (domain.domain) } }
                     a.button.small href=(address) { @if admin { "Edit" } @else { "Show" } span.hidden { " " (domain.domain) } }
                 }
+            }
+            @if let Some(Forecast { from: Some(from), to: Some(to), .. }) = &forecast {
+                p.soft { "Share is what a policy refuses of its requests, or would; forecast is the same of a log from " (when(*from)) " to " (when(*to)) "." }
             }
             div.scroll tabindex="0" role="region" aria-label={ "Policies of " (domain.domain) } {
                 table.stack {
@@ -91,19 +119,26 @@ fn shown(visitor: &Visitor, domain: &Domain, admin: bool) -> Markup {
                             th scope="col" { "Mode" }
                             th.number scope="col" { "Allowed" }
                             th.number scope="col" { "Refused" }
+                            @if forecast.is_some() { th.number scope="col" { "Share" } th.number scope="col" { "Forecast" } }
                             th.number scope="col" { "p50" }
                             th.number scope="col" { "p99" }
                             @if admin { th scope="col" { span.hidden { "Switch" } } }
                         }
                     }
-                    tbody { @for policy in &domain.policies { (row(visitor, &address, policy, admin)) } }
+                    tbody { @for policy in &domain.policies { (row(visitor, &address, policy, forecast.as_ref(), admin)) } }
                 }
             }
         }
     }
 }
 
-fn row(visitor: &Visitor, address: &str, policy: &Policy, admin: bool) -> Markup {
+fn row(
+    visitor: &Visitor,
+    address: &str,
+    policy: &Policy,
+    forecast: Option<&Forecast>,
+    admin: bool,
+) -> Markup {
     html! {
         tr {
             th scope="row" {
@@ -128,6 +163,10 @@ fn row(visitor: &Visitor, address: &str, policy: &Policy, admin: bool) -> Markup
                     @if policy.would_deny > 0 { br; span.soft { (number(policy.would_deny)) " would be" } }
                     @if policy.errors > 0 { br; span.error { (number(policy.errors)) " errors of the store" } }
                 }
+            }
+            @if let Some(forecast) = forecast {
+                td.number data-label="Share" { (percent(policy.share())) }
+                td.number data-label="Forecast" { (percent(forecast.share(&policy.path))) }
             }
             td.number data-label="p50" { (micros(policy.p50_us)) }
             td.number data-label="p99" { (micros(policy.p99_us)) }

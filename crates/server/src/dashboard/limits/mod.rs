@@ -3,3 +3,4 @@
 pub(super) mod edit;
 pub(super) mod list;
 pub(super) mod probe;
+pub(super) use list::read;

@@ -2,6 +2,7 @@
 
 mod links;
 mod output;
+mod replay;
 mod rights;
 mod sessions;
 
