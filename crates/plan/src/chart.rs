@@ -81,7 +81,7 @@ fn panel(
         .map_err(wrong)?;
     chart
         .configure_mesh()
-        .light_line_style(WHITE.mix(0.0))
+        .max_light_lines(0)
         .x_labels(6)
         .y_labels(6)
         .x_desc(sweep.assumption.name())

@@ -29,6 +29,7 @@ pub(super) enum Place {
     Keys,
     Domains,
     Webhooks,
+    Planner,
     System,
 }
 
@@ -41,6 +42,7 @@ impl Place {
         Self::Keys,
         Self::Domains,
         Self::Webhooks,
+        Self::Planner,
         Self::System,
     ];
 
@@ -53,6 +55,7 @@ impl Place {
             Self::Keys => ("/keys", "Keys", Some(Scope::Admin)),
             Self::Domains => ("/domains", "Domains", Some(Scope::LinksRead)),
             Self::Webhooks => ("/webhooks", "Webhooks", Some(Scope::Admin)),
+            Self::Planner => ("/planner", "Planner", None),
             Self::System => ("/system", "System", None),
         }
     }

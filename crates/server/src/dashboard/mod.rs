@@ -13,10 +13,12 @@ mod limits;
 mod links;
 mod live;
 mod overview;
+mod planner;
 mod replay;
 mod session;
 mod show;
 mod sign_in;
+mod slider;
 mod system;
 mod visitor;
 mod webhooks;
@@ -93,6 +95,7 @@ pub(crate) fn router(admin: AdminState, api: Router) -> Router<AdminState> {
             "/webhooks/{id}/delete",
             get(webhooks::ask).post(webhooks::remove),
         )
+        .route("/planner", get(planner::page))
         .route("/system", get(system::page))
         .with_state(dashboard)
 }

@@ -251,6 +251,8 @@ fn filled() -> (Server, Vec<String>) {
         "/domains",
         "/webhooks",
         &webhook,
+        "/planner",
+        "/planner?by=rates&writes_per_second=200&hit_rate=50%25&code_length=4&strategy=random&peak=x",
         "/system",
     ];
     (server, pages.map(str::to_owned).to_vec())

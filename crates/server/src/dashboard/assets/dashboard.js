@@ -88,6 +88,22 @@
     });
   });
 
+  // A slider goes through usual values of the field beside it.
+  function slide(slider) {
+    const stops = slider.dataset.stops.split(" ");
+    const field = document.getElementById(slider.dataset.slides);
+    slider.hidden = false;
+    slider.addEventListener("input", () => {
+      field.value = stops[slider.value];
+      slider.ariaValueText = field.value;
+    });
+    field.addEventListener("input", () => {
+      const at = stops.indexOf(field.value.replaceAll(" ", ""));
+      if (at >= 0) slider.value = at;
+      slider.ariaValueText = field.value;
+    });
+  }
+
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-tick-all]")) {
       for (const box of event.target.closest("form").querySelectorAll(`[name="${event.target.dataset.tickAll}"]`)) {
@@ -120,6 +136,7 @@
   const all = () => document.querySelectorAll("[data-series]").forEach(draw);
   all();
   document.querySelectorAll("[data-live]").forEach(watch);
+  document.querySelectorAll("[data-slides]").forEach(slide);
   document.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = !navigator.clipboard; });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
   let waiting;

@@ -2,6 +2,7 @@
 
 mod links;
 mod output;
+mod planner;
 mod replay;
 mod rights;
 mod sessions;
@@ -88,7 +89,7 @@ impl Visitor<'_> {
     }
 }
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/",
     "/links",
     "/new",
@@ -96,5 +97,6 @@ const PAGES: [&str; 8] = [
     "/keys",
     "/domains",
     "/webhooks",
+    "/planner",
     "/system",
 ];
