@@ -32,6 +32,11 @@ impl Fields {
         of_it.map(|(_, value)| value.as_str())
     }
 
+    /// Whether there is such a field, even an empty one.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
     /// Whether a box is ticked.
     pub(super) fn is_set(&self, name: &str) -> bool {
         !self.raw(name).is_empty()

@@ -30,11 +30,12 @@ pub(super) enum Place {
     Domains,
     Webhooks,
     Planner,
+    Simulator,
     System,
 }
 
 impl Place {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Overview,
         Self::Links,
         Self::Limits,
@@ -43,6 +44,7 @@ impl Place {
         Self::Domains,
         Self::Webhooks,
         Self::Planner,
+        Self::Simulator,
         Self::System,
     ];
 
@@ -56,6 +58,7 @@ impl Place {
             Self::Domains => ("/domains", "Domains", Some(Scope::LinksRead)),
             Self::Webhooks => ("/webhooks", "Webhooks", Some(Scope::Admin)),
             Self::Planner => ("/planner", "Planner", None),
+            Self::Simulator => ("/simulator", "Simulator", None),
             Self::System => ("/system", "System", None),
         }
     }

@@ -18,6 +18,7 @@ mod replay;
 mod session;
 mod show;
 mod sign_in;
+mod simulator;
 mod slider;
 mod system;
 mod visitor;
@@ -96,6 +97,7 @@ pub(crate) fn router(admin: AdminState, api: Router) -> Router<AdminState> {
             get(webhooks::ask).post(webhooks::remove),
         )
         .route("/planner", get(planner::page))
+        .route("/simulator", get(simulator::page))
         .route("/system", get(system::page))
         .with_state(dashboard)
 }

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 /// A field with a number and, with scripts, a slider that goes through usual values of it.
+#[derive(Default)]
 pub(super) struct Slider<'a> {
     pub(super) name: &'a str,
     pub(super) label: &'a str,
@@ -13,20 +14,6 @@ pub(super) struct Slider<'a> {
     /// Which of them is nearest to the value.
     pub(super) at: usize,
     pub(super) placeholder: &'a str,
-}
-
-impl Default for Slider<'_> {
-    fn default() -> Self {
-        Self {
-            name: "",
-            label: "",
-            value: "",
-            hint: "",
-            stops: "",
-            at: 0,
-            placeholder: "",
-        }
-    }
 }
 
 impl Slider<'_> {
@@ -60,6 +47,13 @@ impl Slider<'_> {
 /// What is wrong with a field. It is there even if nothing is, so that it can be replaced alone.
 pub(super) fn error_of(name: &str, wrong: Option<&str>) -> Markup {
     html! { p.error id={ (name) "-error" } { (wrong.unwrap_or_default()) } }
+}
+
+/// With a capital letter and a full stop, as it stands alone below a field.
+pub(super) fn sentence(reason: &str) -> String {
+    let mut letters = reason.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
 }
 
 /// The stop that is nearest to a value.

@@ -28,8 +28,10 @@ pub const POINTS: usize = 120;
 pub const MOST_REQUESTS: u64 = 20_000_000;
 /// A run begins on a full day, and so on the full minute and hour.
 const START_MILLIS: i64 = 1_735_689_600_000;
-/// Keys of the run that finds how much memory one takes.
-const MEASURED_KEYS: u64 = 1_024;
+/// Keys of the run that finds how much memory one takes, at most and at least.
+const MEASURED_KEYS: [u64; 2] = [128, 1_024];
+/// Requests of that run, if there are keys enough.
+const MEASURED_REQUESTS: u64 = 1 << 17;
 
 /// What comes.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +97,20 @@ pub struct Options {
     pub keys: u64,
     /// Other seeds make other traffic.
     pub seed: u64,
+}
+
+impl Options {
+    /// How many requests are made, about.
+    #[must_use]
+    pub fn expected_requests(&self) -> f64 {
+        let keys = self.keys as f64;
+        let per_key = self.load * self.quota.limit() as f64 * self.windows as f64;
+        match self.traffic {
+            // The sum of 1/n is about the logarithm.
+            Traffic::Zipf => per_key * (libm::log(keys.max(1.0)) + 1.0),
+            _ => per_key * keys,
+        }
+    }
 }
 
 /// A run that cannot be made.
@@ -193,13 +209,7 @@ pub fn compare(options: &Options) -> Result<Comparison, CompareError> {
         window: u64::try_from(options.quota.window().as_nanos()).unwrap_or(u64::MAX),
         windows: options.windows,
     };
-    let keys = options.keys as f64;
-    let per_key = options.load * scale.limit as f64 * options.windows as f64;
-    let expected = match options.traffic {
-        // The sum of 1/n is about the logarithm.
-        Traffic::Zipf => per_key * (libm::log(keys.max(1.0)) + 1.0),
-        _ => per_key * keys,
-    };
+    let expected = options.expected_requests();
     if !(1.0..=MOST_REQUESTS as f64).contains(&expected) || options.windows == 0 {
         return Err(CompareError::Requests(expected));
     }
@@ -302,14 +312,17 @@ fn bytes_per_key(limiter: &Limiter) -> u64 {
         Arc::clone(&clock) as _,
     );
     let empty = store.stats().bytes;
-    let asked = limiter.most().min(1_000);
-    let step = limiter.quota().window() / 2 / u32::try_from(asked).unwrap_or(u32::MAX).max(1);
+    let asked = limiter.most().clamp(1, 1_000);
+    let step = limiter.quota().window() / 2 / u32::try_from(asked).unwrap_or(u32::MAX);
+    let [least, most] = MEASURED_KEYS;
+    // A power of two, as tables grow by them.
+    let keys = (1 << (MEASURED_REQUESTS / asked).ilog2()).clamp(least, most);
     for _ in 0..asked {
-        for key in 0..MEASURED_KEYS {
+        for key in 0..keys {
             // What remains of the decision is the state.
             let _ = store.decide_one(&key.to_le_bytes(), limiter, 1);
         }
         clock.advance(step);
     }
-    (store.stats().bytes - empty) as u64 / MEASURED_KEYS
+    (store.stats().bytes - empty) as u64 / keys
 }

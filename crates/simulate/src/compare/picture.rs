@@ -2,8 +2,8 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::{
-    ChartBuilder, DrawingArea, IntoDrawingArea as _, LineSeries, PathElement, RGBColor, Rectangle,
-    SVGBackend, WHITE,
+    ChartBuilder, DrawingArea, IntoDrawingArea as _, LineSeries, PathElement, Polygon, RGBColor,
+    Rectangle, SVGBackend, WHITE,
 };
 use plotters::style::Color as _;
 
@@ -97,17 +97,20 @@ fn panel(
         );
         chart.draw_series([away]).map_err(wrong)?;
     }
-    let bars = offered.iter().enumerate().map(|(at, height)| {
-        let from = at as f64 * step;
-        Rectangle::new([(from, 0.0), (from + step, *height)], OFFERED.filled())
-    });
-    chart.draw_series(bars).map_err(wrong)?;
-    let steps = passed.iter().enumerate().flat_map(|(at, height)| {
-        let from = at as f64 * step;
-        [(from, *height), (from + step, *height)]
-    });
+    let steps = |heights: &[f64]| {
+        let steps = heights.iter().enumerate().flat_map(|(at, height)| {
+            let from = at as f64 * step;
+            [(from, *height), (from + step, *height)]
+        });
+        steps.collect::<Vec<_>>()
+    };
+    // One area: a bar for each point takes ten times the room.
+    let mut area = steps(&offered);
+    area.extend([(windows, 0.0), (0.0, 0.0)]);
+    let area = Polygon::new(area, OFFERED.filled());
+    chart.draw_series([area]).map_err(wrong)?;
     chart
-        .draw_series(LineSeries::new(steps, PASSED.stroke_width(2)))
+        .draw_series(LineSeries::new(steps(&passed), PASSED.stroke_width(2)))
         .map_err(wrong)?;
     let line = PathElement::new([(0.0, limit), (windows, limit)], LIMIT.stroke_width(1));
     chart.draw_series([line]).map_err(wrong)?;

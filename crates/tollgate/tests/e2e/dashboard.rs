@@ -93,6 +93,56 @@ fn a_policy_is_written_and_refuses() {
 
 #[test]
 #[ignore = "needs chromium"]
+fn a_slider_redraws_what_follows_from_it() {
+    let server = Server::start();
+    let mut page = Page::open(true);
+    sign_in(&server, &mut page);
+    let slide_to_end = |name: &str| {
+        format!(
+            "(slider => {{ slider.value = slider.max; \
+             slider.dispatchEvent(new Event('input', {{bubbles: true}})) }})\
+             (document.querySelector('[data-slides={name}]'))"
+        )
+    };
+    page.go(&format!("{}/planner", server.admin));
+    page.until("document.querySelector('[data-slides=dau]')?.hidden == false");
+    page.value(&slide_to_end("dau"));
+    page.until("document.querySelector('#writes td')?.innerText == '578.7/s'");
+    page.until("location.search.includes('dau=5G')");
+    page.type_into("#retention", "soon");
+    page.until("document.querySelector('#retention-error')?.innerText.startsWith('Write a time')");
+    page.until("document.querySelector('#plan .alert')?.innerText.includes('retention')");
+    assert_eq!(
+        page.value("document.querySelector('#retention').value"),
+        "soon"
+    );
+    page.type_into("#retention", "1d");
+    page.until("document.querySelector('#retention-error')?.innerText == ''");
+    page.until("document.querySelector('#records td')?.innerText == '50 million'");
+    // The other way to tell the traffic has other sliders.
+    page.press("[name=by][value=rates]");
+    page.until("document.querySelector('#writes_per_second')?.offsetParent != null");
+    page.until("document.querySelector('#dau')?.offsetParent == null");
+    page.until("document.querySelector('#writes td')?.innerText == '200/s'");
+
+    page.go(&format!("{}/simulator", server.admin));
+    let rows = |count: usize| {
+        format!(
+            "document.querySelectorAll('#run tbody tr').length == {count} && document.querySelectorAll('#run svg').length == {count}"
+        )
+    };
+    page.until(&rows(3));
+    page.press("[value=sliding_counter]");
+    page.until(&rows(4));
+    page.value(&slide_to_end("limit"));
+    page.until("document.querySelector('#run p')?.innerText.includes('at most 1,000 in')");
+    page.type_into("#limit", "1000000");
+    page.until("document.querySelector('#load-error')?.innerText.includes('500,000')");
+    only_from(&page, &[&server.admin]);
+}
+
+#[test]
+#[ignore = "needs chromium"]
 fn everything_works_without_scripts() {
     let server = Server::start();
     let client = server.client();
@@ -114,6 +164,15 @@ fn everything_works_without_scripts() {
     page.press(".danger");
     page.shows("was deleted.");
     client.visit(&code).expect(404);
+    page.go(&format!(
+        "{}/planner?dau=20M&retention=1d&by=users",
+        server.admin
+    ));
+    page.press(".sliders .primary");
+    page.shows("200,000");
+    page.go(&format!("{}/simulator?seed=2", server.admin));
+    page.press(".sliders .primary");
+    page.shows("What passes");
 }
 
 /// `AXE` says where axe is, which finds what people with a screen reader or without a mouse cannot use.
@@ -193,7 +252,10 @@ fn pictures_of_every_page() {
             page.go(&format!("{}{path}", server.admin));
             page.until("document.readyState == 'complete' && document.querySelector('h1') != null");
             page.until("[...document.querySelectorAll('[data-series]')].every(one => one.querySelector('canvas'))");
-            let wide = page.value("document.documentElement.scrollWidth > innerWidth");
+            // A page that is too wide makes a phone's window wider, too.
+            let wide = page.value(&format!(
+                "document.documentElement.scrollWidth > Math.min(innerWidth, {width})"
+            ));
             let picture = BASE64_STANDARD.decode(page.picture()).expect("Base64");
             std::fs::write(directory.join(format!("{name}-{look}.png")), picture).expect("a file");
             assert_eq!(wide, false, "{path} is wider than the screen ({look})");
@@ -253,6 +315,8 @@ fn filled() -> (Server, Vec<String>) {
         &webhook,
         "/planner",
         "/planner?by=rates&writes_per_second=200&hit_rate=50%25&code_length=4&strategy=random&peak=x",
+        "/simulator",
+        "/simulator?traffic=fleet&windows=20",
         "/system",
     ];
     (server, pages.map(str::to_owned).to_vec())

@@ -8,6 +8,7 @@ use tollgate_plan::{
 };
 
 use crate::dashboard::form::Fields;
+use crate::dashboard::slider::sentence;
 
 /// What the traffic follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,13 +193,6 @@ impl Inputs {
 
 fn differs(assumptions: &Assumptions, setting: Setting) -> bool {
     assumptions.value(setting.assumption()) != Some(setting.value())
-}
-
-/// With a capital letter and a full stop, as it stands alone below a field.
-fn sentence(reason: &str) -> String {
-    let mut letters = reason.chars();
-    let first = letters.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(letters).chain(['.']).collect()
 }
 
 #[cfg(test)]

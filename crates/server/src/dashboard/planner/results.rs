@@ -90,15 +90,15 @@ fn part(plan: &Plan, section: Section) -> Markup {
 fn hot_sets(plan: &Plan) -> Markup {
     html! {
         h3 { "Hot sets by age" }
-        table {
-            thead { tr { th.number scope="col" { "Days" } th.number scope="col" { "Links" } th.number scope="col" { "Hot links" } th.number scope="col" { "Size" } } }
+        table.stack {
+            thead { tr { th scope="col" { "Up to" } th.number scope="col" { "Links" } th.number scope="col" { "Hot links" } th.number scope="col" { "Size" } } }
             tbody {
                 @for set in plan.hot_sets() {
                     tr {
-                        th.number scope="row" { (set.days) }
-                        td.number { (Unit::Count.show(set.links)) }
-                        td.number { (Unit::Count.show(set.hot_links)) }
-                        td.number { (Unit::Bytes.show_short(set.bytes)) }
+                        th scope="row" { (set.days) @if set.days == 1 { " day" } @else { " days" } }
+                        td.number data-label="Links" { (Unit::Count.show(set.links)) }
+                        td.number data-label="Hot links" { (Unit::Count.show(set.hot_links)) }
+                        td.number data-label="Size" { (Unit::Bytes.show_short(set.bytes)) }
                     }
                 }
             }
@@ -152,11 +152,11 @@ fn assumptions(plan: &Plan) -> Markup {
     html! {
         section.card {
             h2 { "Assumptions" }
-            table {
+            table.stack {
                 thead { tr { th scope="col" { "Assumption" } th.number scope="col" { "Value" } th scope="col" { "From" } } }
                 tbody {
                     @for one in plan.used() {
-                        tr { th scope="row" { (one) } td.number { (show(one).unwrap_or_default()) } td { (basis(all, one)) } }
+                        tr { th scope="row" { (one) } td.number data-label="Value" { (show(one).unwrap_or_default()) } td data-label="From" { span { (basis(all, one)) } } }
                     }
                 }
             }
@@ -169,7 +169,7 @@ fn command(inputs: &Inputs) -> Markup {
     html! {
         section.card {
             h2 { "The same on the command line" }
-            pre tabindex="0" { (inputs.command) @if !inputs.sweep_command.is_empty() { "\n" (inputs.sweep_command) } }
+            pre.command { (inputs.command) @if !inputs.sweep_command.is_empty() { "\n" (inputs.sweep_command) } }
         }
     }
 }

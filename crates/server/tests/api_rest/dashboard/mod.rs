@@ -6,6 +6,7 @@ mod planner;
 mod replay;
 mod rights;
 mod sessions;
+mod simulator;
 
 use http::Request;
 
@@ -89,7 +90,7 @@ impl Visitor<'_> {
     }
 }
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/",
     "/links",
     "/new",
@@ -98,5 +99,6 @@ const PAGES: [&str; 9] = [
     "/domains",
     "/webhooks",
     "/planner",
+    "/simulator",
     "/system",
 ];

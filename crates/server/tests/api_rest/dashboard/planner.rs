@@ -5,8 +5,11 @@ use tollgate_access::Scope;
 use super::{Visitor, form, sign_in};
 use crate::server::Server;
 
+/// Fields or results, by name.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// The page for these numbers.
-async fn plan(visitor: &Visitor<'_>, fields: &[(&str, &str)]) -> String {
+async fn plan(visitor: &Visitor<'_>, fields: Pairs<'_>) -> String {
     visitor.page(&format!("/planner?{}", form(fields))).await
 }
 
@@ -53,7 +56,7 @@ async fn known_cases_come_out() {
         ("code_alphabet", "16"),
         ("code_length", "6"),
     ];
-    let cases: [(&[(&str, &str)], &[(&str, &str)]); 6] = [
+    let cases: [(Pairs<'_>, Pairs<'_>); 6] = [
         (
             &rates,
             &[
