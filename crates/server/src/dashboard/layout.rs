@@ -35,16 +35,16 @@ pub(super) enum Place {
 }
 
 impl Place {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Overview,
         Self::Links,
         Self::Limits,
         Self::Replay,
+        Self::Simulator,
+        Self::Planner,
         Self::Keys,
         Self::Domains,
         Self::Webhooks,
-        Self::Planner,
-        Self::Simulator,
         Self::System,
     ];
 

@@ -56,21 +56,36 @@ pub(super) fn when(at: UnixMillis) -> Markup {
 }
 
 /// A span of milliseconds in the largest unit that divides it.
-pub(super) fn span(millis: u64) -> String {
-    const UNITS: [(u64, &str); 5] = [
+fn in_units(millis: u64) -> (u64, &'static str) {
+    const UNITS: [(u64, &str); 4] = [
         (86_400_000, "day"),
         (3_600_000, "hour"),
         (60_000, "minute"),
         (1_000, "second"),
-        (1, "millisecond"),
     ];
-    let unit = UNITS
+    UNITS
         .into_iter()
-        .find(|(length, _)| millis.is_multiple_of(*length));
-    match unit {
-        Some((length, name)) if millis == length => name.to_owned(),
-        Some((length, name)) => format!("{} {name}s", number(millis / length)),
-        None => String::new(),
+        .find(|(length, _)| millis.is_multiple_of(*length))
+        .map_or((millis, "millisecond"), |(length, name)| {
+            (millis / length, name)
+        })
+}
+
+/// How long something takes, from milliseconds.
+pub(super) fn span(millis: u64) -> String {
+    match in_units(millis) {
+        (1, name) => format!("1 {name}"),
+        (count, name) => format!("{} {name}s", number(count)),
+    }
+}
+
+/// So many in each window of these milliseconds.
+pub(super) fn rate(limit: u64, window_ms: u64) -> String {
+    let limit = number(limit);
+    match in_units(window_ms) {
+        (1, "hour") => format!("{limit} an hour"),
+        (1, name) => format!("{limit} a {name}"),
+        _ => format!("{limit} in {}", span(window_ms)),
     }
 }
 
@@ -173,7 +188,11 @@ mod tests {
         assert_eq!(number(999), "999");
         assert_eq!(number(1_000), "1,000");
         assert_eq!(number(12_345_678), "12,345,678");
-        assert_eq!(span(60_000), "minute");
+        assert_eq!(span(60_000), "1 minute");
+        assert_eq!(span(1_250), "1,250 milliseconds");
+        assert_eq!(rate(5, 1_000), "5 a second");
+        assert_eq!(rate(5, 3_600_000), "5 an hour");
+        assert_eq!(rate(5, 90_000), "5 in 90 seconds");
         assert_eq!(span(90_000), "90 seconds");
         assert_eq!(span(172_800_000), "2 days");
         assert_eq!(micros(Some(50)), "50 µs");

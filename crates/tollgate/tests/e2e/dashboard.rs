@@ -11,6 +11,9 @@ use crate::client::Client;
 use crate::devtools::Page;
 use crate::server::{Options, Server};
 
+/// Ends the address of the replay that is filled in.
+const FILLED_IN: &str = "#filled-in";
+
 fn sign_in(server: &Server, page: &mut Page) {
     page.go(&server.admin);
     page.type_and_enter("#key", &server.key);
@@ -105,6 +108,7 @@ fn a_slider_redraws_what_follows_from_it() {
         )
     };
     page.go(&format!("{}/planner", server.admin));
+    page.ready();
     page.until("document.querySelector('[data-slides=dau]')?.hidden == false");
     page.value(&slide_to_end("dau"));
     page.until("document.querySelector('#writes td')?.innerText == '578.7/s'");
@@ -135,9 +139,37 @@ fn a_slider_redraws_what_follows_from_it() {
     page.press("[value=sliding_counter]");
     page.until(&rows(4));
     page.value(&slide_to_end("limit"));
-    page.until("document.querySelector('#run p')?.innerText.includes('at most 1,000 in')");
+    page.until("document.querySelector('#run p')?.innerText.includes('at most 1,000 a minute')");
     page.type_into("#limit", "1000000");
     page.until("document.querySelector('#load-error')?.innerText.includes('500,000')");
+    only_from(&page, &[&server.admin]);
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn a_log_is_replayed_while_it_is_filled_in() {
+    let server = Server::start();
+    let mut page = Page::open(true);
+    sign_in(&server, &mut page);
+    page.go(&format!("{}/replay", server.admin));
+    page.ready();
+    page.until("document.querySelector('[data-slides=share]')?.hidden == false");
+    fill_in_replay(&mut page);
+    let proposed = |text: &str| {
+        format!(
+            "document.querySelector('#report td[data-label=Proposed]')?.innerText.trim() == '{text}'"
+        )
+    };
+    page.until(&proposed("18 an hour"));
+    page.until("document.querySelector('#report td[data-label=Refused]')?.innerText == '16'");
+    enter(&mut page, "share", "0.5");
+    page.until(&proposed("2 an hour"));
+    enter(&mut page, "share", "none");
+    page.until("document.querySelector('#report .alert')?.innerText.includes('such as 0.999')");
+    enter(&mut page, "share", "1");
+    page.until(&proposed("18 an hour"));
+    page.press("[value=keep]");
+    page.shows("is shown beside this forecast");
     only_from(&page, &[&server.admin]);
 }
 
@@ -175,6 +207,37 @@ fn everything_works_without_scripts() {
     page.shows("What passes");
 }
 
+/// A page, with a replay if its address ends so.
+fn visit(server: &Server, page: &mut Page, path: &str) {
+    page.go(&format!("{}{path}", server.admin));
+    page.ready();
+    if path.ends_with(FILLED_IN) {
+        fill_in_replay(page);
+        page.until("document.querySelector('#report table') != null");
+    }
+}
+
+/// Two addresses, of which one asks 18 times, the other twice.
+fn fill_in_replay(page: &mut Page) {
+    let line = |n: u32| {
+        let address = if n % 10 == 9 { 1 } else { 0 };
+        format!("192.0.2.{address} - - [10/Oct/2025:13:55:36 +0000] \"GET / HTTP/1.1\" 200 5\n")
+    };
+    let policies = "domain: shop\ndescriptors:\n- key: remote_address\n  rate_limit: {unit: hour, requests_per_unit: 2}\n";
+    enter(page, "yaml", policies);
+    enter(page, "log", &(0..20).map(line).collect::<String>());
+    enter(page, "by", "remote_address");
+}
+
+/// Fills a field at once, whatever is in it.
+fn enter(page: &mut Page, name: &str, text: &str) {
+    page.value(&format!(
+        "(field => {{ field.value = {}; field.dispatchEvent(new Event('input', {{bubbles: true}})) }})\
+         (document.querySelector('[name={name}]'))",
+        Value::from(text)
+    ));
+}
+
 /// `AXE` says where axe is, which finds what people with a screen reader or without a mouse cannot use.
 #[test]
 #[ignore = "needs chromium and axe"]
@@ -185,12 +248,13 @@ fn axe_finds_nothing_on_any_page() {
     let mut page = Page::open(true);
     page.look(1280, false);
     page.go(&format!("{}/sign-in", server.admin));
+    page.ready();
     let mut found = audit(&mut page, &axe, "/sign-in");
     sign_in(&server, &mut page);
     for (width, dark) in [(1280, false), (1280, true), (390, false)] {
         page.look(width, dark);
         for path in &pages {
-            page.go(&format!("{}{path}", server.admin));
+            visit(&server, &mut page, path);
             let name = format!("{path} ({width}, dark: {dark})");
             found.extend(audit(&mut page, &axe, &name));
         }
@@ -200,7 +264,6 @@ fn axe_finds_nothing_on_any_page() {
 
 /// What axe has against a page.
 fn audit(page: &mut Page, axe: &str, name: &str) -> Vec<String> {
-    page.until("document.readyState == 'complete' && document.querySelector('h1') != null");
     page.value(&format!("{axe}; null"));
     let run = "axe.run().then(found => found.violations.flatMap(one => one.nodes.map(
         node => one.id + ': ' + node.html.slice(0, 200) + ' ' + node.failureSummary)))";
@@ -246,11 +309,11 @@ fn pictures_of_every_page() {
         for (look, width, dark) in [
             ("light", 1280, false),
             ("dark", 1280, true),
+            ("tablet", 800, false),
             ("phone", 390, false),
         ] {
             page.look(width, dark);
-            page.go(&format!("{}{path}", server.admin));
-            page.until("document.readyState == 'complete' && document.querySelector('h1') != null");
+            visit(&server, &mut page, path);
             page.until("[...document.querySelectorAll('[data-series]')].every(one => one.querySelector('canvas'))");
             // A page that is too wide makes a phone's window wider, too.
             let wide = page.value(&format!(
@@ -318,6 +381,7 @@ fn filled() -> (Server, Vec<String>) {
         "/simulator",
         "/simulator?traffic=fleet&windows=20",
         "/system",
+        &format!("/replay{FILLED_IN}"),
     ];
     (server, pages.map(str::to_owned).to_vec())
 }

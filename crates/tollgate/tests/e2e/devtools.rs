@@ -10,6 +10,11 @@ use tempfile::TempDir;
 
 use crate::server::PATIENCE;
 
+/// The page is there as a whole, and htmx, which begins a moment later, listens.
+const READY: &str = "(document.readyState == 'complete'
+    && (typeof htmx == 'undefined'
+        || document.querySelector(':is([hx-get], [hx-post]):not([data-htmx-powered])') == null))";
+
 /// One page in a browser of its own.
 pub(crate) struct Page {
     child: Child,
@@ -105,12 +110,18 @@ impl Page {
         }
     }
 
+    /// Waits until a script may do on the page what a visitor does.
+    #[track_caller]
+    pub(crate) fn ready(&mut self) {
+        self.until(READY);
+    }
+
     /// Gives a field the focus, once the page is there as a whole: before, the focus may be taken
     /// away again.
     #[track_caller]
     fn focus(&mut self, selector: &str) {
         self.until(&format!(
-            "(field => document.readyState == 'complete' && field != null
+            "(field => {READY} && field != null
                 && (field.focus(), document.activeElement == field))
                 (document.querySelector({}))",
             json!(selector),
@@ -121,7 +132,7 @@ impl Page {
     #[track_caller]
     pub(crate) fn press(&mut self, selector: &str) {
         self.until(&format!(
-            "(found => document.readyState == 'complete' && found != null && (found.click(), true))
+            "(found => {READY} && found != null && (found.click(), true))
                 (document.querySelector({}))",
             json!(selector),
         ));

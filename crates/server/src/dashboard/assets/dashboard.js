@@ -112,13 +112,6 @@
     }
   });
 
-  // The number beside a slider.
-  document.addEventListener("input", (event) => {
-    const { shows, divided, unit } = event.target.dataset;
-    const output = shows && document.getElementById(shows);
-    if (output) output.textContent = event.target.value / (divided || 1) + (unit || "");
-  });
-
   // A file that is chosen fills a field, so that it is sent as if it had been pasted.
   document.addEventListener("change", async (event) => {
     const field = document.getElementById(event.target.dataset?.fills);

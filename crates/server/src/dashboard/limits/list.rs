@@ -8,7 +8,7 @@ use super::probe;
 use crate::dashboard::client::{ApiPath, joined, push_parameter};
 use crate::dashboard::layout::Place;
 use crate::dashboard::replay::Forecast;
-use crate::dashboard::show::{micros, number, percent, span, when};
+use crate::dashboard::show::{micros, number, percent, rate, when};
 use crate::dashboard::visitor::{Failure, Shown, Visitor};
 
 #[derive(Deserialize)]
@@ -147,7 +147,7 @@ fn row(
             td data-label="Limit" {
                 span {
                     @match (policy.limit, policy.window_ms) {
-                        (Some(limit), Some(window)) => { (number(limit)) " a " (span(window)) }
+                        (Some(limit), Some(window)) => (rate(limit, window)),
                         _ => "unlimited",
                     }
                     @if let Some(algorithm) = &policy.algorithm { br; span.soft { (algorithm.replace('_', " ")) } }

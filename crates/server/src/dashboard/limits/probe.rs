@@ -8,7 +8,7 @@ use super::list::{self, Policies};
 use crate::dashboard::client::{ApiPath, Refusal};
 use crate::dashboard::form::{Fields, Input, area, select};
 use crate::dashboard::layout::Place;
-use crate::dashboard::show::{number, span};
+use crate::dashboard::show::{number, rate, span};
 use crate::dashboard::visitor::{Posted, Shown, Visitor};
 
 /// What is asked.
@@ -152,7 +152,7 @@ fn decided(decision: &Decision) -> Markup {
                             }
                             td data-label="Limit" {
                                 @if let (Some(limit), Some(window)) = (status.limit, status.window_ms) {
-                                    span { (number(limit)) " a " (span(window)) }
+                                    span { (rate(limit, window)) }
                                 }
                             }
                             td.number data-label="Remaining" { @if let Some(left) = status.remaining { (number(left)) } }

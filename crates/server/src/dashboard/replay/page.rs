@@ -17,14 +17,17 @@ use crate::dashboard::client::{ApiPath, Refusal};
 use crate::dashboard::form::{Fields, Input, area, summary};
 use crate::dashboard::layout::Place;
 use crate::dashboard::limits;
+use crate::dashboard::slider::{Slider, nearest};
 use crate::dashboard::visitor::{Posted, Shown, Visitor};
 
 /// How many keys and bad lines are told.
 const TOLD: usize = 10;
 /// As much of a file is put into the form, so that it stays below the usual `admin.max_body`.
 const MOST_OF_A_FILE: usize = 600_000;
-/// The share of keys that limits are proposed for, in tenths of a percent, if nothing else is chosen.
-const USUAL_SHARE: &str = "999";
+/// The share of keys that limits are proposed for, if nothing else is chosen.
+const USUAL_SHARE: &str = "0.999";
+/// The shares that a slider goes through.
+const SHARES: &str = "0.9 0.95 0.98 0.99 0.995 0.998 0.999 1";
 
 /// Which policies the form begins with.
 #[derive(Deserialize)]
@@ -145,9 +148,8 @@ impl Filled {
             list => vec![Good::list(&list.replace([',', ' '], "\n"))],
         };
         let share = self.share.parse::<f64>().ok();
-        let share = share.and_then(|tenths| Share::new(tenths / 1_000.0));
-        let Some(share) = share else {
-            let reason = "give a share of 0 to 1000 tenths of a percent".to_owned();
+        let Some(share) = share.and_then(Share::new) else {
+            let reason = "give a share above 0 and up to 1, such as 0.999".to_owned();
             return Err(Refusal::of_field("share", reason));
         };
         if self.log.trim().is_empty() {
@@ -176,13 +178,23 @@ fn page(
     let by = "What each line counts by, such as remote_address or host+path; several with spaces between. The default is that of forward auth.";
     let good = "Addresses or networks with commas between, or a rule such as user_agent~Googlebot. They should never be refused.";
     let log = "Lines of nginx, Apache, Caddy or Traefik, or JSON. A form holds about a megabyte; for whole logs there is tollgate limit replay.";
-    let percent = filled.share.parse::<f64>().unwrap_or(0.0) / 10.0;
+    let share = Slider {
+        name: "share",
+        label: "Propose limits that leave this share of keys alone",
+        value: &filled.share,
+        stops: SHARES,
+        at: nearest(SHARES, filled.share.parse().unwrap_or(1.0), |stop| {
+            stop.parse().ok()
+        }),
+        ..Slider::default()
+    };
+    let wrong_share = refusal.and_then(|refusal| refusal.reason(share.name));
     let body = html! {
         h1 { "Replay" }
         p.soft { "What would these policies have done to the requests of an access log? They are decided by the code that decides in production, with the times of the log. Nothing is put in force." }
         form method="post" action="/replay" hx-post="/replay" hx-trigger="input delay:400ms" hx-target="#report" hx-select="#report" hx-swap="outerHTML" {
             (visitor.csrf())
-            div.split {
+            div.split.even {
                 section.card {
                     h2 { "Policies" }
                     (area("yaml", "YAML of one domain", &filled.yaml, "Change it as you like: it is replayed again, and not saved.", 16, refusal))
@@ -198,11 +210,7 @@ fn page(
                     }
                     (Input { name: "by", label: "Counted by", value: &filled.by, hint: by, ..Input::default() }.show(refusal))
                     (Input { name: "good", label: "Good clients", value: &filled.good, hint: good, ..Input::default() }.show(refusal))
-                    div.field {
-                        label for="share" { "Propose limits that leave this share of keys alone" }
-                        input id="share" name="share" type="range" min="900" max="1000" step="1" value=(filled.share) data-shows="share-now" data-divided="10" data-unit=" %";
-                        output id="share-now" for="share" { (percent) " %" }
-                    }
+                    (share.show(wrong_share.as_deref()))
                 }
             }
             div #report {

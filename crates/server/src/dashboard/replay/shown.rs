@@ -1,17 +1,17 @@
 use maud::{Markup, html};
 use tollgate_simulate::replay::{Report, RuleReport};
 
-use crate::dashboard::show::{number, percent, span, when};
+use crate::dashboard::show::{number, percent, rate, when};
 
 /// What came of a replay.
 pub(super) fn shown(report: &Report) -> Markup {
-    let rate = |part: u64, whole: u64| percent((whole > 0).then(|| part as f64 / whole as f64));
+    let share = |part: u64, whole: u64| percent((whole > 0).then(|| part as f64 / whole as f64));
     html! {
         dl.figures {
             div { dt { "Requests" } dd { (number(report.requests)) @if let (Some(from), Some(to)) = (report.from, report.to) { small { (when(from)) " to " (when(to)) } } } }
-            div { dt { "Would be refused" } dd { (number(report.refused)) small { (rate(report.refused, report.requests)) } } }
+            div { dt { "Would be refused" } dd { (number(report.refused)) small { (share(report.refused, report.requests)) } } }
             @if let Some(good) = report.good {
-                div { dt { "Good clients refused" } dd { (number(good.refused)) small { "of " (number(good.requests)) " requests, " (rate(good.refused, good.requests)) } } }
+                div { dt { "Good clients refused" } dd { (number(good.refused)) small { "of " (number(good.requests)) " requests, " (share(good.refused, good.requests)) } } }
             }
             @if report.uncounted > 0 { div { dt { "Counted by no policy" } dd { (number(report.uncounted)) } } }
             @if report.lines.bad > 0 { div { dt { "Lines that are no requests" } dd { (number(report.lines.bad)) } } }
@@ -63,14 +63,13 @@ pub(super) fn shown(report: &Report) -> Markup {
 }
 
 fn row(rule: &RuleReport) -> Markup {
-    let limit = |limit: u64, window: u64| format!("{} a {}", number(limit), span(window));
     html! {
         tr {
             th scope="row" { span { (rule.policy) @if rule.shadow { " " span.badge.warn { "shadow" } } } }
             td data-label="Limit" {
                 span {
                     @match (rule.limit, rule.window_ms) {
-                        (Some(most), Some(window)) => (limit(most, window)),
+                        (Some(most), Some(window)) => (rate(most, window)),
                         _ => "unlimited",
                     }
                 }
@@ -84,7 +83,7 @@ fn row(rule: &RuleReport) -> Markup {
             td data-label="Proposed" {
                 span {
                     @for suggestion in &rule.suggestions {
-                        @if Some(suggestion.window_ms) == rule.window_ms { (limit(suggestion.limit, suggestion.window_ms)) }
+                        @if Some(suggestion.window_ms) == rule.window_ms { (rate(suggestion.limit, suggestion.window_ms)) }
                     }
                 }
             }

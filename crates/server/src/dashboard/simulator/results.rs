@@ -5,7 +5,7 @@ use tollgate_simulate::compare::{Comparison, Outcome, draw};
 
 use super::MOST_DECISIONS;
 use super::inputs::Inputs;
-use crate::dashboard::show::{number, span};
+use crate::dashboard::show::{number, rate};
 use crate::dashboard::slider::picture;
 
 pub(super) fn results(inputs: &Inputs, comparison: Option<&Comparison>) -> Markup {
@@ -24,7 +24,7 @@ pub(super) fn results(inputs: &Inputs, comparison: Option<&Comparison>) -> Marku
                     h2 { "What passes" }
                     p {
                         (number(comparison.requests)) " requests of " @if comparison.keys == 1 { "one key" } @else { (number(comparison.keys)) " keys" } " in " (number(comparison.windows))
-                        " windows; at most " (number(comparison.limit)) " in each " (span(comparison.window_ms)) "."
+                        " windows; at most " (rate(comparison.limit, comparison.window_ms)) "."
                         @if let Some([from, to]) = comparison.outage { " The Redis is away from window " (format!("{from:.1}")) " to " (format!("{to:.1}")) "." }
                     }
                     p.key {

@@ -22,7 +22,7 @@ fn fields<'a>(log: &'a str, what: &'a str) -> [(&'a str, &'a str); 6] {
         ("log", log),
         ("by", "remote_address path"),
         ("good", "192.0.2.1"),
-        ("share", "900"),
+        ("share", "0.9"),
         ("do", what),
     ]
 }
@@ -90,8 +90,8 @@ async fn what_is_wrong_is_told_at_its_field_and_nothing_is_lost() {
         ("by", "user", "nothing to count by"),
         ("by", " ", "at least one"),
         ("good", "user_agent~", "good"),
-        ("share", "x", "tenths of a percent"),
-        ("share", "1001", "tenths of a percent"),
+        ("share", "x", "such as 0.999"),
+        ("share", "1.001", "such as 0.999"),
         ("log", " ", "some lines"),
     ] {
         let mut fields = fields(&text, "replay");
