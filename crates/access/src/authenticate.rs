@@ -95,6 +95,7 @@ mod tests {
             created_at: UnixMillis::from_millis(0),
             expires_at: None,
             revoked_at: None,
+            subject: None,
         })
     }
 

@@ -25,6 +25,9 @@ pub struct ApiKey {
     pub expires_at: Option<UnixMillis>,
     /// When it was revoked; it is refused since.
     pub revoked_at: Option<UnixMillis>,
+    /// The person whose it is, by the name that a provider of single sign-on gives them for ever. Nobody has its
+    /// secret: they sign in there.
+    pub subject: Option<Box<str>>,
 }
 
 impl ApiKey {
@@ -95,6 +98,7 @@ impl NewKey {
             created_at: now,
             expires_at: self.expires_at,
             revoked_at: None,
+            subject: None,
         })
     }
 }

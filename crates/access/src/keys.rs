@@ -7,7 +7,7 @@ use tollgate_clock::Clock;
 
 use crate::authenticate::RecentKeys;
 use crate::store::{KeyStore, StoredKey};
-use crate::{ApiKey, AuthError, CreatedKey, KeyError, KeyId, NewKey, Secret, SecretError};
+use crate::{ApiKey, AuthError, CreatedKey, KeyError, KeyId, NewKey, Scopes, Secret, SecretError};
 
 /// How long a key that was revoked by another process may still be accepted by this one. In the
 /// process that revokes it, it is refused at once.
@@ -51,6 +51,28 @@ impl Keys {
         } else {
             Err(KeyError::SecretTaken)
         }
+    }
+
+    /// The key of a person who has signed in elsewhere, with the name and the scopes that they have now. It may have
+    /// been revoked: [`Keys::still_active`] tells.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub async fn of_person(
+        &self,
+        subject: &str,
+        name: &str,
+        scopes: Scopes,
+    ) -> Result<ApiKey, KeyError> {
+        let new = NewKey {
+            name: name.to_owned(),
+            scopes,
+            domain: None,
+            expires_at: None,
+        };
+        let mut stored = self.stored(new, &Secret::generate()?)?;
+        stored.key.subject = Some(subject.into());
+        Ok(self.store.insert_person(stored).await?)
     }
 
     /// Makes the first key, one that allows everything; `None` if any key, even a revoked one, was

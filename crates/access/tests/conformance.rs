@@ -23,6 +23,7 @@ fn key(number: u32) -> StoredKey {
             created_at: at(i64::from(number)),
             expires_at: None,
             revoked_at: None,
+            subject: None,
         },
         secret: Secret::parse(&format!("tg_0123456789abcdef{number}"))
             .unwrap()
@@ -51,6 +52,31 @@ async fn keeps_every_field(store: &dyn KeyStore) {
     }
     assert_eq!(store.get(&key(9).key.id).await.unwrap(), None);
     assert_eq!(store.by_secret(&key(9).secret).await.unwrap(), None);
+}
+
+async fn a_person_has_one_key(store: &dyn KeyStore) {
+    let of = |number: u32, subject: &str| {
+        let mut key = key(number);
+        key.key.subject = Some(subject.into());
+        key
+    };
+    let anna = store.insert_person(of(1, "anna")).await.unwrap();
+    assert_eq!(anna, of(1, "anna").key);
+    let bert = store.insert_person(of(2, "bert")).await.unwrap();
+    assert_eq!(bert.id, key(2).key.id);
+    store.insert(key(3)).await.unwrap();
+    let mut again = of(4, "anna");
+    again.key.scopes = Scopes::admin();
+    let anna = store.insert_person(again).await.unwrap();
+    assert_eq!(
+        (&anna.id, &*anna.name, anna.scopes),
+        (&key(1).key.id, "key 4", Scopes::admin())
+    );
+    assert_eq!(store.get(&anna.id).await.unwrap(), Some(anna.clone()));
+    store.revoke(&anna.id, at(9)).await.unwrap();
+    let revoked = store.insert_person(of(5, "anna")).await.unwrap();
+    assert_eq!((&*revoked.name, revoked.revoked_at), ("key 4", Some(at(9))));
+    assert_eq!(store.list(None, 10).await.unwrap().len(), 3);
 }
 
 async fn identifiers_and_secrets_are_unique(store: &dyn KeyStore) {
@@ -168,6 +194,7 @@ macro_rules! conformance {
 
 conformance!(
     keeps_every_field,
+    a_person_has_one_key,
     identifiers_and_secrets_are_unique,
     pages_follow_each_other,
     a_key_is_revoked_once

@@ -527,10 +527,60 @@ pub(crate) const PREFIX: Form<String> = Form {
 pub(crate) const NAME: Form<String> = Form {
     kind: Kind::Text,
     expects: "a name of 1 to 128 characters, none of them a control character",
+    read: |value| parsed(value, name),
+};
+
+/// A name that may be left out by an empty text.
+pub(crate) const OPTIONAL_NAME: Form<Option<String>> = Form {
+    kind: Kind::Text,
+    expects: "a name of 1 to 128 characters, none of them a control character, or \"\"",
     read: |value| {
-        parsed(value, |text| {
-            let fits = (1..=128).contains(&text.chars().count());
-            (fits && !text.contains(char::is_control)).then(|| text.to_owned())
+        parsed(value, |text| match text {
+            "" => Some(None),
+            text => name(text).map(Some),
+        })
+    },
+};
+
+fn name(text: &str) -> Option<String> {
+    let fits = (1..=128).contains(&text.chars().count());
+    (fits && !text.contains(char::is_control)).then(|| text.to_owned())
+}
+
+/// Kept as it is written: providers compare it as a text.
+pub(crate) const ISSUER: Form<Option<String>> = Form {
+    kind: Kind::Text,
+    expects: "a URL such as \"https://login.example.com/realm\", or \"\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "" => Some(None),
+            text => {
+                let url = Url::parse(text).ok()?;
+                let fits = matches!(url.scheme(), "http" | "https") && url.has_host();
+                fits.then(|| Some(text.to_owned()))
+            }
+        })
+    },
+};
+
+pub(crate) const GRANTS: Form<Vec<String>> = Form {
+    kind: Kind::List,
+    expects: "an array of \"claim=value -> scopes\", such as [\"groups=ops -> admin\"]",
+    read: |value| {
+        texts(value, |text| {
+            let parts = text
+                .rsplit_once("->")
+                .map(|(who, scopes)| (who.split_once('='), scopes));
+            match parts {
+                Some((Some((claim, value)), scopes))
+                    if [claim, value, scopes]
+                        .iter()
+                        .all(|part| !part.trim().is_empty()) =>
+                {
+                    Ok(text.to_owned())
+                }
+                _ => wrong(),
+            }
         })
     },
 };

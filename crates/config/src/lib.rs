@@ -22,6 +22,6 @@ pub use reference::{default_file, reference};
 pub use secret::Secret;
 pub use sections::{
     Access, Addresses, Admin, Attribute, Audit, Clicks, Compat, Edge, Grpc, Hash, LimitStore,
-    Limits, LinkStore, Links, Log, LogFormat, MemoryCache, OnLinkDelete, OnStoreFailure, Postgres,
-    Redirect, Resp, Root, Strategy, Sweep, Webhooks,
+    Limits, LinkStore, Links, Log, LogFormat, MemoryCache, Oidc, OnLinkDelete, OnStoreFailure,
+    Postgres, Redirect, Resp, Root, Strategy, Sweep, Webhooks,
 };

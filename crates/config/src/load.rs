@@ -9,7 +9,7 @@ use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
     Access, Admin, Audit, Clicks, Compat, Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache,
-    Postgres, Proxy, Resp, Sweep, Webhooks,
+    Oidc, Postgres, Proxy, Resp, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub edge: Edge,
     /// `[admin]`
     pub admin: Admin,
+    /// `[admin.oidc]`
+    pub oidc: Oidc,
     /// `[compat]`
     pub compat: Compat,
     /// `[clicks]`
@@ -70,6 +72,7 @@ impl Config {
         Access::SECTION,
         Edge::SECTION,
         Admin::SECTION,
+        Oidc::SECTION,
         Compat::SECTION,
         Clicks::SECTION,
         Webhooks::SECTION,
@@ -111,6 +114,7 @@ impl Config {
         let access = Access::read(&mut reader);
         let edge = Edge::read(&mut reader);
         let admin = Admin::read(&mut reader);
+        let oidc = Oidc::read(&mut reader);
         let compat = Compat::read(&mut reader);
         let clicks = Clicks::read(&mut reader);
         let webhooks = Webhooks::read(&mut reader);
@@ -122,6 +126,9 @@ impl Config {
         let log = Log::read(&mut reader);
         if let Some(links) = &links {
             check_hosts(links, &mut given);
+        }
+        if let Some(oidc) = &oidc {
+            check_provider(oidc, &mut given);
         }
         if let Some(compat) = &compat {
             check_signature(compat, &mut given);
@@ -144,6 +151,7 @@ impl Config {
                 access: access?,
                 edge: edge?,
                 admin: admin?,
+                oidc: oidc?,
                 compat: compat?,
                 clicks: clicks?,
                 webhooks: webhooks?,
@@ -256,6 +264,22 @@ fn check_signature(compat: &Compat, given: &mut Given) {
         let what =
             "a key needs a signature that stands for it: set compat.yourls_signature as well";
         given.problem(place, "compat.yourls_key", what.to_owned());
+    }
+}
+
+fn check_provider(oidc: &Oidc, given: &mut Given) {
+    if oidc.issuer.is_none() {
+        return;
+    }
+    let missing = [
+        ("admin.oidc.client_id", oidc.client_id.is_none()),
+        ("admin.oidc.url", oidc.url.is_none()),
+        ("admin.oidc.grants", oidc.grants.is_empty()),
+    ];
+    for (key, _) in missing.into_iter().filter(|(_, missing)| *missing) {
+        let place = given.place("admin.oidc.issuer");
+        let what = format!("nobody can sign in there without {key}: set it as well");
+        given.problem(place, "admin.oidc.issuer", what);
     }
 }
 

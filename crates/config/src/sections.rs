@@ -326,6 +326,28 @@ section! {
 }
 
 section! {
+    /// Signing in on the dashboard at a provider of OpenID Connect, beside API keys.
+    Oidc in "admin.oidc" {
+        /// The provider, an `https` URL: `/.well-known/openid-configuration` is appended to it. Empty: there is none.
+        issuer: Option<String> = r#""""#, ISSUER;
+        /// Who this server is to the provider.
+        client_id: Option<String> = r#""""#, OPTIONAL_NAME;
+        /// What proves that. Empty: nothing, for clients that the provider calls public.
+        client_secret: Option<Secret> = r#""""#, SECRET;
+        /// The address at which people reach the dashboard. The provider has to know it with `/sign-in/back`
+        /// appended, as where people come back to.
+        url: Option<String> = r#""""#, BASE_URL;
+        /// What the button says after *Sign in with*.
+        name: String = r#""single sign-on""#, NAME;
+        /// What to ask the provider for, beside `openid`.
+        scopes: Vec<String> = r#"["email", "profile"]"#, WORDS;
+        /// Who may do what: `"claim=value -> scopes"`, such as `"groups=ops -> admin"` or
+        /// `"email=*@example.com -> links:read links:write"`. All that fit are added up; whom none fits is not let in.
+        grants: Vec<String> = "[]", GRANTS;
+    }
+}
+
+section! {
     /// The APIs of other shorteners, on the admin listener, so that their clients can be used with
     /// this one. Each needs an API key of ours.
     Compat in "compat" {

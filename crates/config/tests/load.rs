@@ -145,9 +145,42 @@ fn every_key_can_be_set_by_its_environment_variable() {
             "snapshot",
             "password",
             "yourls_signature",
+            "client_secret",
+            "scopes",
         ];
         let refused = error.is_err_and(|text| text.contains(&key.env()));
         assert!(refused || any_text.contains(&key.name), "{}", key.env());
+    }
+}
+
+#[test]
+fn a_provider_is_whole_and_its_secret_is_not_shown() {
+    let oidc = |more: &str| {
+        let toml = format!("[admin.oidc]\nissuer = 'https://id.example/realm'\n{more}");
+        load(&toml, &[], &[]).map(|config| (format!("{config:?}"), config.oidc))
+    };
+    let error = oidc("").unwrap_err();
+    for key in ["client_id", "url", "grants"] {
+        assert!(
+            error.contains(&format!("admin.oidc.{key}: set it")),
+            "{error}"
+        );
+    }
+    let whole = "client_id = 'us'\nclient_secret = 'hush'\nurl = 'https://go.example/'\n";
+    let (debug, read) = oidc(&format!("{whole}grants = ['groups=ops -> admin']")).unwrap();
+    assert!(!debug.contains("hush"));
+    assert_eq!(read.issuer.as_deref(), Some("https://id.example/realm"));
+    assert_eq!(read.url.as_deref(), Some("https://go.example/"));
+    assert_eq!(read.scopes, ["email", "profile"]);
+    for grant in [
+        "admin",
+        "groups=ops",
+        "ops -> admin",
+        "groups= -> admin",
+        "groups=ops ->",
+    ] {
+        let error = oidc(&format!("{whole}grants = ['{grant}']")).unwrap_err();
+        assert!(error.contains("claim=value -> scopes"), "{error}");
     }
 }
 
@@ -273,26 +306,26 @@ fn limits_are_counted_here_or_in_a_redis_whose_password_is_not_shown() {
     assert_eq!(store("memory:").unwrap().limits.store, LimitStore::Memory);
     for url in [
         "redis://127.0.0.1",
-        "rediss://user:secret@redis.example:6380/2",
-        "redis+sentinel://:secret@a:7000,b,c/main",
-        "redis+cluster://:secret@a:7000,b,c",
-        "rediss+cluster://:secret@a",
+        "rediss://user:hush@redis.example:6380/2",
+        "redis+sentinel://:hush@a:7000,b,c/main",
+        "redis+cluster://:hush@a:7000,b,c",
+        "rediss+cluster://:hush@a",
     ] {
         let config = store(url).unwrap();
         match &config.limits.store {
             LimitStore::Redis(held) => assert_eq!(held.expose(), url),
             LimitStore::Memory => panic!("{url}"),
         }
-        assert!(!format!("{config:?}").contains("secret"));
+        assert!(!format!("{config:?}").contains("hush"));
     }
     for (url, said) in [
         (
-            "rediss+cluster://:secret@a#insecure",
+            "rediss+cluster://:hush@a#insecure",
             "give \"memory:\" or the URL of a Redis",
         ),
-        ("redis://:secret@", "this is no URL of a Redis"),
-        ("rediss://:secret@a/#insecure", "this is no URL of a Redis"),
-        ("etcd://:secret@a", "give \"memory:\" or the URL of a Redis"),
+        ("redis://:hush@", "this is no URL of a Redis"),
+        ("rediss://:hush@a/#insecure", "this is no URL of a Redis"),
+        ("etcd://:hush@a", "give \"memory:\" or the URL of a Redis"),
     ] {
         let error = store(url).unwrap_err();
         assert!(error.contains(said) && !error.contains("secret"), "{error}");

@@ -20,6 +20,7 @@ pub mod proxy;
 pub mod qr;
 pub mod resp;
 mod shared_accept;
+pub mod sign_on;
 mod threads;
 mod tls;
 pub mod webhooks;

@@ -1,12 +1,15 @@
 //! `tollgate config`, and how every command gets its configuration.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
+use tollgate_clock::SystemClock;
 use tollgate_config::{Config, Sources};
 use tollgate_limit::policy::PolicySet;
 
 use crate::args::{ConfigArgs, ConfigCommand, StoreArgs};
+use crate::serve;
 
 /// Runs `tollgate config …`.
 pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
@@ -23,6 +26,7 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
                     .with_context(|| format!("limits.policies: {}", file.display()))?;
                 PolicySet::parse(&file.display().to_string(), &yaml)?;
             }
+            serve::sign_on::sign_on(&config, Arc::new(SystemClock::new()))?;
             let place = file.map_or_else(
                 || "the configuration".to_owned(),
                 |file| file.display().to_string(),

@@ -28,6 +28,23 @@ impl KeyStore for MemoryKeyStore {
         Ok(!taken)
     }
 
+    async fn insert_person(&self, key: StoredKey) -> Result<ApiKey, StoreError> {
+        let mut keys = self.keys.lock();
+        let known = keys
+            .values_mut()
+            .find(|known| known.key.subject == key.key.subject);
+        if let Some(known) = known {
+            if known.key.revoked_at.is_none() {
+                known.key.name = key.key.name;
+                known.key.scopes = key.key.scopes;
+            }
+            return Ok(known.key.clone());
+        }
+        let person = key.key.clone();
+        keys.insert(key.key.id.clone(), key);
+        Ok(person)
+    }
+
     async fn insert_first(&self, key: StoredKey) -> Result<bool, StoreError> {
         let mut keys = self.keys.lock();
         let first = keys.is_empty();

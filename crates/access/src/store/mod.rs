@@ -29,6 +29,13 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Keeps a key; `false`, and nothing kept, if its identifier or secret is there already.
     async fn insert(&self, key: StoredKey) -> Result<bool, StoreError>;
 
+    /// Keeps the key of a person, its `subject`. If they have one already, that gets name and scopes of this one, unless
+    /// it is revoked. Answers what they have then.
+    ///
+    /// # Panics
+    /// It may if the key is nobody's.
+    async fn insert_person(&self, key: StoredKey) -> Result<ApiKey, StoreError>;
+
     /// Keeps a key if there is none at all, atomically across all processes on the same store;
     /// `false` if there was one.
     async fn insert_first(&self, key: StoredKey) -> Result<bool, StoreError>;

@@ -14,7 +14,8 @@ use crate::{ApiKey, KeyId, Scopes, SecretHash};
 /// The name of our tables' version in the file, which may hold other components too.
 const COMPONENT: &str = "access";
 /// Appended to, never edited: a file remembers how many of these it has seen.
-const STEPS: [&str; 1] = ["CREATE TABLE api_keys(
+const STEPS: [&str; 2] = [
+    "CREATE TABLE api_keys(
         id TEXT PRIMARY KEY,
         secret BLOB NOT NULL UNIQUE,
         name TEXT NOT NULL,
@@ -23,8 +24,12 @@ const STEPS: [&str; 1] = ["CREATE TABLE api_keys(
         created_at INTEGER NOT NULL,
         expires_at INTEGER,
         revoked_at INTEGER
-    ) STRICT, WITHOUT ROWID;"];
-const COLUMNS: &str = "id, name, scopes, domain, created_at, expires_at, revoked_at, secret";
+    ) STRICT, WITHOUT ROWID;",
+    "ALTER TABLE api_keys ADD COLUMN subject TEXT;
+    CREATE UNIQUE INDEX api_keys_subject ON api_keys(subject) WHERE subject IS NOT NULL;",
+];
+const COLUMNS: &str =
+    "id, name, scopes, domain, created_at, expires_at, revoked_at, secret, subject";
 /// A key is read once in two seconds at most: one thread has time to spare.
 const READER_THREADS: NonZeroUsize = NonZeroUsize::MIN;
 
@@ -59,7 +64,7 @@ impl SqliteKeyStore {
 impl KeyStore for SqliteKeyStore {
     async fn insert(&self, key: StoredKey) -> Result<bool, StoreError> {
         let insert = format!(
-            "INSERT INTO api_keys({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO api_keys({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT DO NOTHING"
         );
         self.writer
@@ -68,10 +73,25 @@ impl KeyStore for SqliteKeyStore {
             .map_err(StoreError::from)
     }
 
+    async fn insert_person(&self, key: StoredKey) -> Result<ApiKey, StoreError> {
+        let insert = format!(
+            "INSERT INTO api_keys({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT(subject) WHERE subject IS NOT NULL
+             DO UPDATE SET name = excluded.name, scopes = excluded.scopes WHERE revoked_at IS NULL"
+        );
+        let person = self.writer.run(move |db| {
+            write(db, &insert, &key)?;
+            let select = format!("SELECT {COLUMNS} FROM api_keys WHERE subject = ?1");
+            let mut statement = db.prepare_cached(&select)?;
+            statement.query_row([key.key.subject.as_deref()], self::key)
+        });
+        person.await.map_err(StoreError::from)
+    }
+
     async fn insert_first(&self, key: StoredKey) -> Result<bool, StoreError> {
         // One statement under the lock of one writer: no other process can come between.
         let insert = format!(
-            "INSERT INTO api_keys({COLUMNS}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+            "INSERT INTO api_keys({COLUMNS}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
              WHERE NOT EXISTS (SELECT 1 FROM api_keys)"
         );
         self.writer
@@ -135,6 +155,7 @@ fn write(db: &Connection, insert: &str, stored: &StoredKey) -> rusqlite::Result<
         key.expires_at.map(UnixMillis::as_millis),
         key.revoked_at.map(UnixMillis::as_millis),
         secret.as_bytes(),
+        key.subject.as_deref(),
     ])?;
     Ok(written == 1)
 }
@@ -163,6 +184,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
         created_at: UnixMillis::from_millis(row.get(4)?),
         expires_at: time(5)?,
         revoked_at: time(6)?,
+        subject: row.get::<_, Option<String>>(8)?.map(Into::into),
     })
 }
 

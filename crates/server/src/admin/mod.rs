@@ -26,6 +26,7 @@ use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
+use crate::sign_on::SignOn;
 use crate::webhooks::Webhooks;
 
 /// Bounds of the admin listener; fixed at start from the configuration.
@@ -78,6 +79,8 @@ pub struct AdminState {
     pub metrics: Arc<Metrics>,
     /// What `/health` answers.
     pub health: Health,
+    /// Where people may sign in to the dashboard, beside with an API key.
+    pub sign_on: Option<SignOn>,
     /// Bounds.
     pub options: AdminOptions,
 }

@@ -65,6 +65,10 @@ pub(super) struct KeyView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     revoked_at: Option<UnixMillis>,
+    /// Whose it is, if it is the key of a person who signs in at a provider: the provider and its name for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    subject: Option<Box<str>>,
 }
 
 /// A key that was just made.
@@ -99,6 +103,7 @@ impl KeyView {
             created_at: key.created_at,
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
+            subject: key.subject,
         }
     }
 }

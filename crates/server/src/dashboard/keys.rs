@@ -31,6 +31,7 @@ struct Key {
     created_at: UnixMillis,
     expires_at: Option<UnixMillis>,
     revoked_at: Option<UnixMillis>,
+    subject: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +109,7 @@ fn table(visitor: &Visitor, keys: &[Key], now: UnixMillis) -> Markup {
                 tbody {
                     @for key in keys {
                         tr {
-                            th scope="row" { span { (key.name) br; code.soft { (key.id) } } }
+                            th scope="row" { span { (key.name) @if let Some(subject) = &key.subject { " " span.badge title=(subject) { "single sign-on" } } br; code.soft { (key.id) } } }
                             td data-label="May" { span { @for scope in &key.scopes { span.badge { (scope) } " " } } }
                             td data-label="Domain" { (key.domain.as_deref().unwrap_or("all")) }
                             td.when data-label="Made" { (when(key.created_at)) }

@@ -5,6 +5,7 @@
 
 mod assets;
 mod client;
+mod cookie;
 mod domains;
 mod form;
 mod keys;
@@ -19,6 +20,7 @@ mod session;
 mod show;
 mod sign_in;
 mod simulator;
+mod single_sign_on;
 mod slider;
 mod system;
 mod visitor;
@@ -30,6 +32,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::admin::AdminState;
+use crate::sign_on::BACK_PATH;
 use session::Sessions;
 
 /// What pages work with.
@@ -40,6 +43,7 @@ pub(crate) struct Dashboard {
     api: Router,
     sessions: Arc<Sessions>,
     forecasts: Arc<replay::Forecasts>,
+    away: Arc<single_sign_on::Away>,
 }
 
 /// All pages, of a server whose API is `api`.
@@ -50,11 +54,14 @@ pub(crate) fn router(admin: AdminState, api: Router) -> Router<AdminState> {
         api,
         sessions: Arc::new(Sessions::new(clock)),
         forecasts: Arc::default(),
+        away: Arc::default(),
     };
     Router::new()
         .route("/", get(overview::page))
         .route("/assets/{version}/{name}", get(assets::serve))
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route(single_sign_on::PATH, get(single_sign_on::begin))
+        .route(BACK_PATH, get(single_sign_on::back))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/live", get(live::clicks))
         .route("/links", get(links::list::page).post(links::bulk::post))

@@ -1,21 +1,24 @@
 //! Signing in with an API key, and out.
 
+use std::time::Duration;
+
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use maud::html;
 use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
+use tollgate_access::KeyId;
 use tollgate_links::UNRESERVED;
 
 use super::session::LONGEST;
-use super::visitor::{COOKIE_NAME, Failure, Posted, Shown, fields, own_page};
-use super::{Dashboard, layout};
+use super::visitor::{Failure, Posted, SESSION, Shown, fields, own_page};
+use super::{Dashboard, layout, single_sign_on};
 use crate::admin::Peer;
 use crate::client_ip::client_ip;
 use crate::limits::headers::told;
 use crate::problem::Problem;
+use tollgate_limit::service::CheckAnswer;
 
 pub(super) const PATH: &str = "/sign-in";
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -23,7 +26,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 #[derive(Deserialize)]
 pub(super) struct Wanted {
     #[serde(default)]
-    next: String,
+    pub(super) next: String,
 }
 
 /// The page to sign in on, which leads back to `next`.
@@ -35,7 +38,7 @@ pub(super) fn address(next: &str) -> String {
 }
 
 /// A page of the dashboard, and of nobody else.
-fn own(next: &str) -> &str {
+pub(super) fn own(next: &str) -> &str {
     let path = next.strip_prefix('/');
     // Browsers take `//host` and `/\host` for other hosts, and leave out control characters.
     let elsewhere = |path: &str| path.starts_with(['/', '\\']) || path.contains(char::is_control);
@@ -53,12 +56,29 @@ pub(super) async fn form(
     if dashboard.session(&headers).is_some() {
         return Redirect::to(own(&next)).into_response();
     }
-    page(StatusCode::OK, &next, None)
+    page(&dashboard, StatusCode::OK, &next, None)
 }
 
-fn page(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
+/// What somebody sees who has tried too often.
+pub(super) fn too_many(dashboard: &Dashboard, next: &str, answer: &CheckAnswer) -> Response {
+    let text = "There were too many tries from your address. Wait a minute, then try again.";
+    let mut response = page(dashboard, StatusCode::TOO_MANY_REQUESTS, next, Some(text));
+    response.headers_mut().extend(told(answer));
+    response
+}
+
+pub(super) fn page(
+    dashboard: &Dashboard,
+    status: StatusCode,
+    next: &str,
+    wrong: Option<&str>,
+) -> Response {
+    let sign_on = dashboard.admin.sign_on.as_ref();
     let body = html! {
         h1 { "Sign in" }
+        @if let Some(sign_on) = sign_on {
+            p { a.button.primary href=(single_sign_on::address(own(next))) { "Sign in with " (sign_on.name) } }
+        }
         p { "Use an API key. What you see and may do is what the key allows." }
         form.card method="post" action=(PATH) {
             @if let Some(wrong) = wrong {
@@ -92,14 +112,7 @@ pub(super) async fn sign_in(
     let limits = &dashboard.admin.limits;
     let visitor = client_ip(peer, &headers, &limits.forwarding.trusted_proxies);
     if let Err(answer) = limits.guard.sign_in(visitor).await {
-        let text = "There were too many tries from your address. Wait a minute, then try again.";
-        let mut response = page(
-            StatusCode::TOO_MANY_REQUESTS,
-            fields.raw("next"),
-            Some(text),
-        );
-        response.headers_mut().extend(told(&answer));
-        return Ok(response);
+        return Ok(too_many(&dashboard, fields.raw("next"), &answer));
     }
     let key = match dashboard.admin.keys.authenticate(fields.text("key")).await {
         Ok(key) => key,
@@ -108,22 +121,14 @@ pub(super) async fn sign_in(
             tracing::info!(%visitor, "somebody could not sign in");
             let text = format!("This key is not accepted: {error}.");
             let next = fields.raw("next");
-            return Ok(page(StatusCode::UNAUTHORIZED, next, Some(&text)));
+            let status = StatusCode::UNAUTHORIZED;
+            return Ok(page(&dashboard, status, next, Some(&text)));
         }
     };
-    // Whoever signs in anew leaves the session of before.
-    if let Some(old) = dashboard.session(&headers) {
-        dashboard.sessions.end(old.id);
-    }
-    let token = dashboard.sessions.begin(key.id.clone());
-    let token = token.map_err(|error| {
-        tracing::error!(%error, "a session cannot begin");
-        Failure::from(Problem::internal())
-    })?;
+    let cookie = dashboard.begin(&key.id, &headers, false)?;
     tracing::info!(key = %key.id, %visitor, "signed in");
     let mut response = Redirect::to(own(fields.raw("next"))).into_response();
-    let cookie = set_cookie(token.expose(), LONGEST.as_secs(), &headers);
-    response.headers_mut().extend(cookie);
+    response.headers_mut().extend([cookie]);
     Ok(response)
 }
 
@@ -131,21 +136,38 @@ pub(super) async fn sign_out(headers: HeaderMap, posted: Posted) -> Response {
     let visitor = posted.visitor;
     visitor.dashboard.sessions.end(visitor.session.id);
     let mut response = Redirect::to(PATH).into_response();
-    response.headers_mut().extend(set_cookie("", 0, &headers));
+    let gone = SESSION.set("", Duration::ZERO, over_tls(&headers));
+    response.headers_mut().extend(gone);
     response
 }
 
-/// Scripts cannot read it, and no other site's page has it sent along. Over TLS, which only a proxy
-/// in front speaks, it is never sent in plain.
-fn set_cookie(token: &str, seconds: u64, headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
-    let tls = headers
+/// Whether the visitor came over TLS, which only a proxy in front speaks.
+fn over_tls(headers: &HeaderMap) -> bool {
+    headers
         .get(X_FORWARDED_PROTO)
-        .is_some_and(|scheme| scheme == "https");
-    let secure = if tls { "; Secure" } else { "" };
-    let cookie = format!(
-        "{COOKIE_NAME}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
-    );
-    Some((SET_COOKIE, HeaderValue::from_str(&cookie).ok()?))
+        .is_some_and(|scheme| scheme == "https")
+}
+
+impl Dashboard {
+    /// Begins a session with a key, and answers its cookie.
+    pub(super) fn begin(
+        &self,
+        key: &KeyId,
+        headers: &HeaderMap,
+        surely_over_tls: bool,
+    ) -> Result<(HeaderName, HeaderValue), Failure> {
+        // Whoever signs in anew leaves the session of before.
+        if let Some(old) = self.session(headers) {
+            self.sessions.end(old.id);
+        }
+        let token = self.sessions.begin(key.clone()).map_err(|error| {
+            tracing::error!(%error, "a session cannot begin");
+            Failure::from(Problem::internal())
+        })?;
+        let over_tls = surely_over_tls || over_tls(headers);
+        let cookie = SESSION.set(token.expose(), LONGEST, over_tls);
+        cookie.ok_or_else(|| Problem::internal().into())
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Redirect, Response};
-use http::header::{COOKIE, HOST, ORIGIN};
+use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
@@ -13,6 +13,7 @@ use tollgate_access::{ApiKey, AuthError, Scope};
 use tollgate_links::Domain;
 
 use super::client::{ApiPath, Client, Refusal};
+use super::cookie::{Cookie, SameSite};
 use super::form::Fields;
 use super::session::Session;
 use super::show::Stats;
@@ -21,7 +22,11 @@ use crate::api::body;
 use crate::problem::Problem;
 
 /// The cookie of a session.
-pub(super) const COOKIE_NAME: &str = "tollgate_session";
+pub(super) const SESSION: Cookie = Cookie {
+    name: "tollgate_session",
+    path: "/",
+    same_site: SameSite::Strict,
+};
 /// The field in which each form sends the token of its session.
 pub(super) const CSRF_FIELD: &str = "csrf";
 
@@ -151,19 +156,8 @@ fn forged() -> Failure {
 impl Dashboard {
     /// The session whose cookie came along, if it has not ended.
     pub(super) fn session(&self, headers: &HeaderMap) -> Option<Session> {
-        self.sessions.find(cookie(headers)?)
+        self.sessions.find(SESSION.find(headers)?)
     }
-}
-
-/// The token in the session's cookie.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let all = headers.get_all(COOKIE).iter();
-    let pairs = all.filter_map(|value| value.to_str().ok());
-    let mut pairs = pairs.flat_map(|value| value.split(';'));
-    pairs.find_map(|pair| {
-        let (name, value) = pair.trim().split_once('=')?;
-        (name == COOKIE_NAME).then_some(value)
-    })
 }
 
 fn to_sign_in(parts: &Parts) -> Failure {
@@ -283,14 +277,5 @@ mod tests {
         assert!(!own(&[("origin", "null"), ("host", "a")]));
         assert!(!own(&[("origin", "http://")]));
         assert!(own(&[("host", "a")]), "programs say neither");
-    }
-
-    #[test]
-    fn the_cookie_is_found_among_others() {
-        let found = |value: &str| cookie(&headers(&[("cookie", value)])).map(str::to_owned);
-        assert_eq!(found("a=b; tollgate_session=t; c=d").as_deref(), Some("t"));
-        assert_eq!(found("tollgate_session=t").as_deref(), Some("t"));
-        assert_eq!(found("xtollgate_session=t"), None);
-        assert_eq!(found(""), None);
     }
 }

@@ -156,6 +156,7 @@ impl Server {
             keys: keys.clone(),
             metrics: Arc::new(Metrics::new()),
             health: Health::new(store.clone(), clock.clone()),
+            sign_on: None,
             options,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

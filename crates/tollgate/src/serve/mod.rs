@@ -15,6 +15,7 @@ mod shared;
 #[cfg(not(feature = "redis"))]
 #[path = "not_shared.rs"]
 mod shared;
+pub(crate) mod sign_on;
 mod signals;
 mod spare_time;
 mod start;

@@ -24,7 +24,9 @@ use tollgate_server::webhooks::Webhooks;
 
 use super::clicked::Clicked;
 use super::signals::Signals;
-use super::{background, clicks, clickstats, first_key, grpc, limits, options, proxy, webhooks};
+use super::{
+    background, clicks, clickstats, first_key, grpc, limits, options, proxy, sign_on, webhooks,
+};
 use crate::link_store::{self, Links};
 use crate::{open, show};
 
@@ -257,6 +259,7 @@ impl Running {
             keys,
             metrics: Arc::clone(&metrics),
             health: health.clone(),
+            sign_on: sign_on::sign_on(config, Arc::new(SystemClock::new()))?,
             options: options::admin(config),
         };
         let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));

@@ -56,6 +56,7 @@ mod rules;
 mod server;
 mod shared_limits;
 mod shutdown;
+mod single_sign_on;
 mod traefik;
 mod transfer;
 mod webhooks;

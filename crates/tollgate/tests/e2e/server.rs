@@ -25,6 +25,7 @@ pub(crate) struct Options {
     arguments: Vec<String>,
     before: Vec<String>,
     generated_key: bool,
+    admin_port: u16,
 }
 
 /// A server that is killed when this is dropped.
@@ -64,6 +65,12 @@ impl Options {
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Has the admin side listen on this port, instead of any free one.
+    pub(crate) fn admin_port(mut self, port: u16) -> Self {
+        self.admin_port = port;
         self
     }
 
@@ -150,7 +157,8 @@ impl Options {
             .arg("--data-dir")
             .arg(home.path().join("data"))
             .args(["--edge-listen", "127.0.0.1:0"])
-            .args(["--admin-listen", "127.0.0.1:0"])
+            .arg("--admin-listen")
+            .arg(format!("127.0.0.1:{}", self.admin_port))
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
