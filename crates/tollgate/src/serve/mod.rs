@@ -10,6 +10,7 @@ mod limits;
 mod log;
 pub(crate) mod options;
 mod proxy;
+mod service_manager;
 #[cfg(feature = "redis")]
 mod shared;
 #[cfg(not(feature = "redis"))]

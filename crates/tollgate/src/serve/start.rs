@@ -25,7 +25,8 @@ use tollgate_server::webhooks::Webhooks;
 use super::clicked::Clicked;
 use super::signals::Signals;
 use super::{
-    background, clicks, clickstats, first_key, grpc, limits, options, proxy, sign_on, webhooks,
+    background, clicks, clickstats, first_key, grpc, limits, options, proxy, service_manager,
+    sign_on, webhooks,
 };
 use crate::link_store::{self, Links};
 use crate::{open, show};
@@ -125,6 +126,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         proxy_address,
         "serving"
     );
+    service_manager::ready(edge_address, admin_address);
     running.until_signal(&mut signals).await
 }
 
@@ -264,6 +266,7 @@ impl Running {
         };
         let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));
         let background = background(config, &service, &metrics, &tasks);
+        service_manager::keep_alive(&background, &tasks);
         clickstats::upkeep(config, &service, &statistics, &background, &tasks);
         let finder = webhooks::Finder {
             links: service.clone(),
@@ -317,6 +320,7 @@ impl Running {
     }
 
     async fn end(mut self) -> anyhow::Result<()> {
+        service_manager::stopping();
         self.health.drain();
         self.listeners.cancel();
         let (edge, resp) = (self.edge, self.resp);

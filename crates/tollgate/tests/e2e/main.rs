@@ -54,6 +54,7 @@ mod replay;
 mod resp;
 mod rules;
 mod server;
+mod service_manager;
 mod shared_limits;
 mod shutdown;
 mod single_sign_on;
