@@ -38,6 +38,7 @@ mod limit_service;
 mod limit_simulate;
 mod limits;
 mod observe;
+mod package;
 mod pages;
 mod plan;
 #[cfg(feature = "postgres")]
