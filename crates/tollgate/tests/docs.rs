@@ -13,10 +13,8 @@ mod args;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use clap::CommandFactory as _;
 use tollgate_config::{Config, Sources};
@@ -233,77 +231,6 @@ fn every_problem_is_documented() {
     assert!(names.len() > 20, "{names:?}");
     for name in names {
         assert!(page.contains(&format!("| `{name}` |")), "{PREFIX}{name}");
-    }
-}
-
-#[test]
-fn every_metric_is_documented() {
-    let page = read("docs/operations.md");
-    let server = Server::start();
-    // Asked twice: the first request is in the answer to the second.
-    server.metrics();
-    let text = server.metrics();
-    let names: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
-        .collect();
-    assert!(names.len() > 15, "{text}");
-    for name in names {
-        assert!(page.contains(&format!("| `{name}` |")), "{name}");
-    }
-}
-
-/// A server on free ports in a directory of its own.
-struct Server {
-    process: Child,
-    admin: String,
-    _home: tempfile::TempDir,
-}
-
-impl Server {
-    fn start() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("TOLLGATE_") {
-                command.env_remove(name);
-            }
-        }
-        let mut process = command
-            .args(["serve", "--edge-listen", "127.0.0.1:0"])
-            .args(["--admin-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(home.path().join("data"))
-            // Given, so that nothing is printed after the addresses.
-            .env("TOLLGATE_ADMIN_KEY", "tg_0123456789abcdefghij")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let admin = lines
-            .map(Result::unwrap)
-            .find_map(|line| Some(line.strip_prefix("admin ")?.trim().to_owned()));
-        Self {
-            process,
-            admin: admin.unwrap().replace("http://", ""),
-            _home: home,
-        }
-    }
-
-    fn metrics(&self) -> String {
-        let mut stream = TcpStream::connect(&self.admin).unwrap();
-        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -30,7 +30,7 @@ impl AdminMetrics {
             Family::new_with_constructor((|| Histogram::new(BOUNDS)) as fn() -> Histogram);
         registry.register_with_unit(
             "tollgate_admin_request_duration",
-            "Time from a request to the admin listener to the head of its response",
+            "Time from a request to the admin listener to the head of its response; the route is its pattern, unmatched if there is none",
             Unit::Seconds,
             durations.clone(),
         );

@@ -28,7 +28,7 @@ impl<S: Fn() -> SpoolStats + Send + Sync + 'static> Collector for ClicksCollecto
         )?;
         let mut dropped = encoder.encode_descriptor(
             "tollgate_clicks_dropped",
-            "Clicks that are lost, by reason",
+            "Clicks that are lost: queue_full, spool_full or spool_failing",
             None,
             MetricType::Counter,
         )?;

@@ -34,7 +34,7 @@ impl GrpcMetrics {
             Family::new_with_constructor((|| Histogram::new(BOUNDS)) as fn() -> Histogram);
         registry.register_with_unit(
             "tollgate_grpc_request_duration",
-            "Time from a call to the gRPC listener to the head of its answer",
+            "Time from a call to the gRPC listener to the head of its answer; the code is that of gRPC, CANCELLED if the client went away first",
             Unit::Seconds,
             durations.clone(),
         );

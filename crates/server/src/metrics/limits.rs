@@ -63,7 +63,7 @@ fn by_name(rules: &[RuleStats]) -> Vec<Policy<'_>> {
 fn encode_times(policies: &[Policy<'_>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = encoder.encode_descriptor(
         "tollgate_limits_decision_duration",
-        "Time from the question to the decision of requests that met a policy",
+        "Time from the question to the decision of requests that met a policy, without what they are held for",
         Some(&Unit::Seconds),
         MetricType::Histogram,
     )?;
@@ -89,7 +89,7 @@ impl Collector for LimitsCollector {
         let policies = by_name(&stats.rules);
         let mut decisions = encoder.encode_descriptor(
             "tollgate_limits_decisions",
-            "Decisions by policies: one for each descriptor of a request",
+            "Decisions by policies, one for each descriptor of a request; would_deny is shadow mode, error a store that failed",
             None,
             MetricType::Counter,
         )?;
@@ -107,7 +107,7 @@ impl Collector for LimitsCollector {
         encode_times(&policies, &mut encoder)?;
         let mut unmatched = encoder.encode_descriptor(
             "tollgate_limits_unmatched",
-            "Descriptors that no policy is for, which are allowed",
+            "Descriptors that no policy is for, which are allowed: the domain is unknown, or the descriptor",
             None,
             MetricType::Counter,
         )?;

@@ -111,12 +111,12 @@ impl ProxyMetrics {
             ),
             (
                 "tollgate_proxy_connections_open",
-                "Connections open now",
+                "Connections of clients open now, tunnels included",
                 &metrics.open,
             ),
             (
                 "tollgate_proxy_upstream_reachable",
-                "Whether a connection to the upstream could be made when one was last needed",
+                "1, or 0 if no connection to the upstream could be made when one was last needed",
                 &metrics.reachable,
             ),
         ];

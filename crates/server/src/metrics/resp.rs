@@ -126,7 +126,7 @@ impl Collector for RespMetrics {
         let recorders = self.recorders();
         let mut family = encoder.encode_descriptor(
             "tollgate_resp_commands",
-            "Commands of the Redis protocol, by name and by what they came to",
+            "Commands of the Redis protocol, by name and by what they came to: allowed, limited, done, refused or unavailable",
             None,
             MetricType::Counter,
         )?;

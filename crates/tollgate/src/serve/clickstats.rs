@@ -135,7 +135,7 @@ fn register(metrics: &Metrics, progress: &Arc<Progress>, clock: Arc<dyn Clock>) 
     let progress = Arc::clone(progress);
     metrics.register_gauge(
         "tollgate_clicks_lag_seconds",
-        "The age of the oldest click that is being counted",
+        "The age of the oldest click that has been read and is not counted; it rises while redirects need all of the processor",
         move || progress.lag(clock.now()).as_secs_f64(),
     );
 }

@@ -420,7 +420,7 @@ fn background(
     let created = service.clone();
     metrics.register_counter(
         "tollgate_links_created",
-        "Links that were created, without those that were there before",
+        "Links that were created by requests, also in bulk, without those that were there before",
         move || created.created() as f64,
     );
     let swept = Arc::new(AtomicU64::new(0));

@@ -37,6 +37,7 @@ mod limit_replay;
 mod limit_service;
 mod limit_simulate;
 mod limits;
+mod metrics_reference;
 mod observe;
 mod package;
 mod pages;

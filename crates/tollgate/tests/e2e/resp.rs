@@ -8,7 +8,7 @@ use crate::server::{Options, PATIENCE, both, new_home};
 const CONFIG: &str = "[resp]\nlisten = \"127.0.0.1:0\"\npassword = \"sesame\"";
 
 /// What is answered to these lines, the last of which ends the connection.
-fn ask(url: &str, lines: &str) -> String {
+pub(crate) fn ask(url: &str, lines: &str) -> String {
     let mut stream = TcpStream::connect(url.trim_start_matches("redis://")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(lines.as_bytes()).unwrap();
