@@ -23,6 +23,7 @@ mod corpus;
 mod create;
 mod dashboard;
 mod devtools;
+mod documentation;
 mod domains;
 mod durability;
 mod edit;

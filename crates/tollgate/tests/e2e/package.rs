@@ -158,6 +158,12 @@ fn systemd_runs_it() {
             curl --silent --include http://127.0.0.1/here | grep -i ^location:
             echo "policies: $(tollgate limit policies)"
             systemctl reload tollgate
+            # What the page about it says.
+            journalctl --unit tollgate --grep 'admin key'
+            runuser -u tollgate -- env -u TOLLGATE_KEY \
+                tollgate key create ci --scopes links:write --data-dir /var/lib/tollgate
+            tollgate config check /etc/tollgate/tollgate.toml
+            systemctl restart tollgate
 
             # It is started again, and nothing that was answered is lost.
             systemctl kill --signal=KILL --kill-who=main tollgate
@@ -196,6 +202,8 @@ UNIT
             "short: http://127.0.0.1/here",
             "location: https://example.com/there",
             "shop\t",
+            "is the first admin key",
+            " is made; its secret is shown only once",
             "again: target        https://example.com/there",
             "Result=success",
             "faults: 0",

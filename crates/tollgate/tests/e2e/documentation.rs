@@ -1,0 +1,375 @@
+//! Every command in the documentation, run: page by page in a shell, in a network of its own, where the
+//! ports that the pages name are free. What cannot be run is listed with the reason.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::server::{ADMIN_KEY, both, new_home};
+
+/// Commands that are not run here, by page and beginning, and why.
+const NOT_RUN: &[(&str, &str, &str)] = &[
+    (
+        "README.md",
+        "cargo install cargo-deb",
+        "the test of the package does",
+    ),
+    (
+        "README.md",
+        "apt-get install",
+        "the test of the package does",
+    ),
+    ("README.md", "./scripts/test", "is what runs this"),
+    ("CONTRIBUTING.md", "./scripts/test", "is what runs this"),
+    ("docs/benchmarks.md", "benches/", "would take an hour"),
+    (
+        "docs/envoy.md",
+        "curl -i http://127.0.0.1:10000",
+        "needs Envoy, whose test does",
+    ),
+    (
+        "docs/envoy.md",
+        "grpcurl",
+        "no package has grpcurl; the test of gRPC sends the same",
+    ),
+    (
+        "docs/limits.md",
+        "cargo run -p tollgate-limit",
+        "would be built for this alone; clippy compiles it",
+    ),
+    (
+        "docs/replay.md",
+        "tollgate limit replay access.log --policies limits.yaml --good",
+        "another test does, and compares what it prints",
+    ),
+    (
+        "docs/simulate.md",
+        "tollgate limit simulate",
+        "another test does, and compares the pictures",
+    ),
+    (
+        "docs/systemd.md",
+        "cargo install",
+        "the test of the package does",
+    ),
+    (
+        "docs/systemd.md",
+        "scripts/deb",
+        "the test of the package does",
+    ),
+    ("docs/systemd.md", "apt-get", "the test of the package does"),
+    (
+        "docs/systemd.md",
+        "journalctl",
+        "the test of the package does",
+    ),
+    (
+        "docs/systemd.md",
+        "tollgate config",
+        "the test of the package does",
+    ),
+    (
+        "docs/systemd.md",
+        "systemctl",
+        "the test of the package does",
+    ),
+    ("docs/systemd.md", "runuser", "the test of the package does"),
+];
+
+/// What a page takes for granted, as commands before its own.
+const BEFORE: &[(&str, &str)] = &[
+    ("docs/bitly.md", "export TOLLGATE_COMPAT__BITLY=true"),
+    ("docs/shlink.md", "export TOLLGATE_COMPAT__SHLINK=true"),
+    ("docs/yourls.md", "export TOLLGATE_COMPAT__YOURLS=true"),
+    (
+        "docs/security.md",
+        "export TOLLGATE_LINKS__DOMAINS=https://lnk.example",
+    ),
+    (
+        "docs/dashboard.md",
+        "block docs/replay.md log | gzip >access.log.gz; block docs/replay.md yaml >limits.yaml",
+    ),
+    (
+        "docs/replay.md",
+        "block docs/replay.md log >access.log; block docs/replay.md yaml >limits.yaml",
+    ),
+    (
+        "docs/limit-service.md",
+        "block docs/limit-service.md yaml >limits.yaml",
+    ),
+    (
+        "docs/import-export.md",
+        "printf 'url,code\\nhttps://example.com/,a\\nnope,b\\n' >links.csv",
+    ),
+    (
+        "docs/import-export.md",
+        r#"echo '{"url": "https://example.com/"}' | gzip >links.ndjson.gz"#,
+    ),
+    ("docs/links.md", "block docs/links.md json >rules.json"),
+    (
+        "docs/links.md",
+        "tollgate serve; tollgate link create https://example.com/ --code spring --password secret",
+    ),
+    (
+        "docs/proxy.md",
+        "mkdir -p www/reports; python3 -m http.server --bind 127.0.0.1 --directory www 3000 2>/dev/null &",
+    ),
+];
+
+/// What has to be changed in the commands of a page (`""` is every page): what it says, and what is run
+/// instead.
+const CHANGED: &[(&str, &str, &str)] = &[
+    ("", "TOLLGATE_KEY=tg_…", "TOLLGATE_KEY=$TOLLGATE_ADMIN_KEY"),
+    (
+        "docs/getting-started.md",
+        "tg_y1M4MEp8dxFkdPE2KOYMVFqRkB1S5eNB",
+        "$TOLLGATE_ADMIN_KEY",
+    ),
+    (
+        "docs/getting-started.md",
+        "tollgate config check tollgate.toml",
+        "block docs/getting-started.md toml >tollgate.toml; tollgate config check tollgate.toml",
+    ),
+    (
+        "docs/getting-started.md",
+        "serve --config tollgate.toml --data-dir /var/lib/tollgate",
+        "serve --data-dir lib",
+    ),
+    (
+        "docs/api.md",
+        r#"'If-None-Match: "1.1795593254506.l0"'"#,
+        r#""If-None-Match: $(last '"[0-9]+[.][0-9]+[.][0-9a-z]+"')""#,
+    ),
+    (
+        "docs/api.md",
+        r#"'If-Match: "1.1795593254506.l0"'"#,
+        r#""If-Match: $(last '"[0-9]+[.][0-9]+[.][0-9a-z]+"')""#,
+    ),
+    (
+        "docs/api.md",
+        "$api/keys/key_01m88v5dnxk78wv7",
+        "$api/keys/$(last 'key_[0-9a-z]+')",
+    ),
+    (
+        "docs/security.md",
+        "key_01m88v5dfhahmbwa",
+        "$(last 'key_[0-9a-z]+')",
+    ),
+    (
+        "docs/webhooks.md",
+        "wh_0199c7f0a1b27c3d8e4f5a6b7c8d9e0f",
+        "$(last 'wh_[0-9a-f]+')",
+    ),
+    (
+        "docs/webhooks.md",
+        "msg_0199c7f0b2c37d4e9f506172839405a6",
+        "$(last 'msg_[0-9a-f]+')",
+    ),
+    (
+        "docs/import-export.md",
+        "tollgate link import links.csv",
+        "! tollgate link import links.csv",
+    ),
+    (
+        "docs/plan.md",
+        "--from-metrics http://10.0.0.1:8081 --from-metrics http://10.0.0.2:8081 --metrics-interval 60s",
+        "--from-metrics http://127.0.0.1:8081 --from-metrics http://127.0.0.1:8081 --metrics-interval 1s",
+    ),
+    (
+        "docs/operations.md",
+        "backup --data-dir /var/lib/tollgate /backup/2030-01-31",
+        "backup backup",
+    ),
+    (
+        "docs/operations.md",
+        "restore --data-dir /var/lib/tollgate /backup/2030-01-31",
+        "restore --data-dir copy backup",
+    ),
+];
+
+/// What the commands find in the shell. Our program is started as anybody would; that it serves is waited
+/// for, and another start ends the one before.
+const PRELUDE: &str = r#"
+    ip link set lo up
+    export PATH="$(dirname "$BINARY"):/usr/sbin:$PATH" HOME="$PWD" LC_ALL=C.UTF-8
+    export TOLLGATE_ADMIN_KEY TOLLGATE_KEY="$TOLLGATE_ADMIN_KEY" TOLLGATE_DATA_DIR="$PWD/data"
+    cp -r "$ROOT/deploy" .
+
+    tollgate() {
+        [[ $1 == serve ]] || { "$BINARY" "$@"; return; }
+        if [[ -n ${server-} ]]; then
+            kill "$server"
+            wait "$server"
+        fi
+        "$BINARY" "$@" </dev/null >>"$HOME/log" 2>&1 &
+        server=$!
+        until command curl --silent --fail --output /dev/null http://127.0.0.1:8081/health/ready; do
+            kill -0 "$server" || { cat "$HOME/log" >&2; return 1; }
+            sleep 0.05
+        done
+    }
+    cargo() {
+        while [[ $1 != -- ]]; do shift; done
+        tollgate "${@:2}"
+    }
+    curl() { command curl --silent --show-error --fail-with-body --max-time 60 "$@"; }
+    # The first block of a page in this language.
+    block() { awk -v begin="\`\`\`$2" '$0 == begin {on = 1; next} /^```/ && on {exit} on' "$ROOT/$1"; }
+    # The last of these that was printed, for identifiers that differ each time.
+    last() { grep --only-matching --extended-regexp "$1" "$HOME/told" | tail -1; }
+"#;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The commands of a page, whole with their continued lines and here documents.
+fn commands(page: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let mut all = Vec::new();
+    let mut language = None;
+    // A command that goes on, and the line that ends it if that is a here document.
+    let mut open: Option<(String, Option<String>)> = None;
+    for line in text.lines() {
+        if let Some(begun) = line.strip_prefix("```") {
+            assert!(open.is_none(), "{page}: {open:?} has no end");
+            language = language.is_none().then_some(begun);
+            continue;
+        }
+        if !matches!(language, Some("sh" | "console")) {
+            continue;
+        }
+        let (mut command, end) = match open.take() {
+            Some((begun, end)) => (begun + "\n" + line, end),
+            None if language == Some("sh") => (line.to_owned(), None),
+            None => match line.strip_prefix("$ ") {
+                Some(typed) => (typed.to_owned(), None),
+                None => continue,
+            },
+        };
+        let ends = match &end {
+            Some(end) => line == end,
+            None => !command.ends_with(['\\', '|']),
+        };
+        let here = end.is_none().then(|| command.split_once("<<'")).flatten();
+        if let Some((_, rest)) = here {
+            let end = rest.split('\'').next().unwrap().to_owned();
+            open = Some((command, Some(end)));
+        } else if ends {
+            command = command.trim().to_owned();
+            if !command.is_empty() && !command.starts_with('#') {
+                all.push(command);
+            }
+        } else {
+            open = Some((command, end));
+        }
+    }
+    all
+}
+
+/// Every page that has commands.
+fn pages() -> Vec<String> {
+    let docs = std::fs::read_dir(root().join("docs")).unwrap();
+    let docs = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let mut pages: Vec<String> = ["README.md", "CONTRIBUTING.md"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(docs.filter(|name| name.ends_with(".md")))
+        .filter(|page| !commands(page).is_empty())
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// Runs a page, and answers what went wrong; notes which of the lists above it needed.
+fn run(page: &str, used: &mut BTreeSet<String>) -> Result<(), String> {
+    let commands = commands(page);
+    let mut script = PRELUDE.to_owned();
+    for (_, before) in BEFORE.iter().filter(|(of, _)| *of == page) {
+        used.insert(format!("{page}: {before}"));
+        writeln!(script, "{before}").unwrap();
+    }
+    let serves = |text: &str| text.contains("tollgate serve") || text.contains("-- serve");
+    if !serves(&script[PRELUDE.len()..]) && !commands.iter().any(|command| serves(command)) {
+        script.push_str("tollgate serve\n");
+    }
+    let mut runs = 0;
+    for mut command in commands {
+        let not = NOT_RUN
+            .iter()
+            .find(|(of, begin, _)| *of == page && command.starts_with(begin));
+        if let Some((_, begin, _)) = not {
+            used.insert(format!("{page}: {begin}"));
+            continue;
+        }
+        for (of, from, to) in CHANGED {
+            if (of.is_empty() || *of == page) && command.contains(from) {
+                used.insert(format!("{of}: {from}"));
+                command = command.replace(from, to);
+            }
+        }
+        runs += 1;
+        // In this shell, since commands set variables and change the directory.
+        writeln!(
+            script,
+            "echo {0} >>\"$HOME/told\"\n{{ {command}\n}} >>\"$HOME/told\" 2>&1 </dev/null",
+            quoted(&format!("$ {command}"))
+        )
+        .unwrap();
+    }
+    if runs == 0 {
+        return Ok(());
+    }
+    let home = new_home();
+    let output = Command::new("unshare")
+        .args([
+            "--map-root-user",
+            "--net",
+            "--pid",
+            "--fork",
+            "--kill-child",
+        ])
+        .args(["bash", "-euc", &script])
+        .env_clear()
+        .env("PATH", std::env::var("PATH").unwrap())
+        .env("BINARY", env!("CARGO_BIN_EXE_tollgate"))
+        .env("ROOT", std::fs::canonicalize(root()).unwrap())
+        .env("TOLLGATE_ADMIN_KEY", ADMIN_KEY)
+        .current_dir(home.path())
+        .output()
+        .expect("unshare of util-linux");
+    if output.status.success() {
+        return Ok(());
+    }
+    let told = std::fs::read_to_string(home.path().join("told")).unwrap_or_default();
+    Err(format!(
+        "{page}: {}\n{told}{}",
+        output.status,
+        both(&output)
+    ))
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[test]
+#[ignore = "needs namespaces, see scripts/test"]
+fn every_command_runs() {
+    let mut used = BTreeSet::new();
+    let failed: Vec<String> = pages()
+        .iter()
+        .filter_map(|page| run(page, &mut used).err())
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    let not_run = NOT_RUN.iter().map(|(page, begin, _)| (*page, *begin));
+    let changed = CHANGED.iter().map(|(page, from, _)| (*page, *from));
+    for (page, text) in not_run.chain(changed).chain(BEFORE.iter().copied()) {
+        let entry = format!("{page}: {text}");
+        assert!(
+            used.contains(&entry),
+            "no page needs this any more: {entry}"
+        );
+    }
+}
