@@ -1,4 +1,4 @@
-//! Envoy itself, by the example in `deploy/envoy`.
+//! Envoy itself, by the examples in `deploy/envoy`.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::http::Http;
+use crate::load_balancing;
 use crate::server::{Options, Server, eventually, free_port, new_home};
 
 /// Ends with the test.
@@ -188,4 +189,14 @@ descriptors:
         .parse()
         .unwrap();
     assert!(delay > 0, "{delay}");
+}
+
+#[test]
+#[ignore = "needs Envoy"]
+fn it_hides_that_a_server_is_gone() {
+    let (servers, port) = (load_balancing::two(), free_port());
+    let config = load_balancing::example("envoy/balance.yaml", &servers, port);
+    let home = new_home();
+    let _envoy = Envoy::start(home.path(), &config);
+    load_balancing::serves(servers, port);
 }

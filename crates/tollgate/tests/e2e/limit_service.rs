@@ -302,7 +302,7 @@ pub(crate) fn three_pass(port: u16) {
 }
 
 /// nginx from apt, with this configuration.
-fn nginx(server: &Server, configuration: &str) -> Running {
+pub(crate) fn nginx(server: &Server, configuration: &str) -> Running {
     let home = server.home().path();
     let file = home.join("nginx.conf");
     std::fs::write(&file, configuration).unwrap();
@@ -321,6 +321,18 @@ fn nginx(server: &Server, configuration: &str) -> Running {
         .stderr(Stdio::null())
         .spawn();
     Running(child.expect("nginx from apt"))
+}
+
+/// Caddy from apt, with this configuration.
+pub(crate) fn caddy(file: &Path) -> Running {
+    let child = Command::new("caddy")
+        .env("HOME", file.parent().unwrap())
+        .args(["run", "--adapter", "caddyfile", "--config"])
+        .arg(file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    Running(child.expect("caddy from apt"))
 }
 
 #[test]
@@ -352,14 +364,6 @@ fn caddy_asks_by_forward_auth() {
         example("caddy/Caddyfile", &server, port, application(&server)),
     )
     .unwrap();
-    let child = Command::new("caddy")
-        .env("HOME", server.home().path())
-        .args(["run", "--adapter", "caddyfile", "--config"])
-        .arg(&file)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("caddy from apt");
-    let _caddy = Running(child);
+    let _caddy = caddy(&file);
     three_pass(port);
 }

@@ -38,6 +38,7 @@ mod limit_replay;
 mod limit_service;
 mod limit_simulate;
 mod limits;
+mod load_balancing;
 mod metrics_reference;
 mod observe;
 mod package;

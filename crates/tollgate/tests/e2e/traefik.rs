@@ -1,4 +1,4 @@
-//! Traefik itself, by the example in `deploy/traefik`.
+//! Traefik itself, by the examples in `deploy/traefik`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,10 +10,11 @@ use ureq::http::Request;
 use crate::envoy::service;
 use crate::http::Http;
 use crate::limit_service::{Running, application, example, start, three_pass};
+use crate::load_balancing;
 use crate::server::{Server, eventually, free_port};
 
 /// Ends with the test.
-struct Traefik {
+pub(crate) struct Traefik {
     _running: Running,
     log: PathBuf,
 }
@@ -28,13 +29,18 @@ impl Drop for Traefik {
 }
 
 /// In front of the application on this port; requests come in on the port that is answered.
-fn traefik(server: &Server, application: u16) -> (Traefik, u16) {
-    let program = std::env::var("TRAEFIK").unwrap_or_else(|_| "traefik".to_owned());
+fn in_front_of(server: &Server, application: u16) -> (Traefik, u16) {
     let port = free_port();
+    let example = example("traefik/limits.yaml", server, port, application);
+    (traefik(server, port, &example), port)
+}
+
+/// With this configuration; its files are beside the server's.
+pub(crate) fn traefik(server: &Server, port: u16, configuration: &str) -> Traefik {
+    let program = std::env::var("TRAEFIK").unwrap_or_else(|_| "traefik".to_owned());
     // Not `traefik.yaml`: that it would take for its own configuration.
     let file = server.path("dynamic.yaml");
-    let example = example("traefik/limits.yaml", server, port, application);
-    fs::write(&file, example).unwrap();
+    fs::write(&file, configuration).unwrap();
     let path = server.path("traefik.log");
     let log = fs::File::create(&path).unwrap();
     let child = Command::new(&program)
@@ -55,18 +61,17 @@ fn traefik(server: &Server, application: u16) -> (Traefik, u16) {
              TRAEFIK; scripts/test e2e fetches one"
         )
     });
-    let traefik = Traefik {
+    Traefik {
         _running: Running(child),
         log: path,
-    };
-    (traefik, port)
+    }
 }
 
 #[test]
 #[ignore = "needs Traefik"]
 fn the_example_limits_requests() {
     let (server, _) = start();
-    let (_traefik, port) = traefik(&server, application(&server));
+    let (_traefik, port) = in_front_of(&server, application(&server));
     three_pass(port);
 }
 
@@ -74,7 +79,7 @@ fn the_example_limits_requests() {
 #[ignore = "needs Traefik"]
 fn the_application_never_sees_the_key_and_nothing_passes_unasked() {
     let (server, _) = start();
-    let (_traefik, port) = traefik(&server, service());
+    let (_traefik, port) = in_front_of(&server, service());
     let http = Http::new();
     let get = || {
         let request = Request::get(format!("http://127.0.0.1:{port}/"));
@@ -90,4 +95,13 @@ fn the_application_never_sees_the_key_and_nothing_passes_unasked() {
     server.stop();
     let unasked = get().unwrap();
     assert_eq!(unasked.status, 500);
+}
+
+#[test]
+#[ignore = "needs Traefik"]
+fn it_hides_that_a_server_is_gone() {
+    let (servers, port) = (load_balancing::two(), free_port());
+    let configuration = load_balancing::example("traefik/balance.yaml", &servers, port);
+    let _traefik = traefik(&servers[0], port, &configuration);
+    load_balancing::serves(servers, port);
 }
