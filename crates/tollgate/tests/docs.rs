@@ -218,6 +218,38 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     all.into_iter().filter_map(ours).collect()
 }
 
+/// The variables of ours that a text names.
+fn variables(text: &str) -> BTreeSet<&str> {
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let begins = text.match_indices("TOLLGATE_").map(|(at, _)| &text[at..]);
+    begins
+        .map(|rest| &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())])
+        .collect()
+}
+
+#[test]
+fn deployments_set_variables_that_there_are() {
+    let configuration = read("docs/configuration.md");
+    let help = read("docs/command-line.md");
+    let mut known = variables(&configuration);
+    known.extend(variables(&help));
+    // Which only `serve` reads, when there are no keys.
+    known.insert("TOLLGATE_ADMIN_KEY");
+    for file in [
+        "deploy/docker/Dockerfile",
+        "deploy/compose/compose.yaml",
+        "deploy/kubernetes/tollgate.yaml",
+        "deploy/debian/tollgate.toml",
+    ] {
+        let text = read(file);
+        let named = variables(&text);
+        assert!(!named.is_empty(), "{file}");
+        for name in named {
+            assert!(known.contains(name), "{file}: {name}");
+        }
+    }
+}
+
 #[test]
 fn every_problem_is_documented() {
     const PREFIX: &str = "urn:tollgate:problem:";
