@@ -1,5 +1,6 @@
 //! Every command in the documentation, run: page by page in a shell, in a network of its own, where the
-//! ports that the pages name are free. What cannot be run is listed with the reason.
+//! ports that the pages name are free. What a page shows of the output has to be printed, but for words with
+//! a digit in them. What cannot be run is listed with the reason.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -121,6 +122,10 @@ const BEFORE: &[(&str, &str)] = &[
         "docs/import-export.md",
         r#"echo '{"url": "https://example.com/"}' | gzip >links.ndjson.gz"#,
     ),
+    (
+        "docs/resp.md",
+        "block docs/limit-service.md yaml >limits.yaml; export TOLLGATE_LIMITS__POLICIES=limits.yaml",
+    ),
     ("docs/links.md", "block docs/links.md json >rules.json"),
     (
         "docs/links.md",
@@ -189,6 +194,13 @@ const CHANGED: &[(&str, &str, &str)] = &[
         "! tollgate link import links.csv",
     ),
     (
+        "docs/proxy.md",
+        "curl -i http://127.0.0.1:8084/reports/",
+        "for _ in 1 2 3; do curl http://127.0.0.1:8084/reports/; done
+         ! curl -i http://127.0.0.1:8084/reports/",
+    ),
+    ("docs/resp.md", "redis-cli", "redis-cli --no-raw"),
+    (
         "docs/plan.md",
         "--from-metrics http://10.0.0.1:8081 --from-metrics http://10.0.0.2:8081 --metrics-interval 60s",
         "--from-metrics http://127.0.0.1:8081 --from-metrics http://127.0.0.1:8081 --metrics-interval 1s",
@@ -203,6 +215,16 @@ const CHANGED: &[(&str, &str, &str)] = &[
         "restore --data-dir /var/lib/tollgate /backup/2030-01-31",
         "restore --data-dir copy backup",
     ),
+];
+
+/// What pages show that is not printed here, and why.
+const NOT_SHOWN: &[(&str, &str, &str)] = &[
+    (
+        "README.md",
+        "admin key ",
+        "the key is chosen here; tests of keys look at what is printed otherwise",
+    ),
+    ("README.md", "           shown only this once", "the same"),
 ];
 
 /// What the commands find in the shell. Our program is started as anybody would; that it serves is waited
@@ -241,10 +263,16 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The commands of a page, whole with their continued lines and here documents.
-fn commands(page: &str) -> Vec<String> {
+/// A command of a page, whole with its continued lines and here document, and what the page shows of its
+/// output.
+struct Step {
+    command: String,
+    shown: Vec<String>,
+}
+
+fn steps(page: &str) -> Vec<Step> {
     let text = std::fs::read_to_string(root().join(page)).unwrap();
-    let mut all = Vec::new();
+    let mut all: Vec<Step> = Vec::new();
     let mut language = None;
     // A command that goes on, and the line that ends it if that is a here document.
     let mut open: Option<(String, Option<String>)> = None;
@@ -262,7 +290,11 @@ fn commands(page: &str) -> Vec<String> {
             None if language == Some("sh") => (line.to_owned(), None),
             None => match line.strip_prefix("$ ") {
                 Some(typed) => (typed.to_owned(), None),
-                None => continue,
+                None => {
+                    let step = all.last_mut().expect("output comes after a command");
+                    step.shown.push(line.to_owned());
+                    continue;
+                }
             },
         };
         let ends = match &end {
@@ -276,7 +308,10 @@ fn commands(page: &str) -> Vec<String> {
         } else if ends {
             command = command.trim().to_owned();
             if !command.is_empty() && !command.starts_with('#') {
-                all.push(command);
+                all.push(Step {
+                    command,
+                    shown: Vec::new(),
+                });
             }
         } else {
             open = Some((command, end));
@@ -293,7 +328,7 @@ fn pages() -> Vec<String> {
         .map(str::to_owned)
         .into_iter()
         .chain(docs.filter(|name| name.ends_with(".md")))
-        .filter(|page| !commands(page).is_empty())
+        .filter(|page| !steps(page).is_empty())
         .collect();
     pages.sort();
     pages
@@ -301,18 +336,23 @@ fn pages() -> Vec<String> {
 
 /// Runs a page, and answers what went wrong; notes which of the lists above it needed.
 fn run(page: &str, used: &mut BTreeSet<String>) -> Result<(), String> {
-    let commands = commands(page);
+    let steps = steps(page);
     let mut script = PRELUDE.to_owned();
     for (_, before) in BEFORE.iter().filter(|(of, _)| *of == page) {
         used.insert(format!("{page}: {before}"));
         writeln!(script, "{before}").unwrap();
     }
     let serves = |text: &str| text.contains("tollgate serve") || text.contains("-- serve");
-    if !serves(&script[PRELUDE.len()..]) && !commands.iter().any(|command| serves(command)) {
+    if !serves(&script[PRELUDE.len()..]) && !steps.iter().any(|step| serves(&step.command)) {
         script.push_str("tollgate serve\n");
     }
     let mut runs = 0;
-    for mut command in commands {
+    let mut shown = Vec::new();
+    for Step {
+        mut command,
+        shown: lines,
+    } in steps
+    {
         let not = NOT_RUN
             .iter()
             .find(|(of, begin, _)| *of == page && command.starts_with(begin));
@@ -327,6 +367,7 @@ fn run(page: &str, used: &mut BTreeSet<String>) -> Result<(), String> {
             }
         }
         runs += 1;
+        shown.extend(lines);
         // In this shell, since commands set variables and change the directory.
         writeln!(
             script,
@@ -356,15 +397,66 @@ fn run(page: &str, used: &mut BTreeSet<String>) -> Result<(), String> {
         .current_dir(home.path())
         .output()
         .expect("unshare of util-linux");
+    let read = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap_or_default();
+    let told = read("told") + &read("log");
     if output.status.success() {
-        return Ok(());
+        let printed: Vec<String> = told.lines().map(without_chance).collect();
+        let is_printed = |line: &String| {
+            // The rest is left out.
+            let begin = without_chance(line.split('…').next().unwrap());
+            printed.iter().any(|one| one.starts_with(&begin))
+        };
+        let mut excused = |line: &String| {
+            let not = NOT_SHOWN
+                .iter()
+                .find(|(of, begin, _)| *of == page && line.starts_with(begin));
+            if let Some((_, begin, _)) = not {
+                used.insert(format!("{page}: {begin}"));
+            }
+            not.is_some()
+        };
+        let wrong: Vec<&String> = shown
+            .iter()
+            .filter(|line| !is_printed(line) && !excused(line))
+            .collect();
+        return if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(format!(
+                "{page} shows what is not printed: {wrong:#?}\n{told}"
+            ))
+        };
     }
-    let told = std::fs::read_to_string(home.path().join("told")).unwrap_or_default();
     Err(format!(
         "{page}: {}\n{told}{}",
         output.status,
         both(&output)
     ))
+}
+
+/// A line without what differs from run to run: words with a digit in them, and how much space there is.
+fn without_chance(line: &str) -> String {
+    let is_part = |c: char| c.is_alphanumeric() || "_-/+=".contains(c);
+    let mut plain = String::new();
+    let mut rest = line.trim();
+    while let Some(c) = rest.chars().next() {
+        let end = if is_part(c) {
+            rest.find(|c| !is_part(c)).unwrap_or(rest.len())
+        } else {
+            c.len_utf8()
+        };
+        let (word, after) = rest.split_at(end);
+        rest = after;
+        if c.is_whitespace() {
+            rest = rest.trim_start();
+            plain.push(' ');
+        } else if word.contains(|c: char| c.is_ascii_digit()) {
+            plain.push('#');
+        } else {
+            plain.push_str(word);
+        }
+    }
+    plain
 }
 
 fn quoted(text: &str) -> String {
@@ -380,9 +472,10 @@ fn every_command_runs() {
         .filter_map(|page| run(page, &mut used).err())
         .collect();
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
-    let not_run = NOT_RUN.iter().map(|(page, begin, _)| (*page, *begin));
+    let not = NOT_RUN.iter().chain(NOT_SHOWN);
+    let not = not.map(|(page, begin, _)| (*page, *begin));
     let changed = CHANGED.iter().map(|(page, from, _)| (*page, *from));
-    for (page, text) in not_run.chain(changed).chain(BEFORE.iter().copied()) {
+    for (page, text) in not.chain(changed).chain(BEFORE.iter().copied()) {
         let entry = format!("{page}: {text}");
         assert!(
             used.contains(&entry),
