@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use tollgate_clicks::query::{Query, Statistics};
-use tollgate_clicks::{ClickKind, Dimension, EnrichedClick, Network, Value};
+use tollgate_clicks::{ClickKind, Dimension, EnrichedClick, Network};
 use tollgate_clock::UnixMillis;
 use utoipa::ToSchema;
 
@@ -136,7 +136,7 @@ impl StatsView {
         let by = by.into_iter().map(|breakdown| {
             let values = breakdown.values.into_iter();
             let values = values.map(|counted| CountedView {
-                value: shown(breakdown.dimension, &counted.value),
+                value: counted.value.to_string(),
                 clicks: counted.clicks,
             });
             (breakdown.dimension.name(), values.collect())
@@ -189,14 +189,6 @@ impl StatsView {
         std::iter::once(row(&["start", "clicks", "unique"]))
             .chain(steps)
             .collect()
-    }
-}
-
-/// The default domain has no name of its own.
-fn shown(dimension: Dimension, value: &Value) -> String {
-    match (dimension, value.to_string()) {
-        (Dimension::Domain, name) if name.is_empty() => "(default)".to_owned(),
-        (_, text) => text,
     }
 }
 
