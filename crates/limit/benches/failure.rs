@@ -21,7 +21,7 @@ use tollgate_clock::SystemClock;
 use tollgate_limit::policy::{Descriptor, PolicySet};
 use tollgate_limit::service::{CheckRequest, LimitService};
 use tollgate_limit::store::{
-    Charge, GuardOptions, Guarded, LimitKey, LimitStore as _, MemoryOptions, MemoryStore,
+    BreakerOptions, Charge, Guarded, LimitKey, LimitStore as _, MemoryOptions, MemoryStore,
     RedisOptions, RedisStore,
 };
 use tollgate_limit::{AlgorithmKind, Limiter, Quota};
@@ -99,7 +99,7 @@ impl Load {
             RedisStore::connect(&options.redis, redis).await.unwrap()
         };
         let clock = Arc::new(SystemClock::new());
-        let guarded = Guarded::new(connect().await, GuardOptions::default(), clock.clone());
+        let guarded = Guarded::new(connect().await, BreakerOptions::default(), clock.clone());
         let fallback = MemoryStore::new(MemoryOptions::with_seed(1), clock);
         let policies = "
 domain: shop

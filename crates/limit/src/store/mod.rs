@@ -13,13 +13,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 #[cfg(feature = "redis")]
-pub use self::guarded::{BreakerState, BreakerStats, GuardOptions, Guarded};
+pub use self::guarded::Guarded;
 #[cfg(feature = "redis")]
 pub use self::leased::{LeaseOptions, LeaseStats, Leased};
 pub use self::memory::{MemoryOptions, MemoryStats, MemoryStore, SnapshotError};
 #[cfg(feature = "redis")]
 pub use self::redis::{Inexact, Instances, RedisOptions, RedisStore, RedisUrlError};
 use crate::{Limiter, LimiterState, Moment, Shaped};
+#[cfg(feature = "redis")]
+pub use tollgate_redis::{BreakerOptions, BreakerState, BreakerStats};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 4096;

@@ -7,10 +7,10 @@
 
 mod bench;
 mod bounds;
-#[path = "../redis/free_port.rs"]
+#[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 #[allow(dead_code, reason = "shared with the tests of the store in Redis")]
-#[path = "../redis/private_redis.rs"]
+#[path = "../../../redis/tests/private/private_redis.rs"]
 mod private_redis;
 mod requests;
 mod shared;

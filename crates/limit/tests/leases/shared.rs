@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tollgate_clock::{ManualClock, SystemClock, UnixMillis};
 use tollgate_limit::store::{
-    Charge, GuardOptions, Guarded, LeaseOptions, Leased, LimitStore, RedisOptions, RedisStore,
+    BreakerOptions, Charge, Guarded, LeaseOptions, Leased, LimitStore, RedisOptions, RedisStore,
     StoreError,
 };
 use tollgate_limit::{AlgorithmKind, Limiter, Quota};
@@ -23,7 +23,7 @@ async fn store(redis: &PrivateRedis, clock: Arc<dyn tollgate_clock::Clock>) -> S
         ..RedisOptions::default()
     };
     let redis = RedisStore::connect(&redis.url(), options).await.unwrap();
-    let guarded = Guarded::new(redis, GuardOptions::default(), Arc::clone(&clock));
+    let guarded = Guarded::new(redis, BreakerOptions::default(), Arc::clone(&clock));
     Leased::new(guarded, LeaseOptions::default(), clock)
 }
 

@@ -4,14 +4,12 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use tollgate_limit::store::{Charge, LimitKey, RedisOptions, RedisStore};
 use tollgate_limit::{AlgorithmKind, Limiter, Quota};
 
+pub(crate) use crate::commands::{PATIENCE, send};
+use crate::private_cluster::PrivateCluster;
 use crate::private_redis::PrivateRedis;
-
-/// Longer than any pause of a loaded machine: for tests of what is decided, not of when.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn patient() -> RedisOptions {
     RedisOptions {
@@ -25,26 +23,8 @@ pub(crate) async fn store(redis: &PrivateRedis) -> RedisStore {
     RedisStore::connect(&redis.url(), patient()).await.unwrap()
 }
 
-/// A connection of the test itself.
-pub(crate) async fn connection(redis: &PrivateRedis) -> MultiplexedConnection {
-    let client = redis::Client::open(redis.url()).unwrap();
-    let config = redis::AsyncConnectionConfig::new()
-        .set_response_timeout(None)
-        .set_connection_timeout(None);
-    client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .unwrap()
-}
-
-pub(crate) async fn send<T: redis::FromRedisValue>(redis: &PrivateRedis, command: &[&str]) -> T {
-    let mut connection = connection(redis).await;
-    let (name, arguments) = command.split_first().unwrap();
-    redis::cmd(name)
-        .arg(arguments)
-        .query_async(&mut connection)
-        .await
-        .unwrap()
+pub(crate) async fn store_in(cluster: &PrivateCluster, options: RedisOptions) -> RedisStore {
+    RedisStore::connect(&cluster.url(), options).await.unwrap()
 }
 
 /// So many in a year: no test lives to see any of it come back.

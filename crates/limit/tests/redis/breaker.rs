@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tollgate_clock::{ManualClock, SystemClock, UnixMillis};
 use tollgate_limit::store::{
-    BreakerState, Charge, GuardOptions, Guarded, LimitStore, RedisOptions, RedisStore, Refund,
+    BreakerOptions, BreakerState, Charge, Guarded, LimitStore, RedisOptions, RedisStore, Refund,
     StoreError,
 };
 use tollgate_limit::{AlgorithmKind, Shaped};
@@ -54,7 +54,7 @@ struct Bench {
     clock: Arc<ManualClock>,
 }
 
-const OPTIONS: GuardOptions = GuardOptions {
+const OPTIONS: BreakerOptions = BreakerOptions {
     failures: 3,
     pause: Duration::from_millis(100),
 };
@@ -165,7 +165,7 @@ async fn around_a_redis_it_opens_and_closes_by_itself() {
     };
     let store = RedisStore::connect(&redis.url(), options).await.unwrap();
     let clock = Arc::new(SystemClock::new());
-    let guarded = Arc::new(Guarded::new(store, GuardOptions::default(), clock));
+    let guarded = Arc::new(Guarded::new(store, BreakerOptions::default(), clock));
     let load = Load::on(&guarded);
     load.answers().await;
     let before = guarded.stats();

@@ -13,7 +13,7 @@ use tollgate_limit::store::{
     Refund, StoreError,
 };
 
-use crate::bench::{charge, patient, send, yearly};
+use crate::bench::{charge, patient, send, store_in, yearly};
 use crate::private_cluster::{PrivateCluster, cluster_cli, eventually};
 
 fn of_domain(domain: usize, key: usize, kind: AlgorithmKind, cost: u64) -> Charge {
@@ -41,7 +41,7 @@ fn requests() -> impl Strategy<Value = Vec<(usize, Vec<Asked>)>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_decides_as_the_store_in_memory() {
     let cluster = PrivateCluster::start().await;
-    let store = cluster.store().await;
+    let store = store_in(&cluster, patient()).await;
     let runtime = tokio::runtime::Handle::current();
     let traces = std::thread::scope(|scope| {
         let run = || {
@@ -96,7 +96,7 @@ async fn a_cluster_decides_as_the_store_in_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_several_domains_are_no_request_and_keys_of_clients_spread() {
     let cluster = PrivateCluster::start().await;
-    let store = cluster.store().await;
+    let store = store_in(&cluster, patient()).await;
     let gcra = AlgorithmKind::Gcra;
     let request = [of_domain(1, 1, gcra, 1), of_domain(2, 1, gcra, 1)];
     let error = store.decide(&request).await.unwrap_err();
@@ -119,7 +119,7 @@ async fn keys_of_several_domains_are_no_request_and_keys_of_clients_spread() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_several_domains_were_charged_is_given_back_at_once() {
     let cluster = PrivateCluster::start().await;
-    let store = cluster.store().await;
+    let store = store_in(&cluster, patient()).await;
     let mut refunds = Vec::new();
     for domain in 0..10 {
         let charges = [of_domain(domain, 1, AlgorithmKind::FixedWindow, 7)];
@@ -138,7 +138,7 @@ async fn what_several_domains_were_charged_is_given_back_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scripts_that_all_servers_forgot_are_sent_again() {
     let cluster = PrivateCluster::start().await;
-    let store = cluster.store().await;
+    let store = store_in(&cluster, patient()).await;
     for left in (15..20).rev() {
         for server in &cluster.servers {
             let _: String = send(server, &["SCRIPT", "FLUSH"]).await;
@@ -205,8 +205,8 @@ async fn a_slot_that_moves_under_load_loses_and_oversells_nothing() {
     const LIMIT: u64 = 60;
     let cluster = PrivateCluster::start().await;
     let stores = [
-        Arc::new(cluster.store().await),
-        Arc::new(cluster.store().await),
+        Arc::new(store_in(&cluster, patient()).await),
+        Arc::new(store_in(&cluster, patient()).await),
     ];
     // Keys by themselves, and two in one request, which may be parted for a while.
     let mut requests: Vec<Vec<Charge>> = AlgorithmKind::ALL
@@ -238,13 +238,12 @@ async fn a_slot_that_moves_under_load_loses_and_oversells_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_on_its_way_is_looked_for_on_either_side() {
     let cluster = PrivateCluster::start().await;
-    let store = cluster.store().await;
-    let hasty = cluster
-        .store_with(RedisOptions {
-            deadline: Duration::from_millis(500),
-            ..patient()
-        })
-        .await;
+    let store = store_in(&cluster, patient()).await;
+    let options = RedisOptions {
+        deadline: Duration::from_millis(500),
+        ..patient()
+    };
+    let hasty = store_in(&cluster, options).await;
     let slot: u16 = send(&cluster.servers[0], &["CLUSTER", "KEYSLOT", "{domain}"]).await;
     let gcra = yearly(AlgorithmKind::Gcra, 10);
     let [old, new] = [charge("old", gcra, 1), charge("new", gcra, 1)];
@@ -286,8 +285,8 @@ async fn a_resharding_under_load_loses_and_oversells_nothing() {
     const LIMIT: u64 = 20;
     let cluster = PrivateCluster::start().await;
     let stores = [
-        Arc::new(cluster.store().await),
-        Arc::new(cluster.store().await),
+        Arc::new(store_in(&cluster, patient()).await),
+        Arc::new(store_in(&cluster, patient()).await),
     ];
     let requests: Vec<Vec<Charge>> = (0..150)
         .map(|domain| {

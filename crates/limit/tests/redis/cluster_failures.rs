@@ -6,7 +6,7 @@ use std::time::Duration;
 use tollgate_limit::AlgorithmKind;
 use tollgate_limit::store::{LimitStore as _, RedisOptions, RedisStore, StoreError};
 
-use crate::bench::{charge, patient, send, yearly};
+use crate::bench::{charge, patient, send, store_in, yearly};
 use crate::failures::{DEADLINE, Load};
 use crate::private_cluster::{PrivateCluster, eventually};
 
@@ -85,7 +85,7 @@ async fn a_replica_takes_over_with_what_was_counted() {
     let mut options = patient();
     // A server that is away has to be given up to look for another.
     options.deadline = Duration::from_secs(2);
-    let store = cluster.store_with(options).await;
+    let store = store_in(&cluster, options).await;
     let slot = slot(&cluster).await;
     let mut left = 9;
     assert_eq!(remaining(&store).await, left);
@@ -110,7 +110,7 @@ async fn masters_that_die_or_hang_hold_no_call_up() {
         deadline: DEADLINE,
         ..RedisOptions::default()
     };
-    let store = Arc::new(cluster.store_with(options).await);
+    let store = Arc::new(store_in(&cluster, options).await);
     let slot = slot(&cluster).await;
     let load = Load::on(&store);
     load.answers().await;

@@ -7,7 +7,7 @@ use tollgate_clock::Clock;
 use tollgate_limit::policy::{Descriptor, PolicySet};
 use tollgate_limit::service::{CheckAnswer, CheckRequest, LimitService};
 use tollgate_limit::store::{
-    GuardOptions, Guarded, MemoryOptions, MemoryStore, RedisOptions, RedisStore,
+    BreakerOptions, Guarded, MemoryOptions, MemoryStore, RedisOptions, RedisStore,
 };
 
 use crate::private_redis::PrivateRedis;
@@ -25,7 +25,7 @@ impl Instance {
         policies: &str,
     ) -> Self {
         let store = RedisStore::connect(&redis.url(), options).await.unwrap();
-        let guarded = Guarded::new(store, GuardOptions::default(), Arc::clone(&clock));
+        let guarded = Guarded::new(store, BreakerOptions::default(), Arc::clone(&clock));
         let fallback = MemoryStore::new(MemoryOptions::with_seed(1), clock);
         let policies = PolicySet::parse("test.yaml", policies).unwrap();
         Self {

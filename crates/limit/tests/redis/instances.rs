@@ -7,7 +7,7 @@ use tollgate_clock::{ManualClock, UnixMillis};
 use tollgate_limit::policy::{Descriptor, PolicySet};
 use tollgate_limit::service::{CheckRequest, LimitService};
 use tollgate_limit::store::{
-    GuardOptions, Guarded, Instances, MemoryOptions, MemoryStore, RedisStore,
+    BreakerOptions, Guarded, Instances, MemoryOptions, MemoryStore, RedisStore,
 };
 
 use crate::bench::{send, store};
@@ -33,7 +33,7 @@ impl Instance {
         let store = store(redis).await;
         instances.announce(&store).await.unwrap();
         let clock = Arc::new(ManualClock::at(UnixMillis::from_millis(1_767_225_600_000)));
-        let guarded = Guarded::new(store, GuardOptions::default(), clock.clone());
+        let guarded = Guarded::new(store, BreakerOptions::default(), clock.clone());
         let shared = Arc::new(guarded);
         let memory = MemoryStore::new(MemoryOptions::with_seed(1), clock);
         let policies = PolicySet::parse("limits.yaml", POLICIES).unwrap();

@@ -10,13 +10,18 @@ mod breaker;
 mod clocks;
 mod cluster;
 mod cluster_failures;
+#[path = "../../../redis/tests/private/commands.rs"]
+mod commands;
 mod failures;
+#[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 mod instance;
 mod instances;
 mod outages;
+#[path = "../../../redis/tests/private/private_cluster.rs"]
 mod private_cluster;
 #[allow(dead_code, reason = "shared with the end-to-end tests")]
+#[path = "../../../redis/tests/private/private_redis.rs"]
 mod private_redis;
 mod sentinel;
 mod sharing;

@@ -8,7 +8,7 @@
 
 mod conformance;
 mod failures;
-#[path = "../../../limit/tests/redis/free_port.rs"]
+#[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 mod private_postgres;
 mod sharing;

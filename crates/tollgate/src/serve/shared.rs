@@ -9,8 +9,8 @@ use tollgate_clock::SystemClock;
 use tollgate_config::Limits;
 use tollgate_limit::policy::PolicySet;
 use tollgate_limit::store::{
-    BreakerState, BreakerStats, GuardOptions, Guarded, Instances, LeaseOptions, LeaseStats, Leased,
-    LimitStore, RedisOptions, RedisStore,
+    BreakerOptions, BreakerState, BreakerStats, Guarded, Instances, LeaseOptions, LeaseStats,
+    Leased, LimitStore, RedisOptions, RedisStore,
 };
 use tollgate_server::metrics::{Counter, Metrics};
 
@@ -37,7 +37,7 @@ impl Shared {
         let instances = Instances::new(format!("{name:016x}"));
         // Without Redis, it is announced later.
         let _ = instances.announce(&store).await;
-        let guarded = Guarded::new(store, GuardOptions::default(), Arc::clone(&clock) as _);
+        let guarded = Guarded::new(store, BreakerOptions::default(), Arc::clone(&clock) as _);
         let guarded = Arc::new(guarded);
         let leased = Leased::new(Arc::clone(&guarded), LeaseOptions::default(), clock);
         Ok(Self {

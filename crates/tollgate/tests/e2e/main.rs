@@ -28,7 +28,7 @@ mod domains;
 mod durability;
 mod edit;
 mod envoy;
-#[path = "../../../limit/tests/redis/free_port.rs"]
+#[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 mod grpc;
 mod http;
@@ -50,7 +50,7 @@ mod postgres;
 #[path = "../../../links/tests/postgres/private_postgres.rs"]
 mod private_postgres;
 #[allow(dead_code, reason = "shared with the tests of the library")]
-#[path = "../../../limit/tests/redis/private_redis.rs"]
+#[path = "../../../redis/tests/private/private_redis.rs"]
 mod private_redis;
 mod proxy;
 mod redirect;

@@ -54,17 +54,15 @@ impl Bench {
     }
 
     fn clear(&self) {
-        self.runtime.block_on(async {
-            let Servers::One(link) = &self.store.servers else {
-                panic!("one server");
-            };
-            let mut connection = link.get().await.unwrap().connection.clone();
-            let done: String = redis::cmd("FLUSHALL")
-                .query_async(&mut connection)
-                .await
-                .unwrap();
-            assert_eq!(done, "OK");
-        });
+        let call = Call {
+            script: Some("return redis.call('FLUSHALL')"),
+            keys: &[],
+            numbers: &[],
+            words: &[],
+        };
+        let done = self.store.client.ask(&call, Duration::from_secs(60));
+        let done: String = self.runtime.block_on(done).unwrap();
+        assert_eq!(done, "OK");
     }
 
     fn refund(&self, refunds: &[Refund], micros: u64) {

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
+use tollgate_redis::Call;
 
 use super::RedisStore;
-use super::call::Call;
-use super::order::Order;
 use crate::store::StoreError;
 
 const SCRIPT: &str = include_str!("instances.lua");
@@ -97,19 +96,14 @@ impl RedisStore {
     async fn instances(&self, name: &str, lasts: Duration) -> Result<u64, StoreError> {
         let mut key = self.prefix.clone();
         key.extend_from_slice(b"instances");
-        let order = Order {
-            keys: vec![key],
-            ..Order::default()
-        };
         let lasts = lasts.as_millis().to_string();
         let call = Call {
-            script: SCRIPT,
-            order: &order,
-            extra: &[],
-            words: &[name, &lasts],
-            loaded: false,
+            script: Some(SCRIPT),
+            keys: &[key],
+            numbers: &[],
+            words: &[name.as_bytes(), lasts.as_bytes()],
         };
-        let answer = self.ask(&call, WITHIN).await?;
+        let answer: Vec<i64> = self.client.ask(&call, WITHIN).await?;
         let count = answer.first().and_then(|count| u64::try_from(*count).ok());
         count.ok_or_else(|| StoreError::Failed("instances were not counted".to_owned()))
     }

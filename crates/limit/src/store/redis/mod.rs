@@ -1,39 +1,29 @@
 //! Limits in Redis, which several instances share: see [`RedisStore`].
 
-mod address;
 #[cfg(test)]
 mod agreement;
-mod call;
-mod cluster;
 #[cfg(test)]
-#[path = "../../../tests/redis/free_port.rs"]
+#[path = "../../../../redis/tests/private/free_port.rs"]
 mod free_port;
 mod instances;
-mod link;
 mod order;
 #[cfg(test)]
 #[allow(dead_code, reason = "shared with the integration tests")]
-#[path = "../../../tests/redis/private_redis.rs"]
+#[path = "../../../../redis/tests/private/private_redis.rs"]
 mod private_redis;
 mod reply;
-mod servers;
-mod slots;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+pub use tollgate_redis::RedisUrlError;
+use tollgate_redis::{AskError, Call, Client, ClientOptions, slot_of};
 
-use self::address::Location;
-pub use self::address::RedisUrlError;
-use self::call::Call;
 pub use self::instances::Instances;
 pub use self::order::Inexact;
 use self::order::Order;
-use self::servers::Servers;
 use super::{Charge, LimitKey, LimitStore, Refund, StoreError};
 use crate::{Limiter, Shaped};
 
@@ -91,10 +81,9 @@ impl Default for RedisOptions {
 /// domain is as fast as that server. Redirections are followed within the deadline. While a slot
 /// moves, requests with several keys fail if some of them are on either side.
 pub struct RedisStore {
-    servers: Servers,
+    client: Client,
     prefix: Vec<u8>,
     deadline: Duration,
-    script: Arc<str>,
 }
 
 impl RedisStore {
@@ -111,20 +100,22 @@ impl RedisStore {
     /// [`RedisUrlError`], if the URL is none of these.
     pub async fn connect(url: &str, options: RedisOptions) -> Result<Self, RedisUrlError> {
         let store = Self::with_script(url, options, SCRIPT)?;
-        if let Err(error) = store.servers.ready().await {
+        if let Err(error) = store.client.ready().await {
             tracing::warn!(%error, "limits are not counted in Redis until it can be reached");
         }
         Ok(store)
     }
 
     fn with_script(url: &str, options: RedisOptions, script: &str) -> Result<Self, RedisUrlError> {
-        let script: Arc<str> = script.into();
-        let location = Location::parse(url)?;
+        let connect_within = options.connect_within;
+        let client = ClientOptions {
+            script,
+            connect_within,
+        };
         Ok(Self {
-            servers: Servers::new(location, &script, options.connect_within),
+            client: Client::new(url, client)?,
             prefix: options.prefix.into_bytes(),
             deadline: options.deadline,
-            script,
         })
     }
 
@@ -155,43 +146,23 @@ impl RedisStore {
         name
     }
 
+    /// Numbers of the tests follow those of the order.
     async fn run(&self, order: &Order, extra: &[u64]) -> Result<Vec<i64>, StoreError> {
-        let script = &self.script;
+        let with_extra;
+        let numbers = match extra {
+            [] => &order.numbers,
+            extra => {
+                with_extra = [&order.numbers, extra].concat();
+                &with_extra
+            }
+        };
         let call = Call {
-            script,
-            order,
-            extra,
+            script: None,
+            keys: &order.keys,
+            numbers,
             words: &[],
-            loaded: true,
         };
-        self.ask(&call, self.deadline).await
-    }
-
-    async fn ask(&self, call: &Call<'_>, within: Duration) -> Result<Vec<i64>, StoreError> {
-        let mut used = None;
-        let answer = self.servers.call(call, &mut used);
-        let outcome = match tokio::time::timeout(within, answer).await {
-            Ok(outcome) => {
-                if let Some(used) = &used {
-                    match &outcome {
-                        Err(StoreError::Unavailable(_)) => used.link.broken(&used.ready),
-                        Ok(_) | Err(StoreError::Failed(_)) => used.link.answered(&used.ready),
-                    }
-                }
-                outcome
-            }
-            Err(_) => {
-                if let Some(used) = &used {
-                    used.link.unanswered(&used.ready);
-                }
-                let message = format!("no answer within {within:?}");
-                Err(StoreError::Unavailable(message))
-            }
-        };
-        if matches!(outcome, Err(StoreError::Unavailable(_))) {
-            self.servers.doubt();
-        }
-        outcome
+        Ok(self.client.ask(&call, self.deadline).await?)
     }
 
     async fn decide_with(
@@ -225,14 +196,14 @@ impl LimitStore for RedisStore {
     }
 
     async fn refund(&self, refunds: &[Refund]) -> Result<(), StoreError> {
-        if !self.servers.are_several() {
+        if !self.client.is_cluster() {
             return self.refund_with(refunds, &[]).await;
         }
         // Of any domains, and no server has all of them. Whatever becomes of one, the others are
         // given back.
         let mut by_slot: HashMap<u16, Vec<Refund>> = HashMap::new();
         for refund in refunds {
-            let slot = slots::of(&self.name(refund.key()));
+            let slot = slot_of(&self.name(refund.key()));
             by_slot.entry(slot).or_default().push(refund.clone());
         }
         let mut outcome = Ok(());
@@ -243,15 +214,12 @@ impl LimitStore for RedisStore {
     }
 }
 
-/// Whether it is the fault of this request, or of the server and the way to it.
-fn failure(error: &RedisError) -> StoreError {
-    let message = error.to_string();
-    match error.kind() {
-        ErrorKind::Server(ServerErrorKind::ResponseError)
-        | ErrorKind::UnexpectedReturnType
-        | ErrorKind::Client => StoreError::Failed(message),
-        _ if error.code() == Some("WRONGTYPE") => StoreError::Failed(message),
-        _ => StoreError::Unavailable(message),
+impl From<AskError> for StoreError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Unavailable(why) => Self::Unavailable(why),
+            AskError::Failed(why) => Self::Failed(why),
+        }
     }
 }
 
@@ -277,10 +245,7 @@ mod tests {
         let short = of(b"shop|user=u1|");
         let long = of(b"shop|#0123456789abcdef");
         assert_eq!(shown(&short), "tollgate:{shop}|user=u1|");
-        assert_eq!(
-            slots::of(&store.name(&short)),
-            slots::of(&store.name(&long))
-        );
+        assert_eq!(slot_of(&store.name(&short)), slot_of(&store.name(&long)));
         // One key that a client chose is a request by itself, whatever is in it.
         let client = LimitKey::of_client(b"ip|1").unwrap();
         assert_eq!(shown(&client), "tollgate:r:ip|1");

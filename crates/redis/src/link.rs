@@ -11,9 +11,8 @@ use redis::aio::MultiplexedConnection;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::address::Address;
-use super::failure;
-use crate::store::StoreError;
+use crate::address::Address;
+use crate::{AskError, failure};
 
 /// So many calls in a row without an answer, and none for so long: the connection is taken for
 /// dead. It may lead to a machine that is gone.
@@ -22,11 +21,11 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(1);
 /// Commands that wait to be written.
 const PIPELINE: usize = 1_024;
 
-/// A connection that is ready for decisions.
-pub(super) struct Ready {
-    pub(super) connection: MultiplexedConnection,
+/// A connection that is ready for calls.
+pub(crate) struct Ready {
+    pub(crate) connection: MultiplexedConnection,
     /// By what the server knows the script.
-    pub(super) script: String,
+    pub(crate) script: String,
     unanswered: AtomicU32,
     made: Instant,
     /// Milliseconds from then to the last answer.
@@ -34,12 +33,12 @@ pub(super) struct Ready {
 }
 
 /// A connection that a call waits for.
-pub(super) struct Used {
-    pub(super) link: Arc<Link>,
-    pub(super) ready: Arc<Ready>,
+pub(crate) struct Used {
+    pub(crate) link: Arc<Link>,
+    pub(crate) ready: Arc<Ready>,
 }
 
-type Outcome = Result<Arc<Ready>, StoreError>;
+type Outcome = Result<Arc<Ready>, AskError>;
 
 enum Slot {
     Empty,
@@ -48,7 +47,7 @@ enum Slot {
 }
 
 /// Where the connection is.
-pub(super) struct Link {
+pub(crate) struct Link {
     address: Arc<Address>,
     attempts: AtomicUsize,
     script: Arc<str>,
@@ -60,7 +59,7 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects at the first [`get`](Self::get).
-    pub(super) fn new(
+    pub(crate) fn new(
         address: Address,
         script: Arc<str>,
         connect_within: Duration,
@@ -76,9 +75,19 @@ impl Link {
         }
     }
 
+    /// Where it leads.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What is loaded when a connection is made.
+    pub(crate) fn script(&self) -> &str {
+        &self.script
+    }
+
     /// The connection. Without one, begins to make it, or waits for who began; making it goes on
     /// if the caller stops waiting.
-    pub(super) async fn get(&self) -> Outcome {
+    pub(crate) async fn get(&self) -> Outcome {
         let mut made = {
             let mut slot = self.slot.lock();
             match &*slot {
@@ -93,7 +102,7 @@ impl Link {
         };
         match made.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(outcome)) => outcome.clone(),
-            Ok(None) | Err(_) => Err(StoreError::Unavailable("connecting was given up".into())),
+            Ok(None) | Err(_) => Err(AskError::Unavailable("connecting was given up".into())),
         }
     }
 
@@ -106,7 +115,7 @@ impl Link {
             let connected = connected(&address, attempt, &script);
             let outcome = match tokio::time::timeout(within, connected).await {
                 Ok(outcome) => outcome.map(Arc::new),
-                Err(_) => Err(StoreError::Unavailable(format!(
+                Err(_) => Err(AskError::Unavailable(format!(
                     "no connection within {within:?}"
                 ))),
             };
@@ -120,13 +129,13 @@ impl Link {
     }
 
     /// The connection answered.
-    pub(super) fn answered(&self, ready: &Ready) {
+    pub(crate) fn answered(&self, ready: &Ready) {
         ready.unanswered.store(0, Ordering::Relaxed);
         ready.answered.store(ready.age(), Ordering::Relaxed);
     }
 
     /// The connection did not answer in time.
-    pub(super) fn unanswered(&self, ready: &Arc<Ready>) {
+    pub(crate) fn unanswered(&self, ready: &Arc<Ready>) {
         let unanswered = ready.unanswered.fetch_add(1, Ordering::Relaxed) + 1;
         let silence = ready
             .age()
@@ -137,7 +146,7 @@ impl Link {
     }
 
     /// The connection is of no more use.
-    pub(super) fn broken(&self, ready: &Arc<Ready>) {
+    pub(crate) fn broken(&self, ready: &Arc<Ready>) {
         let mut slot = self.slot.lock();
         if matches!(&*slot, Slot::Ready(held) if Arc::ptr_eq(held, ready)) {
             *slot = Slot::Empty;
@@ -145,13 +154,13 @@ impl Link {
     }
 }
 
-async fn connected(address: &Address, attempt: usize, script: &str) -> Result<Ready, StoreError> {
+async fn connected(address: &Address, attempt: usize, script: &str) -> Result<Ready, AskError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
         .set_pipeline_buffer_size(PIPELINE);
     let unavailable = |error: redis::RedisError| match failure(&error) {
-        StoreError::Unavailable(why) | StoreError::Failed(why) => StoreError::Unavailable(why),
+        AskError::Unavailable(why) | AskError::Failed(why) => AskError::Unavailable(why),
     };
     let mut connection = address.open(attempt, &config).await.map_err(unavailable)?;
     let script = redis::cmd("SCRIPT")

@@ -1,26 +1,27 @@
-//! The servers of a store: one at a time, or those of a cluster.
+//! The servers of a client: one at a time, or those of a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::FromRedisValue;
+use redis::aio::PubSub;
 use tokio::runtime::Handle;
 
-use super::address::Location;
-use super::call::Call;
-use super::cluster::Cluster;
-use super::failure;
-use super::link::{Link, Used};
-use crate::store::StoreError;
+use crate::address::Location;
+use crate::call::Call;
+use crate::cluster::Cluster;
+use crate::link::{Link, Used};
+use crate::{AskError, failure};
 
 /// Where calls go.
-pub(super) enum Servers {
+pub(crate) enum Servers {
     One(Arc<Link>),
     Cluster(Arc<Cluster>),
 }
 
 impl Servers {
     /// Connects when it is first asked, within the time for each connection.
-    pub(super) fn new(location: Location, script: &Arc<str>, connect_within: Duration) -> Self {
+    pub(crate) fn new(location: Location, script: &Arc<str>, connect_within: Duration) -> Self {
         let script = Arc::clone(script);
         match location {
             Location::Server(address) => {
@@ -39,12 +40,12 @@ impl Servers {
     }
 
     /// Whether keys are spread over several servers.
-    pub(super) const fn are_several(&self) -> bool {
+    pub(crate) const fn are_several(&self) -> bool {
         matches!(self, Self::Cluster(_))
     }
 
     /// Connects.
-    pub(super) async fn ready(&self) -> Result<(), StoreError> {
+    pub(crate) async fn ready(&self) -> Result<(), AskError> {
         match self {
             Self::One(link) => link.get().await.map(drop),
             Self::Cluster(cluster) => cluster.ready().await,
@@ -52,11 +53,11 @@ impl Servers {
     }
 
     /// Calls the script. `used` is the connection that has to answer, if any.
-    pub(super) async fn call(
+    pub(crate) async fn call<T: FromRedisValue>(
         &self,
         call: &Call<'_>,
         used: &mut Option<Used>,
-    ) -> Result<Vec<i64>, StoreError> {
+    ) -> Result<T, AskError> {
         match self {
             Self::One(link) => {
                 let ready = link.get().await?;
@@ -64,15 +65,24 @@ impl Servers {
                     link: Arc::clone(link),
                     ready,
                 });
-                let answer = call.on(&used.ready).await;
+                let answer = call.on(&used.ready, link.script()).await;
                 answer.map_err(|error| failure(&error))
             }
             Self::Cluster(cluster) => cluster.call(call, used).await,
         }
     }
 
+    /// A connection on which messages arrive; to another server of a cluster at each attempt.
+    pub(crate) async fn listen(&self, attempt: usize) -> Result<PubSub, AskError> {
+        let opened = match self {
+            Self::One(link) => link.address().listen(attempt).await,
+            Self::Cluster(cluster) => cluster.any(attempt)?.listen(attempt).await,
+        };
+        opened.map_err(|error| failure(&error))
+    }
+
     /// Something is wrong: perhaps another server has taken over.
-    pub(super) fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         match self {
             // Found by connecting anew.
             Self::One(_) => {}

@@ -3,10 +3,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tollgate_limit::store::{RedisOptions, RedisStore};
-
-use crate::bench::{PATIENCE, patient, send};
-use crate::private_redis::PrivateRedis;
+use super::commands::{PATIENCE, send};
+use super::private_redis::PrivateRedis;
 
 const MASTERS: usize = 3;
 
@@ -51,14 +49,6 @@ impl PrivateCluster {
     pub(crate) fn url(&self) -> String {
         let addresses: Vec<String> = self.servers.iter().map(PrivateRedis::address).collect();
         format!("redis+cluster://{}", addresses.join(","))
-    }
-
-    pub(crate) async fn store(&self) -> RedisStore {
-        self.store_with(patient()).await
-    }
-
-    pub(crate) async fn store_with(&self, options: RedisOptions) -> RedisStore {
-        RedisStore::connect(&self.url(), options).await.unwrap()
     }
 
     /// Which of the servers that run holds this slot as the first one of them knows.

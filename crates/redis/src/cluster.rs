@@ -10,17 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::address::{Members, Node};
-use super::call::Call;
-use super::failure;
-use super::link::{Link, Used};
-use super::slots::{self, Layout, SLOTS};
-use crate::store::StoreError;
+use crate::address::{Address, Members, Node};
+use crate::call::Call;
+use crate::link::{Link, Used};
+use crate::slots::{self, Layout, SLOTS};
+use crate::{AskError, failure};
 
 /// Least time from one time of asking where slots are to the next.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(100);
@@ -56,7 +55,7 @@ enum Round {
 }
 
 /// The servers of a cluster.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     members: Members,
     script: Arc<str>,
     connect_within: Duration,
@@ -69,7 +68,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Connects when it is first asked.
-    pub(super) fn new(members: Members, script: Arc<str>, connect_within: Duration) -> Self {
+    pub(crate) fn new(members: Members, script: Arc<str>, connect_within: Duration) -> Self {
         Self {
             members,
             script,
@@ -86,7 +85,7 @@ impl Cluster {
     }
 
     /// Learns where slots are, and connects to all servers.
-    pub(super) async fn ready(self: &Arc<Self>) -> Result<(), StoreError> {
+    pub(crate) async fn ready(self: &Arc<Self>) -> Result<(), AskError> {
         let mut rounds = self.rounds.subscribe();
         if self.learn() {
             // It cannot be closed: `self` holds the other end.
@@ -107,14 +106,14 @@ impl Cluster {
 
     /// Calls the script on the server that holds its keys, and follows redirections. `used` is the
     /// connection that has not answered yet.
-    pub(super) async fn call(
+    pub(crate) async fn call<T: FromRedisValue>(
         self: &Arc<Self>,
         call: &Call<'_>,
         used: &mut Option<Used>,
-    ) -> Result<Vec<i64>, StoreError> {
-        let slot = slots::of_all(&call.order.keys).ok_or_else(|| {
-            let message = "the keys of a request have to be of one domain in a cluster";
-            StoreError::Failed(message.to_owned())
+    ) -> Result<T, AskError> {
+        let slot = slots::of_all(call.keys).ok_or_else(|| {
+            let message = "the keys of a request have to be of one slot in a cluster";
+            AskError::Failed(message.to_owned())
         })?;
         let mut asked_for = None;
         let mut hops = 0_u32;
@@ -130,8 +129,8 @@ impl Cluster {
                 ready: Arc::clone(&ready),
             });
             let answer = match asking {
-                true => call.asking(&ready).await,
-                false => call.on(&ready).await,
+                true => call.asking(&ready, &self.script).await,
+                false => call.on(&ready, &self.script).await,
             };
             let error = match answer {
                 Ok(answer) => return Ok(answer),
@@ -169,7 +168,7 @@ impl Cluster {
     }
 
     /// The master of a slot.
-    async fn holder(self: &Arc<Self>, slot: u16) -> Result<Server, StoreError> {
+    async fn holder(self: &Arc<Self>, slot: u16) -> Result<Server, AskError> {
         let mut rounds = self.rounds.subscribe();
         if let Some(server) = self.map.lock().holder(slot) {
             return Ok(server);
@@ -182,10 +181,10 @@ impl Cluster {
         held.ok_or_else(|| self.unknown())
     }
 
-    fn unknown(&self) -> StoreError {
+    fn unknown(&self) -> AskError {
         let why = self.map.lock().trouble.clone();
         let why = why.unwrap_or_else(|| "no server of the cluster holds the key".to_owned());
-        StoreError::Unavailable(why)
+        AskError::Unavailable(why)
     }
 
     /// A server, known or new.
@@ -205,9 +204,21 @@ impl Cluster {
         Some(server)
     }
 
+    /// How to reach one of the servers that are known, another one at each attempt.
+    pub(crate) fn any(&self, attempt: usize) -> Result<Address, AskError> {
+        let mut nodes = self.members.seeds.clone();
+        let map = self.map.lock();
+        let known = map.servers.keys().filter(|node| !nodes.contains(node));
+        let known: Vec<Node> = known.cloned().collect();
+        drop(map);
+        nodes.extend(known);
+        let node = &nodes[attempt % nodes.len()];
+        self.members.address(node).map_err(|error| failure(&error))
+    }
+
     /// Asks all servers where slots are, unless that was done a moment ago. Goes on by itself.
     /// Whether it is going on.
-    pub(super) fn learn(self: &Arc<Self>) -> bool {
+    pub(crate) fn learn(self: &Arc<Self>) -> bool {
         let mut round = self.round.lock();
         match *round {
             Round::Running => true,
@@ -318,8 +329,8 @@ async fn ask(server: &Server) -> Result<Layout, String> {
         Ok(Err(error)) => {
             let error: RedisError = error;
             match failure(&error) {
-                StoreError::Failed(_) => server.link.answered(&ready),
-                StoreError::Unavailable(_) => server.link.broken(&ready),
+                AskError::Failed(_) => server.link.answered(&ready),
+                AskError::Unavailable(_) => server.link.broken(&ready),
             }
             Err(error.to_string())
         }

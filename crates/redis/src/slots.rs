@@ -3,16 +3,17 @@
 use crc::{CRC_16_XMODEM, Crc};
 use redis::Value;
 
-use super::address::Node;
+use crate::address::Node;
 
 /// How many there are.
-pub(super) const SLOTS: usize = 16_384;
+pub(crate) const SLOTS: usize = 16_384;
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
 /// The slot of a key: what is between its first `{` and the next `}` chooses it, if there is
 /// anything, and else the whole.
-pub(super) fn of(key: &[u8]) -> u16 {
+#[must_use]
+pub fn of(key: &[u8]) -> u16 {
     let tag = || {
         let begin = key.iter().position(|byte| *byte == b'{')? + 1;
         let rest = key.get(begin..)?;
@@ -23,7 +24,7 @@ pub(super) fn of(key: &[u8]) -> u16 {
 }
 
 /// The slot of all these keys, if it is one.
-pub(super) fn of_all(keys: &[Vec<u8>]) -> Option<u16> {
+pub(crate) fn of_all(keys: &[Vec<u8>]) -> Option<u16> {
     let mut slots = keys.iter().map(|key| of(key));
     let first = slots.next()?;
     slots.all(|slot| slot == first).then_some(first)
@@ -31,26 +32,26 @@ pub(super) fn of_all(keys: &[Vec<u8>]) -> Option<u16> {
 
 /// Slots that follow each other, and who holds them: the master first, then its replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) first: u16,
-    pub(super) last: u16,
-    pub(super) nodes: Vec<Node>,
+pub(crate) struct Range {
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+    pub(crate) nodes: Vec<Node>,
 }
 
 /// Who holds what, as one server knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// Whether it hears of most of the others.
     sound: bool,
     /// Grows with each change.
     epoch: u64,
-    pub(super) ranges: Vec<Range>,
+    pub(crate) ranges: Vec<Range>,
 }
 
 impl Layout {
     /// The answers to `CLUSTER INFO` and `CLUSTER SLOTS` of the server `asked`; `None` if they are
     /// something else, or name no slot.
-    pub(super) fn read(info: &str, slots: Value, asked: &Node) -> Option<Self> {
+    pub(crate) fn read(info: &str, slots: Value, asked: &Node) -> Option<Self> {
         let field = |name: &str| {
             let mut lines = info.lines();
             lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -70,7 +71,7 @@ impl Layout {
     }
 
     /// Whether `one` was told by a server that knows more than that of `other`.
-    pub(super) fn knows_more(one: &Self, other: &Self) -> bool {
+    pub(crate) fn knows_more(one: &Self, other: &Self) -> bool {
         (one.sound, one.epoch) > (other.sound, other.epoch)
     }
 }

@@ -1,6 +1,6 @@
 //! Where a Redis is, by its URL.
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
@@ -30,7 +30,7 @@ pub enum RedisUrlError {
 }
 
 /// What a URL names.
-pub(super) enum Location {
+pub(crate) enum Location {
     /// One server at a time.
     Server(Address),
     /// Several servers, each with a part of the keys.
@@ -38,35 +38,35 @@ pub(super) enum Location {
 }
 
 /// Where to connect.
-pub(super) enum Address {
+pub(crate) enum Address {
     /// To this server.
     One(Client),
     /// To the one that a Sentinel names.
     Sentinels(Sentinels),
 }
 
-pub(super) struct Sentinels {
+pub(crate) struct Sentinels {
     addresses: Vec<ConnectionAddr>,
     master: String,
     settings: RedisConnectionInfo,
 }
 
 /// Where a cluster can be asked for its servers, and how all of them are spoken to.
-pub(super) struct Members {
-    pub(super) seeds: Vec<Node>,
+pub(crate) struct Members {
+    pub(crate) seeds: Vec<Node>,
     settings: ConnectionInfo,
 }
 
 /// A server of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Node {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(crate) struct Node {
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 impl Location {
     /// No message shows the URL, which may hold a password.
-    pub(super) fn parse(url: &str) -> Result<Self, RedisUrlError> {
+    pub(crate) fn parse(url: &str) -> Result<Self, RedisUrlError> {
         match url.split_once("://") {
             Some(("redis+cluster", rest)) => {
                 return Members::parse("redis", rest).map(Self::Cluster);
@@ -120,7 +120,7 @@ impl Members {
     }
 
     /// How to reach one of them.
-    pub(super) fn address(&self, node: &Node) -> RedisResult<Address> {
+    pub(crate) fn address(&self, node: &Node) -> RedisResult<Address> {
         let (host, port) = (node.host.clone(), node.port);
         let address = match self.settings.addr() {
             ConnectionAddr::TcpTls { .. } => ConnectionAddr::TcpTls {
@@ -137,7 +137,7 @@ impl Members {
 }
 
 impl Node {
-    pub(super) fn new(host: &str, port: u16) -> Self {
+    pub(crate) fn new(host: &str, port: u16) -> Self {
         Self {
             host: host.to_owned(),
             port,
@@ -146,7 +146,7 @@ impl Node {
 
     /// `host:port`, as a server of a cluster names another one. Without a host it is that of
     /// whoever names it.
-    pub(super) fn parse(text: &str, named_by: &Self) -> Option<Self> {
+    pub(crate) fn parse(text: &str, named_by: &Self) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let host = match host {
             "" | "?" => &named_by.host,
@@ -173,8 +173,20 @@ fn urls(
 }
 
 impl Address {
+    /// Connects to where messages arrive. `attempt` as in [`open`](Self::open).
+    pub(crate) async fn listen(&self, attempt: usize) -> RedisResult<PubSub> {
+        match self {
+            Self::One(client) => client.get_async_pubsub().await,
+            Self::Sentinels(sentinels) => {
+                let mut sentinels = sentinels.builder(attempt)?.build()?;
+                let client = sentinels.async_get_client().await?;
+                client.get_async_pubsub().await
+            }
+        }
+    }
+
     /// Connects. `attempt` counts, so that a Sentinel that is away is not always the first asked.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &self,
         attempt: usize,
         config: &AsyncConnectionConfig,
@@ -249,7 +261,7 @@ fn info(url: Url) -> Result<ConnectionInfo, RedisUrlError> {
     url.into_connection_info().map_err(malformed)
 }
 
-/// Decisions are short, and none waits for more to send.
+/// Calls are short, and none waits for more to send.
 fn settings() -> TcpSettings {
     TcpSettings::default().set_nodelay(true)
 }
