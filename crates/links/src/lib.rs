@@ -25,7 +25,11 @@ mod view;
 mod visitor;
 
 pub use base62::{Alphabet, DecodeError, EncodeOverflow};
-pub use cache::{CacheOptions, CacheStats, LinkCache, Lookup, Tier};
+#[cfg(feature = "redis")]
+pub use cache::{BreakerOptions, BreakerState, BreakerStats};
+pub use cache::{CacheOptions, CacheStats, LinkCache, LinkSource, Loaded, Lookup, Tier};
+#[cfg(feature = "redis")]
+pub use cache::{SharedCache, SharedCacheOptions, SharedCacheStats, WriteThrough};
 pub use code::{Code, CodeError, CodeRules, MAX_CODE_CHARS};
 pub use domain::{Domain, DomainError};
 pub use domains::{Domains, DomainsError, UNRESERVED, without_port};

@@ -6,14 +6,19 @@
 )]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tollgate_clock::{Clock, ManualClock, UnixMillis};
-use tollgate_links::store::{IdempotencyToken, LeaseStore, ListQuery, MemoryStore};
+use tollgate_links::store::{
+    IdempotencyToken, LeaseStore, LinkStore as _, ListQuery, MemoryStore, StoreError,
+};
 use tollgate_links::{
     CacheOptions, CodeFilter, CodeRules, CreatedLink, Domains, Follower, LinkCache, LinkDraft,
-    LinkError, LinkKey, LinkPatch, LinkService, NewLink, Origin, PasswordHasher, ServiceParts,
-    SpecRules, Strategies, StrategyKind, StrategyOptions, TargetRules,
+    LinkError, LinkKey, LinkPatch, LinkService, LinkSource, Loaded, NewLink, Origin,
+    PasswordHasher, ServiceParts, SpecRules, Strategies, StrategyKind, StrategyOptions,
+    TargetRules, Tier,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -43,18 +48,10 @@ fn service(clock: &Arc<ManualClock>, store: &Arc<MemoryStore>, length: usize) ->
         pool_target: 20,
         quarantine: DAY,
     };
-    let cache = CacheOptions {
-        max_bytes: 1 << 20,
-        ttl: Duration::from_secs(60),
-        negative_ttl: Duration::from_secs(5),
-        stale_if_error: Duration::from_secs(600),
-        early_refresh: 0.0,
-        seed: 1,
-    };
     LinkService::new(ServiceParts {
         store: store.clone(),
         feed: store.clone(),
-        cache: LinkCache::new(cache, store.clone(), clock.clone()),
+        cache: LinkCache::new(cache_options(), store.clone(), clock.clone()),
         strategies: Arc::new(Strategies::new(
             options,
             leases,
@@ -75,6 +72,17 @@ fn service(clock: &Arc<ManualClock>, store: &Arc<MemoryStore>, length: usize) ->
         domains,
         clock,
     })
+}
+
+fn cache_options() -> CacheOptions {
+    CacheOptions {
+        max_bytes: 1 << 20,
+        ttl: Duration::from_secs(60),
+        negative_ttl: Duration::from_secs(5),
+        stale_if_error: Duration::from_secs(600),
+        early_refresh: 0.0,
+        seed: 1,
+    }
 }
 
 fn world() -> World {
@@ -430,6 +438,79 @@ async fn a_followers_first_poll_forgets_what_nobody_watched() {
     let mut follower = Follower::new(world.service.clone());
     assert_eq!(follower.poll().await.unwrap(), 0);
     assert_eq!(world.cached(&made.key).await, None);
+}
+
+/// A source of links that keeps what it is told.
+struct Told {
+    store: Arc<MemoryStore>,
+    forgotten: Mutex<Vec<LinkKey>>,
+    distrusted: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl LinkSource for Told {
+    async fn load(&self, key: &LinkKey) -> Result<Loaded, StoreError> {
+        Ok(Loaded {
+            link: self.store.get(key).await?.map(Arc::new),
+            tier: Tier::Shared,
+            good_for: Duration::MAX,
+        })
+    }
+
+    async fn forget(&self, keys: &[LinkKey]) {
+        self.forgotten.lock().extend_from_slice(keys);
+    }
+
+    fn distrust(&self) {
+        self.distrusted.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_follower_tells_what_instances_share_also_of_the_edits_before_it() {
+    let world = world();
+    let parts = world.service.parts();
+    let told = Arc::new(Told {
+        store: world.store.clone(),
+        forgotten: Mutex::default(),
+        distrusted: AtomicBool::new(false),
+    });
+    let other = LinkService::new(ServiceParts {
+        store: parts.store.clone(),
+        feed: parts.feed.clone(),
+        cache: LinkCache::over(cache_options(), told.clone(), parts.clock.clone()),
+        strategies: parts.strategies.clone(),
+        default_strategy: parts.default_strategy,
+        codes: parts.codes,
+        filter: parts.filter.clone(),
+        specs: parts.specs.clone(),
+        domains: parts.domains.clone(),
+        clock: parts.clock.clone(),
+    });
+    let made = world.create(alias("a", "https://example.com/1")).await;
+    let key = made.unwrap().link.key;
+    world
+        .service
+        .delete(&key, None, "tester", None)
+        .await
+        .unwrap();
+    let mut follower = Follower::new(other);
+    follower.poll().await.unwrap();
+    assert_eq!(*told.forgotten.lock(), std::slice::from_ref(&key));
+    world
+        .create(alias("a", "https://example.com/2"))
+        .await
+        .unwrap();
+    world
+        .service
+        .delete(&key, None, "tester", None)
+        .await
+        .unwrap();
+    follower.poll().await.unwrap();
+    assert_eq!(*told.forgotten.lock(), [key.clone(), key]);
+    follower.poll().await.unwrap();
+    assert_eq!(told.forgotten.lock().len(), 2);
+    assert!(!told.distrusted.load(Ordering::Relaxed));
 }
 
 #[tokio::test]

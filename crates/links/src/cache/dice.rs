@@ -14,6 +14,11 @@ impl Dice {
 
     /// Above 0 and up to 1, so that it has a logarithm.
     pub(super) fn unit(&self) -> f64 {
+        ((self.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Any number.
+    pub(super) fn bits(&self) -> u64 {
         const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
         let mut z = self
             .0
@@ -21,8 +26,7 @@ impl Dice {
             .wrapping_add(GAMMA);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        ((z >> 11) + 1) as f64 / (1_u64 << 53) as f64
+        z ^ (z >> 31)
     }
 
     /// 90 to 100 % of a time.

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
-use super::Lookup;
+use super::{Loaded, Lookup};
+use crate::LinkKey;
 use crate::store::StoreError;
-use crate::{Link, LinkKey};
 
 /// Locks the reads are spread over.
 const SHARDS: usize = 16;
 
-/// What a store read brought.
-pub(super) type Outcome = Result<Option<Arc<Link>>, StoreError>;
+/// What a read brought.
+pub(super) type Outcome = Result<Loaded, StoreError>;
 
 /// Where an outcome arrives; closed without one if the read was dropped.
 pub(super) type Waiting = watch::Receiver<Option<Outcome>>;

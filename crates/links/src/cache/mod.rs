@@ -1,4 +1,4 @@
-//! The first cache tier: in this process, in front of the store.
+//! The first cache tier: in this process, in front of the store, or of a cache that instances share.
 //!
 //! - *Bounded in bytes* with W-TinyLFU admission (Einziger, Friedman, Manes 2017), so that a scan
 //!   through codes nobody follows does not push out those everybody does.
@@ -18,6 +18,9 @@ mod entry;
 mod flight;
 #[cfg(test)]
 mod probe_store;
+#[cfg(feature = "redis")]
+mod shared;
+mod source;
 mod weight;
 
 use std::hash::{Hash, Hasher};
@@ -33,6 +36,12 @@ use self::counters::Counters;
 use self::dice::Dice;
 use self::entry::{Entry, Freshness};
 use self::flight::{Flights, Joined, Outcome, Ticket};
+#[cfg(feature = "redis")]
+pub use tollgate_redis::{BreakerOptions, BreakerState, BreakerStats};
+
+#[cfg(feature = "redis")]
+pub use self::shared::{SharedCache, SharedCacheOptions, SharedCacheStats, WriteThrough};
+pub use self::source::{LinkSource, Loaded};
 use crate::store::{LinkStore, StoreError};
 use crate::{Code, Domain, Link, LinkKey};
 
@@ -67,6 +76,8 @@ pub enum Tier {
     Memory,
     /// This process's cache, past its freshness, because the store is away.
     Stale,
+    /// The cache that instances share.
+    Shared,
     /// The store.
     Store,
 }
@@ -91,15 +102,15 @@ pub struct CacheStats {
     pub hits: u64,
     /// Lookups that had to ask the store or wait for somebody who asks.
     pub misses: u64,
-    /// Store reads, early refreshes included.
+    /// Reads of what is behind: the store, or the cache that instances share. Early refreshes included.
     pub loads: u64,
-    /// Lookups that waited for another's store read.
+    /// Lookups that waited for another's read.
     pub coalesced: u64,
     /// Refreshes before the end of freshness.
     pub early_refreshes: u64,
     /// Answers past freshness because the store failed.
     pub stale: u64,
-    /// Store reads that failed.
+    /// Reads that failed.
     pub load_errors: u64,
 }
 
@@ -107,7 +118,7 @@ pub struct CacheStats {
 /// refresh and stale-if-error.
 pub struct LinkCache {
     options: CacheOptions,
-    store: Arc<dyn LinkStore>,
+    source: Arc<dyn LinkSource>,
     clock: Arc<dyn Clock>,
     entries: moka::sync::Cache<LinkKey, Arc<Entry>, foldhash::fast::RandomState>,
     flights: Arc<Flights>,
@@ -145,6 +156,16 @@ impl LinkCache {
         store: Arc<dyn LinkStore>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
+        Self::over(options, Arc::new(source::Store(store)), clock)
+    }
+
+    /// An empty cache in front of another source of links.
+    #[must_use]
+    pub fn over(
+        options: CacheOptions,
+        source: Arc<dyn LinkSource>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             entries: moka::sync::Cache::builder()
                 .max_capacity(options.max_bytes)
@@ -153,7 +174,7 @@ impl LinkCache {
                 .build_with_hasher(foldhash::fast::RandomState::default()),
             dice: Dice::new(options.seed),
             options,
-            store,
+            source,
             clock,
             flights: Arc::new(Flights::new()),
             generation: AtomicU64::new(0),
@@ -215,12 +236,7 @@ impl LinkCache {
                 Err(_) => None,
             };
             match outcome {
-                Some(Ok(link)) => {
-                    return Ok(Lookup {
-                        link,
-                        tier: Tier::Store,
-                    });
-                }
+                Some(Ok(Loaded { link, tier, .. })) => return Ok(Lookup { link, tier }),
                 Some(Err(error)) => return self.stale(&key).ok_or(error),
                 None => {}
             }
@@ -233,6 +249,22 @@ impl LinkCache {
     /// Forgets a link, or its absence; a store read under way will not bring the old state back.
     pub fn invalidate(&self, key: &LinkKey) {
         self.flights.disown(key, || self.entries.invalidate(key));
+    }
+
+    /// As [`invalidate`](Self::invalidate), of links that somebody edited or deleted: what instances share
+    /// forgets them first.
+    pub async fn forget(&self, keys: &[LinkKey]) {
+        self.source.forget(keys).await;
+        for key in keys {
+            self.invalidate(key);
+        }
+    }
+
+    /// Forgets everything, as nobody knows what was edited or deleted. What instances share is not trusted
+    /// either, until all that is in it by now has ended.
+    pub fn distrust(&self) {
+        self.source.distrust();
+        self.clear();
     }
 
     /// Forgets everything.
@@ -295,7 +327,7 @@ impl LinkCache {
         }
     }
 
-    /// Reads from the store, in a task of its own. Without a runtime the ticket is dropped, which
+    /// Reads from the source, in a task of its own. Without a runtime the ticket is dropped, which
     /// tells those who wait.
     fn launch(self: &Arc<Self>, ticket: Ticket) {
         let Ok(runtime) = Handle::try_current() else {
@@ -305,13 +337,12 @@ impl LinkCache {
         runtime.spawn(async move {
             cache.counters.loads.add();
             let begun = cache.now();
-            let outcome = cache.store.get(ticket.key()).await;
+            let outcome = cache.source.load(ticket.key()).await;
             let took = cache.now().saturating_sub(begun);
             if let Err(error) = &outcome {
                 cache.counters.load_errors.add();
                 tracing::debug!(key = %ticket.key(), %error, "a link could not be read");
             }
-            let outcome = outcome.map(|link| link.map(Arc::new));
             ticket.land(outcome, |key, outcome| cache.keep(key, outcome, took));
         });
     }
@@ -320,12 +351,14 @@ impl LinkCache {
     fn keep(&self, key: &LinkKey, outcome: &Outcome, took: u64) {
         let now = self.now();
         match outcome {
-            Ok(link) => {
+            Ok(Loaded { good_for, .. }) if good_for.is_zero() => {}
+            Ok(Loaded { link, good_for, .. }) => {
                 let ttl = match link {
                     Some(_) => self.options.ttl,
                     None => self.options.negative_ttl,
                 };
-                let fresh_until = now.saturating_add(nanos(self.dice.jitter(ttl)));
+                let fresh_for = self.dice.jitter(ttl).min(*good_for);
+                let fresh_until = now.saturating_add(nanos(fresh_for));
                 let stale_until = match link {
                     Some(_) => fresh_until.saturating_add(nanos(self.options.stale_if_error)),
                     // It may have been made meanwhile: better no answer than "not found".

@@ -1,7 +1,7 @@
 //! Keeps the cache true when links are edited by another process on the same store.
 
 use crate::LinkService;
-use crate::store::{ChangeSeq, StoreError};
+use crate::store::{ChangeSeq, FEED_BATCH, StoreError};
 
 /// Reads the store's feed of changes and tells the cache.
 pub struct Follower {
@@ -29,14 +29,18 @@ impl Follower {
         let mut seen = 0;
         loop {
             let changes = parts.feed.changes(self.position).await?;
-            if changes.lost || self.position.is_none() {
-                // Nobody watched, too much happened, or the store was replaced: nothing cached can
-                // be trusted.
+            if changes.lost {
+                // Too much happened, or the store was replaced: nothing cached can be trusted.
+                parts.cache.distrust();
+            } else if self.position.is_none() {
+                // Nobody watched here. What instances share was watched by others, but for the last
+                // edits perhaps, if all were killed.
                 parts.cache.clear();
+                let lately = changes.upto.0.saturating_sub(FEED_BATCH as u64);
+                let lately = parts.feed.changes(Some(ChangeSeq(lately))).await?;
+                parts.cache.forget(&lately.keys).await;
             }
-            for key in &changes.keys {
-                parts.cache.invalidate(key);
-            }
+            parts.cache.forget(&changes.keys).await;
             seen += changes.keys.len();
             let advanced = self.position != Some(changes.upto);
             self.position = Some(changes.upto);

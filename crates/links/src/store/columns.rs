@@ -1,4 +1,5 @@
-//! What engines with rows keep in columns that need thought, the same in all of them.
+//! What engines with rows keep in columns that need thought, the same in all of them. The shared cache
+//! writes those fields in the same way.
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -41,23 +42,23 @@ pub(super) fn row_count(count: usize) -> i64 {
 }
 
 /// Reads [`tags_column`].
-pub(super) fn read_tags(json: &str) -> serde_json::Result<Vec<Tag>> {
+pub(crate) fn read_tags(json: &str) -> serde_json::Result<Vec<Tag>> {
     let tags: Vec<std::borrow::Cow<'_, str>> = serde_json::from_str(json)?;
     Ok(tags.iter().map(|tag| Tag::from_stored(tag)).collect())
 }
 
 /// Reads [`rules_column`].
-pub(super) fn read_rules(json: &str) -> serde_json::Result<Vec<Rule>> {
+pub(crate) fn read_rules(json: &str) -> serde_json::Result<Vec<Rule>> {
     serde_json::from_str(json)
 }
 
 /// The tags as the column keeps them.
-pub(super) fn tags_column(spec: &LinkSpec) -> serde_json::Result<Option<String>> {
+pub(crate) fn tags_column(spec: &LinkSpec) -> serde_json::Result<Option<String>> {
     json_column(&spec.tags)
 }
 
 /// The rules as the column keeps them.
-pub(super) fn rules_column(spec: &LinkSpec) -> serde_json::Result<Option<String>> {
+pub(crate) fn rules_column(spec: &LinkSpec) -> serde_json::Result<Option<String>> {
     json_column(&spec.rules)
 }
 
@@ -120,7 +121,7 @@ pub(super) fn fingerprint(domain: &Domain, spec: &LinkSpec) -> serde_json::Resul
 }
 
 /// The number a row holds for an origin; never changes.
-pub(super) const fn origin_number(origin: Origin) -> u8 {
+pub(crate) const fn origin_number(origin: Origin) -> u8 {
     match origin {
         Origin::Alias => 0,
         Origin::Counter => 1,
@@ -132,7 +133,7 @@ pub(super) const fn origin_number(origin: Origin) -> u8 {
 }
 
 /// Reads [`origin_number`].
-pub(super) const fn origin_of(number: u8) -> Option<Origin> {
+pub(crate) const fn origin_of(number: u8) -> Option<Origin> {
     Some(match number {
         0 => Origin::Alias,
         1 => Origin::Counter,

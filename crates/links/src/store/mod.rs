@@ -4,8 +4,12 @@
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod answer;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-mod columns;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    allow(dead_code, reason = "the shared cache needs only a part of it")
+)]
+pub(crate) mod columns;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod cursor;

@@ -8,8 +8,9 @@ use super::show::{number, when};
 use super::visitor::{Shown, Visitor};
 
 /// What is shown together: a name, and what names of metrics begin with.
-const GROUPS: [(&str, &str); 9] = [
+const GROUPS: [(&str, &str); 10] = [
     ("Link cache", "tollgate_cache_"),
+    ("Link cache in Redis", "tollgate_shared_cache_"),
     ("Clicks: queues, spool, statistics", "tollgate_clicks_"),
     ("Limits", "tollgate_limits_"),
     ("Links", "tollgate_links_"),

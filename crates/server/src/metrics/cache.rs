@@ -37,12 +37,12 @@ impl<F: Fn() -> CacheStats + Send + Sync + 'static> Collector for CacheCollector
             ("misses", "Lookups not answered from memory", stats.misses),
             (
                 "loads",
-                "Store reads, early refreshes included",
+                "Reads of the store, or of the cache that instances share, early refreshes included",
                 stats.loads,
             ),
             (
                 "coalesced",
-                "Lookups that waited for another's store read",
+                "Lookups that waited for the read of another",
                 stats.coalesced,
             ),
             (
@@ -55,7 +55,7 @@ impl<F: Fn() -> CacheStats + Send + Sync + 'static> Collector for CacheCollector
                 "Answers past freshness because the store failed",
                 stats.stale,
             ),
-            ("load_errors", "Store reads that failed", stats.load_errors),
+            ("load_errors", "Reads that failed", stats.load_errors),
         ];
         for (name, help, value) in counters {
             counter(

@@ -92,10 +92,12 @@ impl Outcome {
 /// Who knew the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// The cache, fresh.
+    /// The cache in memory, fresh.
     Memory,
-    /// The cache, past freshness.
+    /// The cache in memory, past freshness.
     Stale,
+    /// The cache that instances share.
+    Shared,
     /// The store.
     Store,
     /// No link was looked up, or nobody knew.
@@ -103,9 +105,10 @@ pub enum Source {
 }
 
 impl Source {
-    const ALL: [(Self, &'static str); 4] = [
+    const ALL: [(Self, &'static str); 5] = [
         (Self::Memory, "memory"),
         (Self::Stale, "stale"),
+        (Self::Shared, "shared"),
         (Self::Store, "store"),
         (Self::None, "none"),
     ];
@@ -116,6 +119,7 @@ impl From<Tier> for Source {
         match tier {
             Tier::Memory => Self::Memory,
             Tier::Stale => Self::Stale,
+            Tier::Shared => Self::Shared,
             Tier::Store => Self::Store,
         }
     }
