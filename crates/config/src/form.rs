@@ -479,25 +479,51 @@ pub(crate) const LIMIT_STORE: Form<LimitStore> = Form {
         let text = value.text().map_or_else(wrong, Ok)?;
         match text.split_once(':') {
             Some(("memory", "")) => Ok(LimitStore::Memory),
-            Some(("redis" | "rediss", _)) => match Url::parse(text) {
-                Ok(url) if url.has_host() && url.fragment().is_none() => {
-                    Ok(LimitStore::Redis(Secret::new(text)))
-                }
-                _ => Err("this is no URL of a Redis: give redis://host:port/database".to_owned()),
-            },
-            // Several hosts are no URL: what connects reads the rest.
-            Some(("redis+sentinel" | "redis+cluster" | "rediss+cluster", rest))
-                if rest.starts_with("//") && !rest.contains('#') =>
-            {
-                Ok(LimitStore::Redis(Secret::new(text)))
-            }
-            _ => Err(
-                "give \"memory:\" or the URL of a Redis, such as \"redis://127.0.0.1:6379/0\""
-                    .to_owned(),
-            ),
+            _ => redis_url(text).map(LimitStore::Redis).map_err(|why| {
+                why.unwrap_or_else(|| {
+                    "give \"memory:\" or the URL of a Redis, such as \"redis://127.0.0.1:6379/0\""
+                        .to_owned()
+                })
+            }),
         }
     },
 };
+
+/// The URL of a Redis may hold a password: no message shows it.
+pub(crate) const LINK_CACHE: Form<Option<Secret>> = Form {
+    kind: Kind::Text,
+    expects: "\"\", or the URL of a Redis such as \"redis://127.0.0.1:6379/0\", \"rediss://user:password@host\", \"redis+sentinel://host1,host2/master\" or \"redis+cluster://host1,host2\"",
+    read: |value| match value.text() {
+        Some("") => Ok(None),
+        Some(text) => redis_url(text).map(Some).map_err(|why| {
+            why.unwrap_or_else(|| {
+                "give the URL of a Redis, such as \"redis://127.0.0.1:6379/0\", or leave it empty: \
+                 then links are cached in memory only"
+                    .to_owned()
+            })
+        }),
+        None => wrong(),
+    },
+};
+
+/// A URL that names a Redis. What is wrong with it, or nothing if it names something else.
+fn redis_url(text: &str) -> Result<Secret, Option<String>> {
+    match text.split_once(':') {
+        Some(("redis" | "rediss", _)) => match Url::parse(text) {
+            Ok(url) if url.has_host() && url.fragment().is_none() => Ok(Secret::new(text)),
+            _ => Err(Some(
+                "this is no URL of a Redis: give redis://host:port/database".to_owned(),
+            )),
+        },
+        // Several hosts are no URL: what connects reads the rest.
+        Some(("redis+sentinel" | "redis+cluster" | "rediss+cluster", rest))
+            if rest.starts_with("//") && !rest.contains('#') =>
+        {
+            Ok(Secret::new(text))
+        }
+        _ => Err(None),
+    }
+}
 
 pub(crate) const ON_STORE_FAILURE: Form<OnStoreFailure> = Form {
     kind: Kind::Text,
@@ -619,21 +645,6 @@ fn attribute(text: &str) -> Result<Attribute, String> {
         )
     })
 }
-
-/// The place of the shared cache tier, which this build has none for.
-pub(crate) const NO_ENGINE: Form<()> = Form {
-    kind: Kind::Text,
-    expects: "\"\"",
-    read: |value| match value.text() {
-        Some("") => Ok(()),
-        Some(_) => Err(
-            "a shared cache is not supported by this build: leave it empty, the cache in memory \
-             is always on"
-                .to_owned(),
-        ),
-        None => wrong(),
-    },
-};
 
 /// Filter directives of the log, checked by who sets the log up.
 pub(crate) const LOG_LEVEL: Form<String> = Form {

@@ -23,5 +23,5 @@ pub use secret::Secret;
 pub use sections::{
     Access, Addresses, Admin, Attribute, Audit, Clicks, Compat, Edge, Grpc, Hash, LimitStore,
     Limits, LinkStore, Links, Log, LogFormat, MemoryCache, Oidc, OnLinkDelete, OnStoreFailure,
-    Postgres, Redirect, Resp, Root, Strategy, Sweep, Webhooks,
+    Postgres, Redirect, Resp, Root, SharedCache, Strategy, Sweep, Webhooks,
 };

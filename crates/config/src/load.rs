@@ -9,7 +9,7 @@ use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
     Access, Admin, Audit, Clicks, Compat, Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache,
-    Oidc, Postgres, Proxy, Resp, Sweep, Webhooks,
+    Oidc, Postgres, Proxy, Resp, SharedCache, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -22,6 +22,8 @@ pub struct Config {
     pub postgres: Postgres,
     /// `[links.memory_cache]`
     pub memory_cache: MemoryCache,
+    /// `[links.shared_cache]`
+    pub shared_cache: SharedCache,
     /// `[links.sweep]`
     pub sweep: Sweep,
     /// `[access]`
@@ -68,6 +70,7 @@ impl Config {
         Links::SECTION,
         Postgres::SECTION,
         MemoryCache::SECTION,
+        SharedCache::SECTION,
         Sweep::SECTION,
         Access::SECTION,
         Edge::SECTION,
@@ -110,6 +113,7 @@ impl Config {
         let links = Links::read(&mut reader);
         let postgres = Postgres::read(&mut reader);
         let memory_cache = MemoryCache::read(&mut reader);
+        let shared_cache = SharedCache::read(&mut reader);
         let sweep = Sweep::read(&mut reader);
         let access = Access::read(&mut reader);
         let edge = Edge::read(&mut reader);
@@ -147,6 +151,7 @@ impl Config {
                 links: links?,
                 postgres: postgres?,
                 memory_cache: memory_cache?,
+                shared_cache: shared_cache?,
                 sweep: sweep?,
                 access: access?,
                 edge: edge?,

@@ -182,8 +182,8 @@ section! {
         /// instances share, `postgres://user:password@host:5432/database`. Empty: the file
         /// `links.db` in the data directory.
         store: LinkStore = r#""""#, LINK_STORE;
-        /// A shared cache between the memory and the store. This build has none: leave it empty.
-        cache: () = r#""""#, NO_ENGINE;
+        /// A cache between the memory and the store, in a Redis that instances share. Empty: none.
+        cache: Option<Secret> = r#""""#, LINK_CACHE;
         /// What short links on the default domain begin with. Empty: the address of the edge, which
         /// is `http://127.0.0.1:8080` by default.
         base_url: Option<String> = r#""""#, BASE_URL;
@@ -248,6 +248,22 @@ section! {
         early_refresh: f64 = "1.0", BETA;
         /// How often edits made by other processes on the same store are looked for.
         follow: Duration = r#""1s""#, PERIOD;
+    }
+}
+
+section! {
+    /// The cache that instances share, if `links.cache` is a Redis.
+    SharedCache in "links.shared_cache" {
+        /// How long a link is kept there after it was read from the store. No instance serves what the
+        /// store does not say any more for longer, whatever else fails but the store.
+        ttl: Duration = r#""1h""#, PERIOD;
+        /// How long the absence of a link is kept there.
+        negative_ttl: Duration = r#""5s""#, DURATION;
+        /// How long a Redis may take to answer. After that the store is read instead.
+        deadline: Duration = r#""50ms""#, PERIOD;
+        /// What keys in a Redis begin with. Instances with the same prefix share their links: give
+        /// those on another store another one.
+        prefix: String = r#""tollgate:""#, PREFIX;
     }
 }
 

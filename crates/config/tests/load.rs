@@ -229,7 +229,7 @@ fn everything_wrong_is_told_at_once_with_its_place() {
 [links]
 stroe = 'sqlite:a.db'
   redirect = 303
-cache = 'redis://127.0.0.1'
+cache = 'memcached://127.0.0.1'
 store = 'mysql://db'
 [links.memory_cache]
 ttl = 5
@@ -248,7 +248,7 @@ format = 'xml'
     insta::assert_snapshot!(error, @r#"
     t.toml:2:1: links.stroe: unknown key; did you mean links.store?
     t.toml:3:3: links.redirect: expected 301, 302, 307 or 308, found 303
-    t.toml:4:1: links.cache: a shared cache is not supported by this build: leave it empty, the cache in memory is always on
+    t.toml:4:1: links.cache: give the URL of a Redis, such as "redis://127.0.0.1:6379/0", or leave it empty: then links are cached in memory only
     t.toml:5:1: links.store: the engine "mysql" is not supported by this build: use "sqlite:" and a path, or "postgres://" and an address
     t.toml:7:1: links.memory_cache.ttl: expected a duration above zero with its unit, such as "500ms", "30s" or "1h", found 5
     t.toml:8:2: edgy: unknown key; did you mean edge?
@@ -292,6 +292,33 @@ fn hosts_and_tls_files_are_checked_together() {
     t.toml:3:1: links.domains: the host "a.example" is given twice
     t.toml:5:1: edge.tls_key: TLS needs both files: set edge.tls_cert as well
     "#);
+}
+
+#[test]
+fn links_may_be_cached_in_a_redis_whose_password_is_not_shown() {
+    let cache = |url: &str| load("", &[("TOLLGATE_LINKS__CACHE", url)], &[]);
+    assert_eq!(cache("").unwrap().links.cache, None);
+    for url in [
+        "rediss://user:sesame@redis.example:6380/2",
+        "redis+sentinel://:sesame@a:7000,b,c/main",
+        "redis+cluster://:sesame@a:7000,b,c",
+    ] {
+        let config = cache(url).unwrap();
+        assert_eq!(config.links.cache.as_ref().unwrap().expose(), url);
+        assert!(!format!("{config:?}").contains("sesame"));
+    }
+    for (url, said) in [
+        ("memory:sesame", "links.cache: give the URL of a Redis"),
+        ("redis://:sesame@", "links.cache: this is no URL of a Redis"),
+        (
+            "redis+cluster://:sesame@a#insecure",
+            "links.cache: give the URL of a Redis",
+        ),
+    ] {
+        let error = cache(url).unwrap_err();
+        assert!(error.contains(said) && !error.contains("sesame"), "{error}");
+    }
+    assert!(load("[links.shared_cache]\nprefix = '{p}'", &[], &[]).is_err());
 }
 
 #[test]

@@ -16,6 +16,11 @@ mod shared;
 #[cfg(not(feature = "redis"))]
 #[path = "not_shared.rs"]
 mod shared;
+#[cfg(feature = "redis")]
+mod shared_links;
+#[cfg(not(feature = "redis"))]
+#[path = "not_shared_links.rs"]
+mod shared_links;
 pub(crate) mod sign_on;
 mod signals;
 mod spare_time;

@@ -23,6 +23,7 @@ use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 use tollgate_server::webhooks::Webhooks;
 
 use super::clicked::Clicked;
+use super::shared_links::SharedLinks;
 use super::signals::Signals;
 use super::{
     background, clicks, clickstats, first_key, grpc, limits, options, proxy, service_manager,
@@ -53,7 +54,9 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     let proxy = proxy::bind(config).await.map_err(address_help)?;
     let proxy_address = proxy.as_ref().map(|proxy| (proxy.scheme(), proxy.address));
 
-    let store = link_store::open(config, data_dir).await?;
+    let mut store = link_store::open(config, data_dir).await?;
+    let shared_links = SharedLinks::connect(config, &store.store).await?;
+    store.store = shared_links.told_of(store.store);
     let keys = open::keys(&config.keys_file(data_dir))?;
     let statistics = open::clicks(config, &config.clicks_file(data_dir), || ())?;
     let outbox = open::webhooks(&config.webhooks_file(data_dir))?;
@@ -76,6 +79,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     };
     let made = Made {
         store,
+        shared_links,
         visitor_key,
         keys: Arc::new(keys),
         clicks,
@@ -142,6 +146,7 @@ struct Bound {
 /// What the listeners serve.
 struct Made {
     store: Links,
+    shared_links: SharedLinks,
     /// The key of the visitors' hash, the same for all instances on this store.
     visitor_key: [u8; 16],
     keys: Arc<tollgate_access::Keys>,
@@ -180,6 +185,7 @@ impl Running {
         }: Bound,
         Made {
             store,
+            shared_links,
             visitor_key,
             keys,
             clicks,
@@ -190,10 +196,11 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let lifecycle = Arc::clone(&store.lifecycle);
         let metrics = Arc::new(Metrics::new());
-        let service = service(config, &edge, store, &metrics)?;
+        let service = service(config, &edge, store, &shared_links, &metrics)?;
         let clock = Arc::clone(&service.parts().clock);
         let health = Health::new(Arc::clone(&service.parts().store), Arc::clone(&clock));
         metrics.register_cache(Arc::clone(&service.parts().cache));
+        shared_links.register(&metrics);
         limits.register(&metrics);
         let tasks = CancellationToken::new();
         let clicked = Arc::new(Clicked::new(Arc::clone(&statistics)));
@@ -267,6 +274,7 @@ impl Running {
         let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));
         let background = background(config, &service, &metrics, &tasks);
         service_manager::keep_alive(&background, &tasks);
+        shared_links.tend(&service.parts().cache, &background, &tasks);
         clickstats::upkeep(config, &service, &statistics, &background, &tasks);
         let finder = webhooks::Finder {
             links: service.clone(),
@@ -366,6 +374,7 @@ fn service(
     config: &Config,
     edge: &BoundEdge,
     store: Links,
+    shared: &SharedLinks,
     metrics: &Metrics,
 ) -> anyhow::Result<LinkService> {
     (store.register)(metrics);
@@ -380,11 +389,11 @@ fn service(
         Arc::clone(&clock),
     );
     let seed = getrandom::u64().context("the system gives no randomness")?;
-    let cache = LinkCache::new(
-        options::cache(config, seed),
-        Arc::clone(&store.store),
-        Arc::clone(&clock),
-    );
+    let options = options::cache(config, seed);
+    let cache = match shared.source() {
+        Some(source) => LinkCache::over(options, source, Arc::clone(&clock)),
+        None => LinkCache::new(options, Arc::clone(&store.store), Arc::clone(&clock)),
+    };
     Ok(LinkService::new(ServiceParts {
         store: store.store,
         feed: store.feed,

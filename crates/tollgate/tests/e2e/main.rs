@@ -60,6 +60,8 @@ mod rules;
 mod server;
 mod service_manager;
 mod shared_limits;
+#[cfg(feature = "redis")]
+mod shared_links;
 mod shutdown;
 mod single_sign_on;
 mod traefik;

@@ -34,6 +34,12 @@ const SECTIONS: &[(&str, &[&str], bool, &str)] = &[
         "See [Caching](caching.md).",
     ),
     (
+        "Link cache in Redis",
+        &["tollgate_shared_cache_"],
+        false,
+        "Only if `links.cache` is a [Redis](shared-cache.md).",
+    ),
+    (
         "Links in PostgreSQL",
         &["tollgate_postgres_"],
         false,
@@ -217,8 +223,9 @@ impl Everything {
         let server = Options::default()
             .env("TOLLGATE_LINKS__STORE", &postgres.url("postgres"))
             .config(&format!(
-                "[limits]\nstore = {:?}\ndeadline = \"10s\"\naudit.file = {audit:?}",
-                redis.url()
+                "[limits]\nstore = {url:?}\ndeadline = \"10s\"\naudit.file = {audit:?}\n\
+                 [links]\ncache = {url:?}",
+                url = redis.url()
             ))
             .arg("--resp-listen=127.0.0.1:0")
             .arg("--grpc-listen=127.0.0.1:0")
