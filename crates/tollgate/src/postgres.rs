@@ -30,12 +30,12 @@ fn register(store: Arc<PostgresLinkStore>, metrics: &Metrics) {
         (
             "tollgate_postgres_connections",
             "Open connections to the store of links",
-            |stats| stats.connections,
+            |stats| stats.pool.connections,
         ),
         (
             "tollgate_postgres_connections_idle",
             "Open connections to the store of links that wait for work",
-            |stats| stats.idle,
+            |stats| stats.pool.idle,
         ),
         (
             "tollgate_postgres_listening",
@@ -47,12 +47,12 @@ fn register(store: Arc<PostgresLinkStore>, metrics: &Metrics) {
         (
             "tollgate_postgres_connections_opened",
             "Connections to the store of links that were opened",
-            |stats| stats.opened,
+            |stats| stats.pool.opened,
         ),
         (
             "tollgate_postgres_failures",
             "Reads and writes that the store of links did not do, or not in time",
-            |stats| stats.failed,
+            |stats| stats.pool.failed,
         ),
     ];
     for (name, help, read) in gauges {

@@ -11,7 +11,7 @@ use super::{
     Bots, Breakdown, Counted, Filter, Period, Previous, Query, QueryError, Statistics, Step,
 };
 use crate::query::QUARTER_MS;
-use crate::rollup::{QUARTERS, sections};
+use crate::rollup::{DamagedRollup, QUARTERS, sections};
 use crate::{Dimension, EnrichedClick, Sketch, Value, enriched};
 
 /// What a store has of one hour or day.
@@ -25,11 +25,6 @@ pub(crate) struct Row<'r> {
     /// Its counts per value; empty if they were not asked for.
     pub(crate) counts: &'r [u8],
 }
-
-/// Stored bytes that nobody wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a roll-up is damaged")]
-pub(crate) struct DamagedRollup;
 
 /// A query, checked.
 #[derive(Debug, Clone)]

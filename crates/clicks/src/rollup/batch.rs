@@ -24,6 +24,18 @@ pub(crate) enum ScopeName {
     Link(LinkName),
 }
 
+impl ScopeName {
+    /// How it is stored: kind, domain, code. The kinds are never used again.
+    pub(crate) fn columns(&self) -> (i16, &str, &str) {
+        match self {
+            Self::Everything => (0, "", ""),
+            Self::Domain(domain) => (1, domain, ""),
+            Self::Link(link) => (2, &link.domain, &link.code),
+            Self::Orphans => (3, "", ""),
+        }
+    }
+}
+
 /// How long a roll-up is, and when, counted since 1970 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Grain {

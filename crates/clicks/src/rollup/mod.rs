@@ -3,9 +3,11 @@
 
 mod batch;
 mod counts;
+mod sums;
 
 pub(crate) use batch::{Grain, Rollup, RollupBatch, ScopeName};
 pub(crate) use counts::{Counts, sections};
+pub(crate) use sums::{DamagedRollup, Sums};
 
 /// Milliseconds of an hour.
 pub(crate) const HOUR_MS: i64 = 3_600_000;

@@ -1,11 +1,18 @@
 //! Where clicks are counted and kept.
 
+mod archive;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod raw;
+mod reading;
 mod sqlite;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "postgres")]
+pub use postgres::{AddressError, PoolStats, PostgresAddress, PostgresClickStore, PostgresOptions};
 pub use sqlite::{SqliteClickStore, SqliteOptions};
 
 use crate::query::{ClickPage, LinkName, List, Query, QueryError, Scope, Statistics, Totals};

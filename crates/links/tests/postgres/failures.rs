@@ -47,7 +47,7 @@ async fn a_server_that_crashed_is_used_again_when_it_is_back() {
     ));
     assert!(is_away(&store.list(&Default::default()).await));
     assert!(is_away(&store.take_click(&key("a")).await));
-    assert!(store.stats().failed >= 4);
+    assert!(store.stats().pool.failed >= 4);
     server.restart();
     until_it_answers(&store).await;
     let answers = store
@@ -174,7 +174,7 @@ async fn reads_do_not_notice_when_idle_connections_are_ended() {
         );
         assert!(store.get(&key("a")).await.unwrap().is_some());
     }
-    assert_eq!(store.stats().failed, 0);
+    assert_eq!(store.stats().pool.failed, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ mod conformance;
 mod failures;
 #[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
+#[path = "../../../postgres/tests/private_postgres/mod.rs"]
 mod private_postgres;
 mod sharing;
 

@@ -47,7 +47,7 @@ mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[allow(dead_code, reason = "shared with the tests of the library")]
-#[path = "../../../links/tests/postgres/private_postgres.rs"]
+#[path = "../../../postgres/tests/private_postgres/mod.rs"]
 mod private_postgres;
 #[allow(dead_code, reason = "shared with the tests of the library")]
 #[path = "../../../redis/tests/private/private_redis.rs"]

@@ -1,16 +1,14 @@
 //! Counting a batch, inside of one transaction.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tollgate_sqlite::rusqlite;
 
-use super::raw::{Day, Of, insert};
+use super::raw::insert;
 use super::{damaged, number, schema};
-use crate::query::LinkName;
-use crate::rollup::{Counts, Grain, QUARTERS, Rollup, RollupBatch, ScopeName};
+use crate::rollup::{Grain, QUARTERS, Rollup, RollupBatch, ScopeName, Sums};
+use crate::store::raw::{self, Day};
 use crate::store::{Added, EnrichedBatch};
-use crate::{ClickKind, Position, Sketch, SourceId};
+use crate::{Position, SourceId};
 
 /// Up to where a source is counted.
 pub(super) fn position(connection: &Connection, source: &SourceId) -> rusqlite::Result<Position> {
@@ -67,7 +65,7 @@ fn scope(connection: &Connection, name: &ScopeName) -> rusqlite::Result<i64> {
     if let Some(found) = find_scope(connection, name)? {
         return Ok(found);
     }
-    let (kind, domain, code) = schema::scope(name);
+    let (kind, domain, code) = name.columns();
     connection
         .prepare_cached("INSERT INTO click_scopes(kind, domain, code) VALUES (?1, ?2, ?3)")?
         .insert(params![kind, domain, code])
@@ -78,7 +76,7 @@ pub(super) fn find_scope(
     connection: &Connection,
     name: &ScopeName,
 ) -> rusqlite::Result<Option<i64>> {
-    let (kind, domain, code) = schema::scope(name);
+    let (kind, domain, code) = name.columns();
     connection
         .prepare_cached(
             "SELECT id FROM click_scopes WHERE kind = ?1 AND domain = ?2 AND code = ?3",
@@ -100,7 +98,7 @@ fn add_hour(
             for (column, quarter) in quarters.iter_mut().enumerate() {
                 *quarter = number(row, column)?;
             }
-            let sums = Sums::read(row.get_ref(4)?.as_blob()?, row.get_ref(5)?.as_blob()?)?;
+            let sums = sums(row, 4)?;
             Ok((quarters, sums))
         })
         .optional()?;
@@ -129,7 +127,7 @@ fn add_day(
     let stored = connection
         .prepare_cached("SELECT clicks, visitors, counts FROM click_days WHERE key = ?1")?
         .query_row([key], |row| {
-            let sums = Sums::read(row.get_ref(1)?.as_blob()?, row.get_ref(2)?.as_blob()?)?;
+            let sums = sums(row, 1)?;
             Ok((number(row, 0)?, sums))
         })
         .optional()?;
@@ -146,37 +144,15 @@ fn add_day(
     Ok(())
 }
 
+/// Two columns from this one on.
+fn sums(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Sums> {
+    let (visitors, counts) = (row.get_ref(column)?, row.get_ref(column + 1)?);
+    Sums::read(visitors.as_blob()?, counts.as_blob()?).map_err(|error| damaged(column, error))
+}
+
 /// SQLite's integers have a sign.
 fn stored_number(clicks: u64) -> i64 {
     i64::try_from(clicks).unwrap_or(i64::MAX)
-}
-
-/// What hours and days have in common.
-#[derive(Default)]
-struct Sums {
-    visitors: Sketch,
-    counts: Counts,
-}
-
-impl Sums {
-    fn read(visitors: &[u8], counts: &[u8]) -> rusqlite::Result<Self> {
-        let mut sketch = Sketch::default();
-        sketch.union(visitors).map_err(|error| damaged(0, error))?;
-        let counts = Counts::from_bytes(counts).map_err(|error| damaged(0, error))?;
-        Ok(Self {
-            visitors: sketch,
-            counts,
-        })
-    }
-
-    fn add(&mut self, batch: &RollupBatch, rollup: &Rollup) {
-        self.visitors.merge(&rollup.visitors);
-        self.counts.add(batch.counts(rollup));
-    }
-
-    fn into_bytes(self) -> (Vec<u8>, Vec<u8>) {
-        (self.visitors.into_bytes(), self.counts.to_bytes())
-    }
 }
 
 /// Keeps the single clicks.
@@ -187,35 +163,12 @@ fn add_raw(
     scopes: &[i64],
     keep: Day,
 ) -> rusqlite::Result<()> {
-    let numbers: BTreeMap<&ScopeName, i64> =
-        rollups.scopes.iter().zip(scopes.iter().copied()).collect();
-    let mut days: BTreeMap<Day, Vec<_>> = BTreeMap::new();
-    for click in &batch.clicks {
-        days.entry(Day::of(click.click.at)).or_default().push(click);
-    }
-    for (day, clicks) in days {
+    for (day, clicks) in raw::by_day(batch, rollups, scopes) {
         if day < keep {
             super::retain::note_gone(connection, day)?;
-            continue;
+        } else {
+            insert(connection, day, &clicks)?;
         }
-        let with_scope = clicks.into_iter().map(|click| {
-            let domain = click.click.domain.clone();
-            let code = click.click.code.clone();
-            let link = ScopeName::Link(LinkName {
-                domain: domain.clone(),
-                code,
-            });
-            let number = |name: &ScopeName| numbers.get(name).copied().unwrap_or_default();
-            let of = match click.click.kind {
-                ClickKind::Orphan => Of::Nothing,
-                ClickKind::Visit => Of::Link {
-                    link: number(&link),
-                    domain: number(&ScopeName::Domain(domain)),
-                },
-            };
-            (click, of)
-        });
-        insert(connection, day, with_scope)?;
     }
     Ok(())
 }

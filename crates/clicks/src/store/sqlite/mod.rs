@@ -1,12 +1,12 @@
 //! The embedded store: a SQLite file of its own.
 
 mod add;
-mod archive;
 mod raw;
 mod read;
 mod retain;
 mod schema;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use tollgate_sqlite::{
     rusqlite,
 };
 
-use self::raw::Day;
+use super::archive::{Archive, Written};
+use super::raw::Day;
 use super::{Added, ClickStore, EnrichedBatch, Retained, StoreError};
 use crate::query::{ClickPage, LinkName, List, Query, QueryError, Scope, Statistics, Totals};
 use crate::rollup::RollupBatch;
@@ -95,19 +96,14 @@ impl SqliteClickStore {
 
     /// The first day whose raw clicks are kept.
     fn keep(&self) -> Day {
-        let today = self.clock.now();
-        if self.options.retain_raw.is_zero() {
-            // No click is so far in the future.
-            return Day(Day::of(today).0 + 3);
-        }
-        Day::of(today.saturating_sub(self.options.retain_raw))
+        Day::kept(self.clock.now(), self.options.retain_raw)
     }
 
     /// Drops the raw clicks of a day; none if more came meanwhile.
     async fn drop_day(&self, day: Day) -> Result<Option<u64>, StoreError> {
         let archive = self.options.archive.clone();
         let read = move |connection: &mut rusqlite::Connection| match archive {
-            Some(directory) => archive::write(connection, &directory, day),
+            Some(directory) => write_archive(connection, &directory, day),
             None => retain::highest(connection, day).map(Ok),
         };
         let highest = self
@@ -186,6 +182,35 @@ impl ClickStore for SqliteClickStore {
         }
         Ok(retained)
     }
+}
+
+/// Writes the raw clicks of a day into its file. Answers the highest number among them.
+fn write_archive(
+    connection: &rusqlite::Connection,
+    directory: &Path,
+    day: Day,
+) -> rusqlite::Result<io::Result<i64>> {
+    let mut statement = connection.prepare(&format!(
+        "SELECT {} FROM {} ORDER BY raw.number",
+        raw::selected(),
+        raw::from(day)
+    ))?;
+    let mut rows = statement.query([])?;
+    // One process at a time uses the file of the store.
+    let mut archive = match Archive::begin(directory, day, "") {
+        Ok(archive) => archive,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut highest = 0;
+    while let Some(row) = rows.next()? {
+        let (number, click) = raw::read(row)?;
+        highest = number;
+        if let Err(error) = archive.write(&click) {
+            return Ok(Err(error));
+        }
+    }
+    let kept = archive.finish().and_then(Written::keep);
+    Ok(kept.map(|()| highest))
 }
 
 /// A number of clicks.

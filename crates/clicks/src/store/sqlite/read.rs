@@ -7,18 +7,13 @@ use tollgate_clock::UnixMillis;
 use tollgate_sqlite::rusqlite;
 
 use super::add::find_scope;
-use super::raw::{self, Day};
-use super::{damaged, number, retain, schema};
-use crate::query::answer::{Answer, Common, DamagedRollup, Question, Row};
+use super::{damaged, number, raw, retain, schema};
+use crate::query::answer::{Answer, Question, Row};
 use crate::query::plan::Run;
-use crate::query::{
-    Bots, Filter, LinkName, Period, Previous, Query, QueryError, Scope, Statistics, Totals,
-};
-use crate::rollup::{DAY_MS, HOUR_MS, ScopeName};
-use crate::{EnrichedClick, enriched};
-
-/// The most raw clicks that one query reads.
-pub(super) const MAX_RAW: u64 = 1_000_000;
+use crate::query::{Bots, Filter, Period, Previous, Query, QueryError, Scope, Statistics, Totals};
+use crate::rollup::{DAY_MS, DamagedRollup, HOUR_MS};
+use crate::store::raw::Day;
+use crate::store::reading::{RawReading, Target, check, names};
 
 /// The answer, or why there is none that is not the store's fault.
 type Answered<T> = rusqlite::Result<Result<T, QueryError>>;
@@ -72,55 +67,12 @@ pub(super) fn statistics(
     )))
 }
 
-fn check(query: &Query, raw_since: UnixMillis) -> Result<Question, QueryError> {
-    query.scope.check()?;
-    let question = Question::of(query)?;
-    let first = match query.period.before() {
-        Some(before) if query.compare => before.from(),
-        _ => query.period.from(),
-    };
-    if question.raw.is_some() && first < raw_since {
-        return Err(QueryError::RawIsGone { since: raw_since });
-    }
-    Ok(question)
-}
-
-/// A scope that something was counted in.
-struct Target {
-    number: i64,
-    link: Option<LinkName>,
-    domain: Option<smol_str::SmolStr>,
-}
-
+/// The scopes that something was counted in.
 fn targets(connection: &Connection, scope: &Scope) -> rusqlite::Result<Vec<Target>> {
-    let names = match scope {
-        Scope::Everything => vec![ScopeName::Everything],
-        Scope::Orphans => vec![ScopeName::Orphans],
-        Scope::Domain(domain) => vec![ScopeName::Domain(domain.clone())],
-        Scope::Link(link) => vec![ScopeName::Link(link.clone())],
-        Scope::Links(links) => {
-            let mut links = links.clone();
-            links.sort_unstable();
-            links.dedup();
-            links.into_iter().map(ScopeName::Link).collect()
-        }
-    };
-    let mut targets = Vec::with_capacity(names.len());
-    for name in names {
+    let mut targets = Vec::new();
+    for name in names(scope) {
         if let Some(number) = find_scope(connection, &name)? {
-            let (link, domain) = match name {
-                ScopeName::Link(link) => {
-                    let domain = link.domain.clone();
-                    (Some(link), Some(domain))
-                }
-                ScopeName::Domain(domain) => (None, Some(domain)),
-                ScopeName::Everything | ScopeName::Orphans => (None, None),
-            };
-            targets.push(Target {
-                number,
-                link,
-                domain,
-            });
+            targets.push(Target { number, name });
         }
     }
     Ok(targets)
@@ -159,14 +111,7 @@ impl Reading<'_> {
                         answer.step(&row, hour).map_err(damaged)
                     })?;
                 }
-                let common = Common {
-                    link: target
-                        .link
-                        .as_ref()
-                        .map(|link| enriched::link(&link.domain, &link.code)),
-                    domain: target.domain.as_deref().and_then(enriched::domain),
-                    bot,
-                };
+                let common = target.common(bot);
                 for run in &breakdown_runs {
                     self.rows((target.number, bot), run, true, |row, _| {
                         answer.break_down(&row, &common).map_err(damaged)
@@ -220,17 +165,7 @@ impl Reading<'_> {
     }
 
     fn read_raw(&self, answer: &mut Answer, period: Period, filters: &[Filter]) -> Answered<()> {
-        let mut seen = 0_u64;
-        let mut too_many = false;
-        let mut tell = |click: &EnrichedClick| {
-            seen += 1;
-            too_many = seen > MAX_RAW;
-            let matches = |filter: &Filter| click.value(filter.dimension) == filter.value;
-            if self.question.bots.admits(click.bot) && filters.iter().all(matches) {
-                answer.click(click);
-            }
-            !too_many
-        };
+        let mut clicks = RawReading::new(answer, self.question, filters);
         for day in days(self.connection, Some(period), false)? {
             let within = Within::of(self.scope, self.targets);
             let sql = format!(
@@ -243,8 +178,8 @@ impl Reading<'_> {
             let (from, to) = (period.from().as_millis(), period.to().as_millis());
             let mut rows = statement.query((within.parameter, from, to))?;
             while let Some(row) = rows.next()? {
-                if !tell(&raw::read(row)?.1) {
-                    return Ok(Err(QueryError::TooManyClicks { most: MAX_RAW }));
+                if let Err(error) = clicks.tell(&raw::read(row)?.1) {
+                    return Ok(Err(error));
                 }
             }
         }
@@ -286,16 +221,13 @@ fn days(
     period: Option<Period>,
     newest_first: bool,
 ) -> rusqlite::Result<Vec<Day>> {
-    let (first, last) = period.map_or((i64::MIN, i64::MAX), |period| {
-        let last = UnixMillis::from_millis(period.to().as_millis() - 1);
-        (Day::of(period.from()).0, Day::of(last).0)
-    });
+    let (first, last) = Day::range(period);
     let order = if newest_first { "DESC" } else { "ASC" };
     connection
         .prepare_cached(&format!(
             "SELECT day FROM click_raw_days WHERE day >= ?1 AND day <= ?2 ORDER BY day {order}"
         ))?
-        .query_map([first, last], |row| row.get(0).map(Day))?
+        .query_map([first.0, last.0], |row| row.get(0).map(Day))?
         .collect()
 }
 

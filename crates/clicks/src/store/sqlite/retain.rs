@@ -3,10 +3,11 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tollgate_sqlite::rusqlite;
 
-use super::raw::Day;
+use super::raw::Table;
 use super::{add, number, schema};
 use crate::query::LinkName;
 use crate::rollup::ScopeName;
+use crate::store::raw::Day;
 
 /// Raw clicks deleted in one commit, so that counting is not kept waiting.
 const FORGET_BATCH: usize = 5_000;
@@ -23,7 +24,7 @@ pub(super) fn past(connection: &Connection, keep: Day) -> rusqlite::Result<Vec<D
 /// forgotten link.
 pub(super) fn highest(connection: &Connection, day: Day) -> rusqlite::Result<i64> {
     let highest: Option<i64> = connection.query_row(
-        &format!("SELECT max(number) FROM {}", day.table()),
+        &format!("SELECT max(number) FROM {}", Table(day)),
         [],
         |row| row.get(0),
     )?;
@@ -40,9 +41,9 @@ pub(super) fn drop_day(
     if highest(connection, day)? != expected {
         return Ok(None);
     }
-    let sql = format!("SELECT count(*) FROM {}", day.table());
+    let sql = format!("SELECT count(*) FROM {}", Table(day));
     let clicks = connection.query_row(&sql, [], |row| number(row, 0))?;
-    connection.execute_batch(&format!("DROP TABLE {}", day.table()))?;
+    connection.execute_batch(&format!("DROP TABLE {}", Table(day)))?;
     connection.execute("DELETE FROM click_raw_days WHERE day = ?1", [day.0])?;
     note_gone(connection, day)?;
     Ok(Some(clicks))
@@ -70,7 +71,7 @@ pub(super) fn forget_raw(connection: &Connection, link: &LinkName) -> rusqlite::
     };
     let days = past(connection, Day(i64::MAX))?;
     for day in days {
-        let table = day.table();
+        let table = Table(day);
         let deleted = connection.execute(
             &format!(
                 "DELETE FROM {table} WHERE number IN

@@ -1,6 +1,6 @@
 //! The tables, and the numbers in them.
 
-use crate::rollup::{Grain, ScopeName};
+use crate::rollup::Grain;
 
 /// The steps of the schema; see [`tollgate_sqlite::migrate`]. Never change one: add another.
 pub(super) const STEPS: [&str; 1] = ["
@@ -45,16 +45,6 @@ pub(super) const fn time(key: i64) -> i64 {
 pub(super) const fn number(grain: Grain) -> i64 {
     match grain {
         Grain::Hour(number) | Grain::Day(number) => number,
-    }
-}
-
-/// How a scope is stored: kind, domain, code. The kinds are never used again.
-pub(super) fn scope(name: &ScopeName) -> (i64, &str, &str) {
-    match name {
-        ScopeName::Everything => (0, "", ""),
-        ScopeName::Domain(domain) => (1, domain, ""),
-        ScopeName::Link(link) => (2, &link.domain, &link.code),
-        ScopeName::Orphans => (3, "", ""),
     }
 }
 

@@ -1,11 +1,10 @@
 //! Changes of links that exist, and what is remembered of them.
 
 use tollgate_clock::UnixMillis;
+use tollgate_postgres::{Failure, Session};
 
-use super::failure::Failure;
 use super::feed;
 use super::insert::Terms;
-use super::pool::Session;
 use super::row::{self, damaged};
 use super::token;
 use crate::store::answer::{Action, Seen};

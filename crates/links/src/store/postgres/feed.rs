@@ -1,7 +1,7 @@
 //! The feed of changes.
 
-use super::failure::Failure;
-use super::pool::Session;
+use tollgate_postgres::{Failure, Session};
+
 use crate::store::{ChangeSeq, Changes, FEED_BATCH};
 use crate::{Code, Domain, LinkKey};
 

@@ -3,9 +3,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use tollgate_clock::UnixMillis;
+use tollgate_postgres::{Failure, Session};
 
-use super::failure::Failure;
-use super::pool::Session;
 use super::row::read_link;
 use super::token::{self, Slot, Tokens};
 use crate::store::answer::{Action, Seen};

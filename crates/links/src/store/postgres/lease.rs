@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use tollgate_clock::UnixMillis;
+use tollgate_postgres::{Failure, Session};
 
-use super::failure::Failure;
-use super::pool::Session;
 use super::row::damaged;
 use crate::Code;
 use crate::store::columns::row_count;

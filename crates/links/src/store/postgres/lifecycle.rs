@@ -2,9 +2,8 @@
 
 use parking_lot::Mutex;
 use tollgate_clock::UnixMillis;
+use tollgate_postgres::{Failure, Session};
 
-use super::failure::Failure;
-use super::pool::Session;
 use super::row::read_link;
 use crate::Link;
 use crate::store::Expiry;

@@ -1,10 +1,8 @@
 //! Listings: pages by keyset, so that following pages costs the same however deep they are, and
 //! inserts move nothing.
 
-use tokio_postgres::types::{ToSql, Type};
+use tollgate_postgres::{Failure, Given, Row, Session, ToSql, Type};
 
-use super::failure::Failure;
-use super::pool::{Given, Session};
 use super::row::read_link;
 use crate::store::columns::{Stored, columns};
 use crate::store::cursor::Position;
@@ -38,7 +36,7 @@ impl Sql {
         self.give(value.to_owned(), Type::TEXT);
     }
 
-    async fn rows(&self, session: &mut Session) -> Result<Vec<tokio_postgres::Row>, Failure> {
+    async fn rows(&self, session: &mut Session) -> Result<Vec<Row>, Failure> {
         let given: Vec<(Given<'_>, Type)> = self
             .given
             .iter()

@@ -2,23 +2,17 @@
 //!
 //! Nothing about links is kept here, so that any number of instances may use the database at once.
 //! What has to be decided once is decided there: by unique indexes, by rows that are held, and by
-//! advisory locks where there is no row yet. Every piece of work has a deadline, after which its
-//! connection is closed: a server that hangs holds nobody up for longer.
+//! advisory locks where there is no row yet.
 
-mod address;
-mod dial;
 mod edit;
-mod failure;
 mod feed;
 mod insert;
 mod lease;
 mod lifecycle;
 mod list;
-mod pool;
 mod row;
 mod schema;
 mod sweep;
-mod tls;
 mod token;
 
 use std::sync::Arc;
@@ -30,10 +24,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tollgate_clock::{Clock, UnixMillis};
+pub use tollgate_postgres::{AddressError, PoolStats, PostgresAddress};
+use tollgate_postgres::{Connections, Failure, Session, migrate};
 
-pub use self::address::{AddressError, PostgresAddress};
-use self::failure::Failure;
-use self::pool::{Connections, Session};
 use super::cursor::Position;
 use super::{
     Block, ChangeFeed, ChangeSeq, Changes, ClickGrant, Delete, Deleted, Edit, Expiry, Insert,
@@ -72,14 +65,8 @@ impl Default for PostgresOptions {
 /// What a [`PostgresLinkStore`] has done so far, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostgresStats {
-    /// Connections that are open.
-    pub connections: u64,
-    /// Those of them that wait for work.
-    pub idle: u64,
-    /// Connections opened since the start.
-    pub opened: u64,
-    /// Pieces of work that failed.
-    pub failed: u64,
+    /// Of its connections.
+    pub pool: PoolStats,
     /// Whether this instance is told of changes, and need not wait until it looks for them.
     pub listening: bool,
 }
@@ -115,7 +102,7 @@ impl PostgresLinkStore {
         let runtime = Handle::current();
         let size = options.connections.max(1);
         let connections = Connections::new(address, size, options.deadline, runtime.clone())?;
-        migrate(&connections).await?;
+        migrate(&connections, &schema::SCHEMA).await?;
         let (connections, news) = (Arc::new(connections), Arc::<News>::default());
         let listener = runtime.spawn(listen(Arc::clone(&connections), Arc::clone(&news)));
         Ok(Self {
@@ -137,14 +124,24 @@ impl PostgresLinkStore {
     /// What it has done so far, for metrics.
     #[must_use]
     pub fn stats(&self) -> PostgresStats {
-        let [connections, idle, opened, failed] = self.connections.stats();
         PostgresStats {
-            connections,
-            idle,
-            opened,
-            failed,
+            pool: self.connections.stats(),
             listening: self.news.listening.load(Relaxed),
         }
+    }
+
+    async fn read<T, F>(&self, work: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        Ok(self.connections.read(work).await?)
+    }
+
+    async fn write<T, F>(&self, work: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        Ok(self.connections.write(work).await?)
     }
 
     async fn session(&self) -> Result<Session, Failure> {
@@ -159,15 +156,6 @@ impl Drop for PostgresLinkStore {
     }
 }
 
-/// Several instances may start at once: one makes the tables, the others wait for it.
-async fn migrate(connections: &Connections) -> Result<(), StoreError> {
-    connections
-        .write(async || {
-            schema::migrate(&mut connections.session().await?, connections.place()).await
-        })
-        .await
-}
-
 /// Hears of changes for as long as it runs. Whoever follows looks for them from time to time as well, so
 /// nothing is lost while this cannot listen.
 async fn listen(connections: Arc<Connections>, news: Arc<News>) {
@@ -180,7 +168,7 @@ async fn listen(connections: Arc<Connections>, news: Arc<News>) {
         if news.listening.swap(false, Relaxed) {
             let error = ended
                 .err()
-                .map(|failure| failure.into_store_error(connections.place()));
+                .map(|failure| failure.into_error(connections.place()));
             let error = error.map(|error| error.to_string());
             tracing::warn!(error, "no longer told of changes: looking for them instead");
         }
@@ -195,16 +183,14 @@ impl LinkStore for PostgresLinkStore {
             return Ok(Vec::new());
         }
         let inserts = &inserts;
-        self.connections
-            .write(|| async move {
-                insert::insert_all(&mut self.session().await?, inserts, self.clock.now()).await
-            })
-            .await
+        self.write(|| async move {
+            insert::insert_all(&mut self.session().await?, inserts, self.clock.now()).await
+        })
+        .await
     }
 
     async fn get(&self, key: &LinkKey) -> Result<Option<Link>, StoreError> {
         let found = self
-            .connections
             .read(|| async { row::find(&mut self.session().await?, key).await })
             .await?;
         Ok(found.map(|stored| stored.link))
@@ -212,20 +198,18 @@ impl LinkStore for PostgresLinkStore {
 
     async fn update(&self, update: Update) -> Result<Updated, StoreError> {
         let update = &update;
-        self.connections
-            .write(|| async move {
-                edit::update(&mut self.session().await?, update, self.feed_capacity).await
-            })
-            .await
+        self.write(|| async move {
+            edit::update(&mut self.session().await?, update, self.feed_capacity).await
+        })
+        .await
     }
 
     async fn delete(&self, delete: Delete) -> Result<Deleted, StoreError> {
         let delete = &delete;
-        self.connections
-            .write(|| async move {
-                edit::delete(&mut self.session().await?, delete, self.feed_capacity).await
-            })
-            .await
+        self.write(|| async move {
+            edit::delete(&mut self.session().await?, delete, self.feed_capacity).await
+        })
+        .await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
@@ -234,20 +218,19 @@ impl LinkStore for PostgresLinkStore {
             None => None,
         };
         let after = &after;
-        self.connections
-            .read(|| async move { list::list(&mut self.session().await?, query, after.clone()).await })
-            .await
+        self.read(
+            || async move { list::list(&mut self.session().await?, query, after.clone()).await },
+        )
+        .await
     }
 
     async fn history(&self, key: &LinkKey, limit: usize) -> Result<Vec<Edit>, StoreError> {
-        self.connections
-            .read(|| async move { edit::history(&mut self.session().await?, key, limit).await })
+        self.read(|| async move { edit::history(&mut self.session().await?, key, limit).await })
             .await
     }
 
     async fn take_click(&self, key: &LinkKey) -> Result<ClickGrant, StoreError> {
-        self.connections
-            .write(|| async { edit::take_click(&mut self.session().await?, key).await })
+        self.write(|| async { edit::take_click(&mut self.session().await?, key).await })
             .await
     }
 
@@ -258,18 +241,15 @@ impl LinkStore for PostgresLinkStore {
         limit: usize,
     ) -> Result<Swept, StoreError> {
         let capacity = self.feed_capacity;
-        self.connections
-            .write(|| async move {
-                let mut session = self.session().await?;
-                sweep::sweep(&mut session, before, tokens_before, limit, capacity).await
-            })
-            .await
+        self.write(|| async move {
+            let mut session = self.session().await?;
+            sweep::sweep(&mut session, before, tokens_before, limit, capacity).await
+        })
+        .await
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
-        let count = self
-            .connections
-            .read(|| async {
+        let count = self.read(|| async {
                 let mut session = self.session().await?;
                 // What the server last estimated may lag behind, but never below what was counted.
                 let row = session
@@ -291,8 +271,7 @@ impl LinkStore for PostgresLinkStore {
 #[async_trait]
 impl ChangeFeed for PostgresLinkStore {
     async fn changes(&self, after: Option<ChangeSeq>) -> Result<Changes, StoreError> {
-        self.connections
-            .read(|| async move { feed::changes(&mut self.session().await?, after).await })
+        self.read(|| async move { feed::changes(&mut self.session().await?, after).await })
             .await
     }
 
@@ -304,11 +283,10 @@ impl ChangeFeed for PostgresLinkStore {
 #[async_trait]
 impl Lifecycle for PostgresLinkStore {
     async fn made(&self, after: Option<i64>, limit: usize) -> Result<(Vec<Link>, i64), StoreError> {
-        self.connections
-            .read(|| async move {
-                lifecycle::made(&mut self.session().await?, &self.settled, after, limit).await
-            })
-            .await
+        self.read(|| async move {
+            lifecycle::made(&mut self.session().await?, &self.settled, after, limit).await
+        })
+        .await
     }
 
     async fn expired(
@@ -317,31 +295,28 @@ impl Lifecycle for PostgresLinkStore {
         until: UnixMillis,
         limit: usize,
     ) -> Result<(Vec<Link>, Expiry), StoreError> {
-        self.connections
-            .read(|| async move {
-                lifecycle::expired(&mut self.session().await?, after, until, limit).await
-            })
-            .await
+        self.read(|| async move {
+            lifecycle::expired(&mut self.session().await?, after, until, limit).await
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl LeaseStore for PostgresLinkStore {
     async fn secret(&self, name: &str, candidate: [u8; 32]) -> Result<[u8; 32], StoreError> {
-        self.connections
-            .write(
-                || async move { lease::secret(&mut self.session().await?, name, candidate).await },
-            )
-            .await
+        self.write(
+            || async move { lease::secret(&mut self.session().await?, name, candidate).await },
+        )
+        .await
     }
 
     async fn lease_block(&self, counter: &str, size: u64) -> Result<Block, StoreError> {
-        self.connections
-            .write(|| async move {
-                lease::lease_block(&mut self.session().await?, counter, size).await
-            })
-            .await?
-            .ok_or_else(|| StoreError::Unexpected(format!("the counter {counter} is at its end")))
+        self.write(
+            || async move { lease::lease_block(&mut self.session().await?, counter, size).await },
+        )
+        .await?
+        .ok_or_else(|| StoreError::Unexpected(format!("the counter {counter} is at its end")))
     }
 
     async fn acquire_worker(
@@ -350,11 +325,10 @@ impl LeaseStore for PostgresLinkStore {
         now: UnixMillis,
         ttl: Duration,
     ) -> Result<Option<WorkerLease>, StoreError> {
-        self.connections
-            .write(|| async move {
-                lease::acquire_worker(&mut self.session().await?, workers, now, ttl).await
-            })
-            .await
+        self.write(|| async move {
+            lease::acquire_worker(&mut self.session().await?, workers, now, ttl).await
+        })
+        .await
     }
 
     async fn renew_worker(
@@ -364,11 +338,10 @@ impl LeaseStore for PostgresLinkStore {
         ttl: Duration,
     ) -> Result<Option<WorkerLease>, StoreError> {
         let expires_at = now.saturating_add(ttl);
-        self.connections
-            .write(|| async move {
-                lease::renew_worker(&mut self.session().await?, lease, expires_at).await
-            })
-            .await
+        self.write(|| async move {
+            lease::renew_worker(&mut self.session().await?, lease, expires_at).await
+        })
+        .await
     }
 
     async fn release_worker(
@@ -376,19 +349,17 @@ impl LeaseStore for PostgresLinkStore {
         lease: WorkerLease,
         free_from: UnixMillis,
     ) -> Result<(), StoreError> {
-        self.connections
-            .write(|| async move {
-                lease::release_worker(&mut self.session().await?, lease, free_from).await
-            })
-            .await
+        self.write(|| async move {
+            lease::release_worker(&mut self.session().await?, lease, free_from).await
+        })
+        .await
     }
 
     async fn pool_add(&self, codes: &[Code], available_at: UnixMillis) -> Result<(), StoreError> {
-        self.connections
-            .write(|| async move {
-                lease::pool_add(&mut self.session().await?, codes, available_at).await
-            })
-            .await
+        self.write(|| async move {
+            lease::pool_add(&mut self.session().await?, codes, available_at).await
+        })
+        .await
     }
 
     async fn pool_take(
@@ -397,22 +368,40 @@ impl LeaseStore for PostgresLinkStore {
         now: UnixMillis,
         ttl: Duration,
     ) -> Result<Vec<PoolCode>, StoreError> {
-        self.connections
-            .write(|| async move {
-                lease::pool_take(&mut self.session().await?, count, now, ttl).await
-            })
-            .await
+        self.write(
+            || async move { lease::pool_take(&mut self.session().await?, count, now, ttl).await },
+        )
+        .await
     }
 
     async fn pool_remove(&self, codes: &[PoolCode]) -> Result<(), StoreError> {
-        self.connections
-            .write(|| async move { lease::pool_remove(&mut self.session().await?, codes).await })
+        self.write(|| async move { lease::pool_remove(&mut self.session().await?, codes).await })
             .await
     }
 
     async fn pool_available(&self, now: UnixMillis) -> Result<u64, StoreError> {
-        self.connections
-            .read(|| async move { lease::pool_available(&mut self.session().await?, now).await })
+        self.read(|| async move { lease::pool_available(&mut self.session().await?, now).await })
             .await
+    }
+}
+
+impl From<tollgate_postgres::Error> for StoreError {
+    fn from(error: tollgate_postgres::Error) -> Self {
+        use tollgate_postgres::Error;
+        match error {
+            Error::Unavailable(text) => Self::Unavailable(text),
+            Error::Full(text) => Self::Full(text),
+            Error::Corrupt(text) => Self::Corrupt(text),
+            Error::NewerSchema {
+                place,
+                found,
+                known,
+            } => Self::NewerSchema {
+                place,
+                found,
+                known,
+            },
+            Error::Other(text) => Self::Unexpected(text),
+        }
     }
 }

@@ -1,10 +1,8 @@
 //! A link as a row.
 
-use tokio_postgres::Row;
 use tollgate_clock::UnixMillis;
+use tollgate_postgres::{Failure, Row, Session};
 
-use super::failure::Failure;
-use super::pool::Session;
 use crate::store::columns::{Stored, columns, origin_of, read_rules, read_tags};
 use crate::{Code, Domain, Link, LinkKey, LinkSpec, PasswordHash, RedirectKind, TargetUrl};
 

@@ -1,78 +1,13 @@
 //! The tables.
 
-use super::failure::Failure;
-use super::pool::Session;
-use crate::store::StoreError;
+use tollgate_postgres::Schema;
 
-/// The name of these tables among the components that share the database.
-const COMPONENT: &str = "links";
-
-/// Each step leads to the next version; a step that was released never changes.
-const STEPS: &[&str] = &[FIRST];
-
-/// Held while tables are made: instances that start at once wait for each other.
-const LOCK: i64 = 0x7467_6c69_6e6b_7300;
-
-/// Brings the tables up to date. What is up to date is only read, so that it may be a standby.
-pub(super) async fn migrate(session: &mut Session, place: &str) -> Result<(), Failure> {
-    if version(session, place).await? == STEPS.len() {
-        return Ok(());
-    }
-    session.begin().await?;
-    session
-        .rows("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
-        .await?;
-    session
-        .script(
-            "CREATE TABLE IF NOT EXISTS tollgate_schema(
-                component text PRIMARY KEY, version bigint NOT NULL)",
-        )
-        .await?;
-    let found = version(session, place).await?;
-    for step in &STEPS[found..] {
-        session.script(step).await?;
-    }
-    if found < STEPS.len() {
-        session
-            .change(
-                "INSERT INTO tollgate_schema(component, version) VALUES ($1, $2)
-                 ON CONFLICT (component) DO UPDATE SET version = excluded.version",
-                &[&COMPONENT, &(STEPS.len() as i64)],
-            )
-            .await?;
-    }
-    session.commit().await
-}
-
-/// How many steps were taken.
-async fn version(session: &mut Session, place: &str) -> Result<usize, Failure> {
-    let there = session
-        .one("SELECT to_regclass('tollgate_schema') IS NOT NULL", &[])
-        .await?;
-    if !there.try_get::<_, bool>(0)? {
-        return Ok(0);
-    }
-    let row = session
-        .row(
-            "SELECT version FROM tollgate_schema WHERE component = $1",
-            &[&COMPONENT],
-        )
-        .await?;
-    let found = match row {
-        Some(row) => u32::try_from(row.try_get::<_, i64>(0)?)
-            .map_err(|error| Failure::Damaged(format!("the version of the schema: {error}")))?,
-        None => 0,
-    };
-    let known = STEPS.len() as u32;
-    if found > known {
-        return Err(Failure::Refused(StoreError::NewerSchema {
-            place: place.to_owned(),
-            found,
-            known,
-        }));
-    }
-    Ok(found as usize)
-}
+/// Of links, and of what goes with them.
+pub(super) const SCHEMA: Schema = Schema {
+    component: "links",
+    steps: &[FIRST],
+    lock: 0x7467_6c69_6e6b_7300,
+};
 
 /// What most links need is in the link's own row, so that a redirect is one look-up in one index.
 /// Codes and domains compare byte by byte, whatever the database's own order is.

@@ -1,9 +1,8 @@
 //! Taking away what has had its time, a bounded number of rows at once.
 
 use tollgate_clock::UnixMillis;
+use tollgate_postgres::{Failure, Session};
 
-use super::failure::Failure;
-use super::pool::Session;
 use super::row::read_link;
 use super::{edit, feed};
 use crate::store::Swept;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::failure::Failure;
-use super::pool::Session;
+use tollgate_postgres::{Failure, Session};
+
 use super::row::damaged;
 use crate::Link;
 use crate::store::IdempotencyToken;

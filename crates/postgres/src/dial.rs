@@ -10,9 +10,9 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::address::PostgresAddress;
-use super::tls;
-use crate::store::StoreError;
+use crate::address::PostgresAddress;
+use crate::error::Error as Failed;
+use crate::tls;
 
 type Dialed = (
     Client,
@@ -21,7 +21,7 @@ type Dialed = (
 
 /// Finds the host that serves. The client tries hosts as well, but would wait for ever for one that
 /// takes a connection and then says nothing.
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     hosts: Vec<Config>,
     tls: MakeRustlsConnect,
     /// The time each host has.
@@ -31,7 +31,7 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(address: &PostgresAddress, deadline: Duration) -> Result<Self, StoreError> {
+    pub(crate) fn new(address: &PostgresAddress, deadline: Duration) -> Result<Self, Failed> {
         let hosts = each_host(&address.config);
         let share = deadline / u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
         Ok(Self {
@@ -44,7 +44,7 @@ impl Dialer {
 
     /// A connection to the first host that serves, beginning with the one that did so last. Whoever
     /// waits has a deadline: when no host says anything, this does not end by itself.
-    pub(super) async fn dial(&self) -> Result<Dialed, Error> {
+    pub(crate) async fn dial(&self) -> Result<Dialed, Error> {
         let (first, mut failed) = (self.last.load(Relaxed), None);
         for step in 0..self.hosts.len() {
             let at = (first + step) % self.hosts.len();

@@ -2,12 +2,12 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::address::chain;
-use crate::store::StoreError;
+use crate::address::chain;
+use crate::error::Error;
 
 /// Why a piece of work was not done.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub enum Failure {
     /// The client's error, or the server's.
     Client(tokio_postgres::Error),
     /// No answer in time.
@@ -17,7 +17,7 @@ pub(super) enum Failure {
     /// A value that no column can keep.
     Unwritable(serde_json::Error),
     /// Too much is asked for, or the store was made by another version.
-    Refused(StoreError),
+    Refused(Error),
 }
 
 impl From<tokio_postgres::Error> for Failure {
@@ -35,7 +35,8 @@ impl From<serde_json::Error> for Failure {
 impl Failure {
     /// Whether the server undid the work because of other work at the same time: worth doing again
     /// at once.
-    pub(super) fn is_conflict(&self) -> bool {
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
         let Self::Client(error) = self else {
             return false;
         };
@@ -45,7 +46,8 @@ impl Failure {
     }
 
     /// Whether the connection is of no more use, and another one may be.
-    pub(super) fn is_of_connection(&self) -> bool {
+    #[must_use]
+    pub fn is_of_connection(&self) -> bool {
         match self {
             Self::Client(error) => error.code().is_none_or(|code| {
                 is_going_away(code) || *code == SqlState::READ_ONLY_SQL_TRANSACTION
@@ -56,32 +58,33 @@ impl Failure {
     }
 
     /// What the callers of the store are told.
-    pub(super) fn into_store_error(self, place: &str) -> StoreError {
+    #[must_use]
+    pub fn into_error(self, place: &str) -> Error {
         let error = match self {
             Self::Client(error) => error,
             Self::Late => {
-                return StoreError::Unavailable(format!("{place} does not answer in time"));
+                return Error::Unavailable(format!("{place} does not answer in time"));
             }
-            Self::Damaged(what) => return StoreError::Corrupt(format!("{place}: {what}")),
-            Self::Unwritable(error) => return StoreError::Unexpected(error.to_string()),
+            Self::Damaged(what) => return Error::Corrupt(format!("{place}: {what}")),
+            Self::Unwritable(error) => return Error::Other(error.to_string()),
             Self::Refused(error) => return error,
         };
         let text = format!("{place}: {}", chain(&error));
         let Some(code) = error.code() else {
-            return StoreError::Unavailable(text);
+            return Error::Unavailable(text);
         };
         if *code == SqlState::DISK_FULL {
-            return StoreError::Full(text);
+            return Error::Full(text);
         }
         if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
             // A standby, or a primary that became one: the next connection looks for another.
-            return StoreError::Unavailable(format!("{text}: this server can only be read"));
+            return Error::Unavailable(format!("{text}: this server can only be read"));
         }
         match &code.code()[..2] {
             // Connections, authorization, conflicts, resources, limits in time, operators.
-            "08" | "28" | "3D" | "40" | "53" | "55" | "57" | "58" => StoreError::Unavailable(text),
-            "XX" => StoreError::Corrupt(text),
-            _ => StoreError::Unexpected(text),
+            "08" | "28" | "3D" | "40" | "53" | "55" | "57" | "58" => Error::Unavailable(text),
+            "XX" => Error::Corrupt(text),
+            _ => Error::Other(text),
         }
     }
 }

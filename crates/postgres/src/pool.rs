@@ -15,13 +15,13 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row};
 
-use super::address::PostgresAddress;
-use super::dial::Dialer;
-use super::failure::Failure;
-use crate::store::StoreError;
+use crate::address::PostgresAddress;
+use crate::dial::Dialer;
+use crate::error::Error;
+use crate::failure::Failure;
 
 /// A value given to a statement.
-pub(super) type Given<'a> = &'a (dyn ToSql + Sync);
+pub type Given<'a> = &'a (dyn ToSql + Sync);
 
 /// How often work is done that the server undoes for the sake of others.
 const ATTEMPTS: u32 = 5;
@@ -70,8 +70,21 @@ impl Connect for Opener {
     }
 }
 
+/// What [`Connections`] have done so far, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Connections that are open.
+    pub connections: u64,
+    /// Those of them that wait for work.
+    pub idle: u64,
+    /// Connections opened since the start.
+    pub opened: u64,
+    /// Pieces of work that failed.
+    pub failed: u64,
+}
+
 /// Connections to one database, opened when they are needed and kept.
-pub(super) struct Connections {
+pub struct Connections {
     pool: Pool,
     address: PostgresAddress,
     dialer: Arc<Dialer>,
@@ -81,12 +94,16 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(
+    /// Opens none yet. They will live on `runtime`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], if certificates that the address names cannot be read.
+    pub fn new(
         address: PostgresAddress,
         connections: usize,
         deadline: Duration,
         runtime: Handle,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, Error> {
         let dialer = Arc::new(Dialer::new(&address, deadline)?);
         let opened = Arc::<AtomicU64>::default();
         let ms = deadline.as_millis();
@@ -108,7 +125,7 @@ impl Connections {
         );
         let pool = Pool::builder(manager).max_size(connections).build();
         // Without timeouts of the pool's own, nothing can be missing.
-        let pool = pool.map_err(|error| StoreError::Unexpected(error.to_string()))?;
+        let pool = pool.map_err(|error| Error::Other(error.to_string()))?;
         Ok(Self {
             pool,
             address,
@@ -119,27 +136,34 @@ impl Connections {
         })
     }
 
-    pub(super) fn place(&self) -> &str {
+    /// Where it is, without anything secret.
+    #[must_use]
+    pub fn place(&self) -> &str {
         self.address.place()
     }
 
-    /// Open, idle, opened so far, and pieces of work that failed.
-    pub(super) fn stats(&self) -> [u64; 4] {
+    /// What they have done so far.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
         let status = self.pool.status();
-        [
-            status.size as u64,
-            status.available as u64,
-            self.opened.load(Relaxed),
-            self.failed.load(Relaxed),
-        ]
+        PoolStats {
+            connections: status.size as u64,
+            idle: status.available as u64,
+            opened: self.opened.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+        }
     }
 
-    pub(super) fn close(&self) {
+    /// Closes them; those in use end with their work.
+    pub fn close(&self) {
         self.pool.close();
     }
 
     /// A connection to work with until the deadline.
-    pub(super) async fn session(&self) -> Result<Session, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`], if none is to be had in time.
+    pub async fn session(&self) -> Result<Session, Failure> {
         let until = Instant::now() + self.deadline;
         match timeout_at(until, self.pool.get()).await {
             Ok(Ok(object)) => Ok(Session {
@@ -148,7 +172,7 @@ impl Connections {
                 unsound: false,
             }),
             Ok(Err(PoolError::Backend(error))) => Err(Failure::Client(error)),
-            Ok(Err(error)) => Err(Failure::Refused(StoreError::Unavailable(format!(
+            Ok(Err(error)) => Err(Failure::Refused(Error::Unavailable(format!(
                 "{}: {error}",
                 self.place()
             )))),
@@ -157,7 +181,10 @@ impl Connections {
     }
 
     /// Reads. A connection that broke since it was used last is no reason to fail.
-    pub(super) async fn read<T, F>(&self, work: impl Fn() -> F) -> Result<T, StoreError>
+    ///
+    /// # Errors
+    /// What the work failed with.
+    pub async fn read<T, F>(&self, work: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -170,7 +197,10 @@ impl Connections {
 
     /// Writes. Done again only when the server has undone it: what became of it is not known when
     /// the connection breaks.
-    pub(super) async fn write<T, F>(&self, work: impl Fn() -> F) -> Result<T, StoreError>
+    ///
+    /// # Errors
+    /// What the work failed with.
+    pub async fn write<T, F>(&self, work: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -181,7 +211,7 @@ impl Connections {
         &self,
         work: impl Fn() -> F,
         again: impl Fn(&Failure) -> bool,
-    ) -> Result<T, StoreError>
+    ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -196,7 +226,7 @@ impl Connections {
                         continue;
                     }
                     self.failed.fetch_add(1, Relaxed);
-                    return Err(failure.into_store_error(self.place()));
+                    return Err(failure.into_error(self.place()));
                 }
             }
         }
@@ -204,7 +234,10 @@ impl Connections {
 
     /// Listens on a channel, and calls for each notification, and once when it begins to listen.
     /// Ends when the connection does.
-    pub(super) async fn listen(&self, channel: &str, heard: impl Fn()) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// Why it cannot listen, or the connection broke.
+    pub async fn listen(&self, channel: &str, heard: impl Fn()) -> Result<(), Failure> {
         let dialed = timeout_at(Instant::now() + self.deadline, self.dialer.dial()).await;
         let (client, mut connection) = dialed.map_err(|_| Failure::Late)??;
         let listen = format!("LISTEN {channel}");
@@ -230,7 +263,7 @@ impl Connections {
 
 /// A connection in use. It returns to the others when this is dropped, unless something is unfinished
 /// on it.
-pub(super) struct Session {
+pub struct Session {
     object: Option<Object>,
     until: Instant,
     unsound: bool,
@@ -238,11 +271,10 @@ pub(super) struct Session {
 
 impl Session {
     /// Rows of a statement that is prepared once on each connection.
-    pub(super) async fn rows(
-        &mut self,
-        sql: &str,
-        given: &[Given<'_>],
-    ) -> Result<Vec<Row>, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is unfinished then ends with the connection.
+    pub async fn rows(&mut self, sql: &str, given: &[Given<'_>]) -> Result<Vec<Row>, Failure> {
         self.in_time(async |client| {
             let statement = client.prepare_cached(sql).await?;
             client.query(&statement, given).await
@@ -251,7 +283,10 @@ impl Session {
     }
 
     /// Rows of a statement that is planned for the values it is given.
-    pub(super) async fn planned(
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is unfinished then ends with the connection.
+    pub async fn planned(
         &mut self,
         sql: &str,
         given: &[(Given<'_>, Type)],
@@ -261,22 +296,27 @@ impl Session {
     }
 
     /// The first row, if there is one.
-    pub(super) async fn row(
-        &mut self,
-        sql: &str,
-        given: &[Given<'_>],
-    ) -> Result<Option<Row>, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is unfinished then ends with the connection.
+    pub async fn row(&mut self, sql: &str, given: &[Given<'_>]) -> Result<Option<Row>, Failure> {
         Ok(self.rows(sql, given).await?.into_iter().next())
     }
 
     /// The row of a statement that always has one.
-    pub(super) async fn one(&mut self, sql: &str, given: &[Given<'_>]) -> Result<Row, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is unfinished then ends with the connection.
+    pub async fn one(&mut self, sql: &str, given: &[Given<'_>]) -> Result<Row, Failure> {
         let row = self.row(sql, given).await?;
         row.ok_or_else(|| Failure::Damaged("a row that is always there is gone".into()))
     }
 
     /// How many rows a statement changed.
-    pub(super) async fn change(&mut self, sql: &str, given: &[Given<'_>]) -> Result<u64, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is unfinished then ends with the connection.
+    pub async fn change(&mut self, sql: &str, given: &[Given<'_>]) -> Result<u64, Failure> {
         self.in_time(async |client| {
             let statement = client.prepare_cached(sql).await?;
             client.execute(&statement, given).await
@@ -285,27 +325,49 @@ impl Session {
     }
 
     /// Statements without values.
-    pub(super) async fn script(&mut self, sql: &str) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is unfinished then ends with the connection.
+    pub async fn script(&mut self, sql: &str) -> Result<(), Failure> {
         self.in_time(async |client| client.batch_execute(sql).await)
             .await
     }
 
     /// Begins a transaction. Without [`Session::commit`], it and the connection end.
-    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is unfinished then ends with the connection.
+    pub async fn begin(&mut self) -> Result<(), Failure> {
         self.unsound = true;
         self.script("BEGIN").await
     }
 
     /// Begins to read one state of the database, until [`Session::commit`].
-    pub(super) async fn begin_reading(&mut self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is unfinished then ends with the connection.
+    pub async fn begin_reading(&mut self) -> Result<(), Failure> {
         self.unsound = true;
         self.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await
     }
 
     /// Makes the transaction durable.
-    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is unfinished then ends with the connection.
+    pub async fn commit(&mut self) -> Result<(), Failure> {
         self.script("COMMIT").await?;
+        self.unsound = false;
+        Ok(())
+    }
+
+    /// Undoes the transaction; the connection is of use again.
+    ///
+    /// # Errors
+    /// [`Failure`]; it is undone nevertheless, with the connection.
+    pub async fn roll_back(&mut self) -> Result<(), Failure> {
+        self.script("ROLLBACK").await?;
         self.unsound = false;
         Ok(())
     }

@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use rusqlite::Connection;
 use serde::Serialize;
 use tollgate_clock::UnixMillis;
-use tollgate_sqlite::rusqlite;
 
-use super::raw::{self, Day};
+use super::raw::Day;
 use crate::{ClickKind, Dimension, EnrichedClick, Network, Snippet};
 
 /// A raw click as a line of JSON. Fields are only ever added.
@@ -71,59 +69,71 @@ impl<'c> Line<'c> {
 }
 
 /// The file of a day.
-pub(super) fn file(directory: &Path, day: Day) -> PathBuf {
+fn file(directory: &Path, day: Day) -> PathBuf {
     directory.join(format!("clicks-{day}.ndjson.gz"))
 }
 
-/// Writes the raw clicks of a day into its file, durably, in the place of an earlier one. Answers the
-/// highest number among them.
-pub(super) fn write(
-    connection: &Connection,
-    directory: &Path,
-    day: Day,
-) -> rusqlite::Result<io::Result<i64>> {
-    let mut statement = connection.prepare(&format!(
-        "SELECT {} FROM {} ORDER BY raw.number",
-        raw::selected(),
-        raw::from(day)
-    ))?;
-    let mut rows = statement.query([])?;
-    let target = file(directory, day);
-    let unfinished = target.with_extension("unfinished");
-    let mut out = match begin(directory, &unfinished) {
-        Ok(out) => out,
-        Err(error) => return Ok(Err(error)),
-    };
-    let mut highest = 0;
-    while let Some(row) = rows.next()? {
-        let (number, click) = raw::read(row)?;
-        highest = number;
-        if let Err(error) = write_line(&mut out, &click) {
-            return Ok(Err(error));
+/// The file of a day that is being written, beside the one whose place it takes.
+pub(super) struct Archive {
+    out: GzEncoder<BufWriter<File>>,
+    unfinished: PathBuf,
+    target: PathBuf,
+}
+
+impl Archive {
+    /// Begins. Another process may write the same day at the same time: `writer` tells them apart.
+    pub(super) fn begin(directory: &Path, day: Day, writer: &str) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let target = file(directory, day);
+        let unfinished = target.with_extension(format!("unfinished{writer}"));
+        let file = BufWriter::new(File::create(&unfinished)?);
+        Ok(Self {
+            out: GzEncoder::new(file, Compression::default()),
+            unfinished,
+            target,
+        })
+    }
+
+    /// Writes the next click.
+    pub(super) fn write(&mut self, click: &EnrichedClick) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, &Line::of(click))?;
+        self.out.write_all(b"\n")
+    }
+
+    /// Waits until the disk has it. It is not in its place yet.
+    pub(super) fn finish(self) -> io::Result<Written> {
+        let file = self
+            .out
+            .finish()?
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        Ok(Written {
+            unfinished: self.unfinished,
+            target: self.target,
+        })
+    }
+}
+
+/// The file of a day, all of it on the disk.
+pub(super) struct Written {
+    unfinished: PathBuf,
+    target: PathBuf,
+}
+
+impl Written {
+    /// Puts it in its place, durably, instead of an earlier one.
+    pub(super) fn keep(self) -> io::Result<()> {
+        fs::rename(&self.unfinished, &self.target)?;
+        match self.target.parent() {
+            Some(directory) => File::open(directory)?.sync_all(),
+            None => Ok(()),
         }
     }
-    Ok(finish(out, directory, &unfinished, &target).map(|()| highest))
-}
 
-type Out = GzEncoder<BufWriter<File>>;
-
-fn begin(directory: &Path, unfinished: &Path) -> io::Result<Out> {
-    fs::create_dir_all(directory)?;
-    let file = BufWriter::new(File::create(unfinished)?);
-    Ok(GzEncoder::new(file, Compression::default()))
-}
-
-fn write_line(out: &mut Out, click: &EnrichedClick) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Line::of(click))?;
-    out.write_all(b"\n")
-}
-
-fn finish(out: Out, directory: &Path, unfinished: &Path, target: &Path) -> io::Result<()> {
-    let file = out
-        .finish()?
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    fs::rename(unfinished, target)?;
-    File::open(directory)?.sync_all()
+    /// Removes it: it is not all of the day, or somebody else has it.
+    #[cfg(feature = "postgres")]
+    pub(super) fn give_up(self) -> io::Result<()> {
+        fs::remove_file(self.unfinished)
+    }
 }

@@ -16,15 +16,15 @@ use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-use super::address::{PostgresAddress, Trust, chain};
-use crate::store::StoreError;
+use crate::address::{PostgresAddress, Trust, chain};
+use crate::error::Error as Failed;
 
 /// What makes connections secret, and trusts whom the address says.
-pub(super) fn connector(address: &PostgresAddress) -> Result<MakeRustlsConnect, StoreError> {
+pub(crate) fn connector(address: &PostgresAddress) -> Result<MakeRustlsConnect, Failed> {
     let place = address.place();
     let provider = Arc::new(ring::default_provider());
     let refused = |error: &dyn std::error::Error| {
-        StoreError::Unavailable(format!("TLS to {place}: {}", chain(error)))
+        Failed::Unavailable(format!("TLS to {place}: {}", chain(error)))
     };
     let inner = match address.trust {
         Trust::Anyone => None,
@@ -49,12 +49,12 @@ pub(super) fn connector(address: &PostgresAddress) -> Result<MakeRustlsConnect, 
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn authorities(address: &PostgresAddress) -> Result<RootCertStore, StoreError> {
+fn authorities(address: &PostgresAddress) -> Result<RootCertStore, Failed> {
     let place = address.place();
     let mut roots = RootCertStore::empty();
     if let Some(file) = &address.authorities {
         let unreadable = |error: &dyn std::error::Error| {
-            StoreError::Unavailable(format!(
+            Failed::Unavailable(format!(
                 "TLS to {place}: the certificates in {} cannot be read: {}",
                 file.display(),
                 chain(error)
@@ -69,7 +69,7 @@ fn authorities(address: &PostgresAddress) -> Result<RootCertStore, StoreError> {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() {
-        return Err(StoreError::Unavailable(format!(
+        return Err(Failed::Unavailable(format!(
             "TLS to {place}: no certificate of an authority is at hand: give one by sslrootcert"
         )));
     }

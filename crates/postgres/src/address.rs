@@ -28,7 +28,7 @@ pub enum AddressError {
 
 /// How far the connection is to be trusted: what `sslmode` means to all clients of PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// Encrypted or not, the certificate is not looked at.
     Anyone,
     /// The certificate is of a known authority.
@@ -40,10 +40,10 @@ pub(super) enum Trust {
 /// One or several servers of one database, of which the one that can be written is used.
 #[derive(Clone)]
 pub struct PostgresAddress {
-    pub(super) config: Config,
-    pub(super) trust: Trust,
+    pub(crate) config: Config,
+    pub(crate) trust: Trust,
     /// The certificates of authorities that are trusted, instead of those of the system.
-    pub(super) authorities: Option<PathBuf>,
+    pub(crate) authorities: Option<PathBuf>,
     place: String,
 }
 
@@ -159,7 +159,7 @@ fn place(config: &Config) -> String {
 }
 
 /// An error with all it came from.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
