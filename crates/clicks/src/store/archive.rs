@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
+use tempfile::NamedTempFile;
 use tollgate_clock::UnixMillis;
 
 use super::raw::Day;
@@ -73,23 +75,26 @@ fn file(directory: &Path, day: Day) -> PathBuf {
     directory.join(format!("clicks-{day}.ndjson.gz"))
 }
 
-/// The file of a day that is being written, beside the one whose place it takes.
+/// The file of a day that is being written, beside the one whose place it takes. It is gone if it is
+/// not finished.
 pub(super) struct Archive {
-    out: GzEncoder<BufWriter<File>>,
-    unfinished: PathBuf,
+    out: GzEncoder<BufWriter<NamedTempFile>>,
     target: PathBuf,
 }
 
 impl Archive {
-    /// Begins. Another process may write the same day at the same time: `writer` tells them apart.
-    pub(super) fn begin(directory: &Path, day: Day, writer: &str) -> io::Result<Self> {
+    /// Begins. Another process may write the same day at the same time.
+    pub(super) fn begin(directory: &Path, day: Day) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let target = file(directory, day);
-        let unfinished = target.with_extension(format!("unfinished{writer}"));
-        let file = BufWriter::new(File::create(&unfinished)?);
+        let file = tempfile::Builder::new()
+            .prefix(&format!("clicks-{day}."))
+            .suffix(".unfinished")
+            // As for any file: the mask of the process says who may read it.
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(directory)?;
         Ok(Self {
-            out: GzEncoder::new(file, Compression::default()),
-            unfinished,
+            out: GzEncoder::new(BufWriter::new(file), Compression::default()),
             target,
         })
     }
@@ -107,9 +112,9 @@ impl Archive {
             .finish()?
             .into_inner()
             .map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
+        file.as_file().sync_all()?;
         Ok(Written {
-            unfinished: self.unfinished,
+            file,
             target: self.target,
         })
     }
@@ -117,23 +122,17 @@ impl Archive {
 
 /// The file of a day, all of it on the disk.
 pub(super) struct Written {
-    unfinished: PathBuf,
+    file: NamedTempFile,
     target: PathBuf,
 }
 
 impl Written {
     /// Puts it in its place, durably, instead of an earlier one.
     pub(super) fn keep(self) -> io::Result<()> {
-        fs::rename(&self.unfinished, &self.target)?;
+        self.file.persist(&self.target)?;
         match self.target.parent() {
             Some(directory) => File::open(directory)?.sync_all(),
             None => Ok(()),
         }
-    }
-
-    /// Removes it: it is not all of the day, or somebody else has it.
-    #[cfg(feature = "postgres")]
-    pub(super) fn give_up(self) -> io::Result<()> {
-        fs::remove_file(self.unfinished)
     }
 }

@@ -1,17 +1,33 @@
-//! The store against a naive model.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+//! The suite that every store of clicks passes, against a naive model.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test fails"
+)]
 
+mod counting;
+mod engine;
 mod model;
 mod queries;
 mod retention;
 
-use std::path::Path;
+#[cfg(feature = "postgres")]
+#[path = "../../../limit/tests/redis/free_port.rs"]
+mod free_port;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+#[path = "../../../postgres/tests/private_postgres/mod.rs"]
+mod private_postgres;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{TestCaseResult, TestRunner};
 use smol_str::SmolStr;
-use tollgate_clicks::store::{EnrichedBatch, SqliteClickStore, SqliteOptions};
+use tollgate_clicks::query::LinkName;
+use tollgate_clicks::store::EnrichedBatch;
 use tollgate_clicks::{
     Click, ClickId, ClickKind, Dimension, EnrichedClick, Position, Snippet, SourceId, Values,
 };
@@ -26,22 +42,23 @@ fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(UnixMillis::from_millis(NOW)))
 }
 
-fn open(path: &Path, retain_raw: Duration, archive: Option<&Path>) -> SqliteClickStore {
-    let options = SqliteOptions {
-        retain_raw,
-        archive: archive.map(Path::to_owned),
-        ..SqliteOptions::default()
-    };
-    SqliteClickStore::open(path, clock(), options).unwrap()
-}
-
 fn at(offset: u64) -> Position {
-    Position { segment: 1, offset }
+    let segment = u64::from(offset > 0);
+    Position { segment, offset }
 }
 
 fn batch(after: Position, to: Position, clicks: &[EnrichedClick]) -> EnrichedBatch {
+    batch_of("spool-1", after, to, clicks)
+}
+
+fn batch_of(
+    source: &str,
+    after: Position,
+    to: Position,
+    clicks: &[EnrichedClick],
+) -> EnrichedBatch {
     EnrichedBatch {
-        source: SourceId("spool-1".into()),
+        source: SourceId(source.into()),
         after,
         to,
         clicks: clicks.iter().cloned().map(Arc::new).collect(),
@@ -90,8 +107,40 @@ fn click() -> impl Strategy<Value = EnrichedClick> {
     )
 }
 
+/// A visit of a link on `go.example`.
+fn one_click(code: &str, at: i64) -> EnrichedClick {
+    let mut one = click()
+        .new_tree(&mut TestRunner::deterministic())
+        .unwrap()
+        .current();
+    one.click.code = SmolStr::from(code);
+    one.click.domain = "go.example".into();
+    one.click.kind = ClickKind::Visit;
+    one.click.at = UnixMillis::from_millis(at);
+    one
+}
+
+fn link(domain: &str, code: &str) -> LinkName {
+    LinkName {
+        domain: domain.into(),
+        code: code.into(),
+    }
+}
+
+/// Checks a property of an engine in as many cases as it has time for.
+fn check<S: Strategy>(cases: u32, input: S, test: impl Fn(S::Value) -> TestCaseResult) {
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let checked = TestRunner::new(config).run(&input, test);
+    checked.unwrap_or_else(|error| panic!("{error}"));
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
+        .enable_all()
         .build()
         .unwrap()
 }

@@ -1,21 +1,15 @@
+//! Every query is answered as by the model.
+
 use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
-use smol_str::SmolStr;
 use tollgate_clicks::query::{
-    Bots, Bucket, Filter, LinkName, List, Period, Query, QueryError, Scope, Totals, zone,
+    Bots, Bucket, Filter, List, Period, Query, QueryError, Scope, Totals, zone,
 };
-use tollgate_clicks::store::{Added, ClickStore};
-use tollgate_clicks::{Dimension, EnrichedClick, Position, SourceId, Value};
+use tollgate_clicks::store::Added;
+use tollgate_clicks::{Dimension, EnrichedClick, Position, Value};
 use tollgate_clock::UnixMillis;
 
+use super::engine::{Engine, Keep};
 use super::*;
-
-fn link(domain: &str, code: &str) -> LinkName {
-    LinkName {
-        domain: domain.into(),
-        code: code.into(),
-    }
-}
 
 fn scope() -> impl Strategy<Value = Scope> {
     prop::sample::select(vec![
@@ -101,20 +95,18 @@ fn query() -> impl Strategy<Value = Query> {
         )
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
-
-    /// However the clicks are cut into batches, and however often each is given, every query
-    /// answers what the model does.
-    #[test]
-    fn every_query_is_answered_as_by_the_model(
-        clicks in prop::collection::vec(click(), 0..200),
-        sizes in prop::collection::vec((1_usize..80, 1_usize..3), 1..6),
-        queries in prop::collection::vec(query(), 12),
-    ) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir.path().join("c.db"), Duration::from_hours(24 * 30), None);
+/// However the clicks are cut into batches, and however often each is given, every query
+/// answers what the model does.
+pub(crate) fn every_query_is_answered_as_by_the_model<E: Engine>() {
+    let input = (
+        prop::collection::vec(click(), 0..200),
+        prop::collection::vec((1_usize..80, 1_usize..3), 1..6),
+        prop::collection::vec(query(), 12),
+    );
+    check(E::CASES, input, |(clicks, sizes, queries)| {
         runtime().block_on(async {
+            let engine = E::fresh();
+            let store = engine.open(Keep::days(30)).await;
             let (mut rest, mut position) = (&clicks[..], Position::default());
             for (size, times) in sizes.iter().cycle() {
                 if rest.is_empty() {
@@ -124,7 +116,11 @@ proptest! {
                 let to = at(position.offset + now.len() as u64);
                 for time in 0..*times {
                     let added = store.add(batch(position, to, now)).await.unwrap();
-                    let expected = if time == 0 { Added::Counted } else { Added::Elsewhere(to) };
+                    let expected = if time == 0 {
+                        Added::Counted
+                    } else {
+                        Added::Elsewhere(to)
+                    };
                     prop_assert_eq!(added, expected);
                 }
                 (rest, position) = (later, to);
@@ -132,38 +128,61 @@ proptest! {
             for query in queries {
                 let answer = store.statistics(query.clone()).await.unwrap();
                 prop_assert_eq!(answer, model::statistics(&clicks, &query), "{:?}", query);
-                let always = Period::new(UnixMillis::from_millis(NOW - 9 * DAY), UnixMillis::from_millis(NOW + DAY));
-                let of = |bots| Query { bots, ..Query::new(query.scope.clone(), always.clone().unwrap()) };
+                let always = Period::new(
+                    UnixMillis::from_millis(NOW - 9 * DAY),
+                    UnixMillis::from_millis(NOW + DAY),
+                );
+                let of = |bots| Query {
+                    bots,
+                    ..Query::new(query.scope.clone(), always.clone().unwrap())
+                };
                 let [people, programs] = [Bots::Exclude, Bots::Only]
                     .map(|bots| model::statistics(&clicks, &of(bots)).total);
-                let totals = store.totals(vec![Scope::Orphans, query.scope.clone()]).await.unwrap();
+                let totals = store
+                    .totals(vec![Scope::Orphans, query.scope.clone()])
+                    .await
+                    .unwrap();
                 prop_assert_eq!(totals[1], Totals { people, programs }, "{:?}", query.scope);
             }
             Ok(())
-        })?;
-    }
+        })
+    });
+}
 
-    #[test]
-    fn pages_list_every_click_once_newest_day_first(
-        clicks in prop::collection::vec(click(), 0..120),
-        scope in scope(),
-        limit in 1_usize..40,
-        bots in prop::sample::select(vec![Bots::Include, Bots::Exclude, Bots::Only]),
-        days in prop::option::of(1_i64..5),
-    ) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir.path().join("c.db"), Duration::from_hours(24 * 30), None);
+pub(crate) fn pages_list_every_click_once_newest_day_first<E: Engine>() {
+    let input = (
+        prop::collection::vec(click(), 0..120),
+        scope(),
+        1_usize..40,
+        prop::sample::select(vec![Bots::Include, Bots::Exclude, Bots::Only]),
+        prop::option::of(1_i64..5),
+    );
+    check(E::CASES, input, |(clicks, scope, limit, bots, days)| {
         let period = days.map(|days| {
             let at = UnixMillis::from_millis;
             Period::new(at(NOW - days * DAY), at(NOW - HOUR)).unwrap()
         });
         let mut listed = Vec::new();
         runtime().block_on(async {
-            store.add(batch(Position::default(), at(1), &clicks)).await.unwrap();
+            let engine = E::fresh();
+            let store = engine.open(Keep::days(30)).await;
+            store
+                .add(batch(Position::default(), at(1), &clicks))
+                .await
+                .unwrap();
             let mut after = None;
             loop {
                 let scope = scope.clone();
-                let page = store.clicks(List { scope, period, bots, after, limit }).await.unwrap();
+                let page = store
+                    .clicks(List {
+                        scope,
+                        period,
+                        bots,
+                        after,
+                        limit,
+                    })
+                    .await
+                    .unwrap();
                 assert!(page.clicks.len() <= limit);
                 listed.extend(page.clicks);
                 match page.next {
@@ -183,106 +202,61 @@ proptest! {
         expected.reverse();
         expected.sort_by_key(|click| std::cmp::Reverse(click.click.at.as_millis() / DAY));
         prop_assert_eq!(listed, expected);
-    }
-}
-
-#[tokio::test]
-async fn a_batch_that_does_not_follow_is_refused_and_counts_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("c.db"), Duration::from_hours(24), None);
-    let one = one_click("x", NOW);
-    let clicks = std::slice::from_ref(&one);
-    assert_eq!(
-        store.add(batch(at(0), at(1), clicks)).await,
-        Ok(Added::Elsewhere(at_zero()))
-    );
-    store.add(batch(at_zero(), at(5), clicks)).await.unwrap();
-    for (after, to) in [(at_zero(), at(5)), (at(7), at(9)), (at(3), at(9))] {
-        let added = store.add(batch(after, to, clicks)).await;
-        assert_eq!(added, Ok(Added::Elsewhere(at(5))));
-    }
-    // Another source is another story.
-    let mut other = batch(at_zero(), at(5), clicks);
-    other.source = SourceId("spool-2".into());
-    assert_eq!(store.add(other).await, Ok(Added::Counted));
-    let period = Period::new(
-        UnixMillis::from_millis(NOW - 9 * DAY),
-        UnixMillis::from_millis(NOW + DAY),
-    );
-    let answer = store
-        .statistics(Query::new(Scope::Everything, period.unwrap()))
-        .await;
-    assert_eq!(answer.unwrap().total, 2);
-    let position = store.position(&SourceId("spool-1".into())).await.unwrap();
-    assert_eq!(position, at(5));
-    let position = store.position(&SourceId("spool-3".into())).await.unwrap();
-    assert_eq!(position, at_zero());
-}
-
-fn at_zero() -> Position {
-    Position::default()
-}
-
-pub(crate) fn one_click(code: &str, at: i64) -> EnrichedClick {
-    let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut one = click().new_tree(&mut runner).unwrap().current();
-    one.click.code = SmolStr::from(code);
-    one.click.domain = "go.example".into();
-    one.click.kind = ClickKind::Visit;
-    one.click.at = UnixMillis::from_millis(at);
-    one
-}
-
-#[tokio::test]
-async fn wrong_queries_name_the_parameter() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("c.db"), Duration::from_hours(24), None);
-    let at = UnixMillis::from_millis;
-    let period = Period::new(at(NOW - 9 * DAY), at(NOW)).unwrap();
-    let ask = |change: fn(&mut Query)| {
-        let mut query = Query::new(Scope::Everything, period);
-        change(&mut query);
-        store.statistics(query)
-    };
-    let two = |first: &str, second: &str| -> Vec<Filter> {
-        vec![first.parse().unwrap(), second.parse().unwrap()]
-    };
-    let refused = ask(|query| {
-        query.filters = vec!["country=DE".parse().unwrap(), "country=FR".parse().unwrap()]
+        Ok(())
     });
-    assert_eq!(
-        refused.await,
-        Err(QueryError::TwoFilters(Dimension::Country))
-    );
-    let mut query = Query::new(Scope::Everything, period);
-    query.filters = two("country=DE", "browser=Firefox");
-    let error = store.statistics(query).await.unwrap_err();
-    assert!(matches!(error, QueryError::RawIsGone { .. }), "{error}");
-    assert_eq!(error.parameter(), Some("from"));
-    assert!(
-        error.to_string().contains("2026-11-24T00:00:00Z"),
-        "{error}"
-    );
-    let many = vec![link("go.example", "x"); Scope::MAX_LINKS + 1];
-    let error = store
-        .statistics(Query::new(Scope::Links(many), period))
-        .await
-        .unwrap_err();
-    assert_eq!(error.parameter(), Some("tag"));
-    assert_eq!(
-        "colour=red".parse::<Filter>().unwrap_err().parameter(),
-        Some("by")
-    );
-    assert_eq!(
-        "red".parse::<Filter>().unwrap_err().parameter(),
-        Some("filter")
-    );
-    assert_eq!(
-        "year".parse::<Bucket>().unwrap_err().parameter(),
-        Some("bucket")
-    );
-    assert_eq!(
-        "maybe".parse::<Bots>().unwrap_err().parameter(),
-        Some("bots")
-    );
+}
+
+pub(crate) fn wrong_queries_name_the_parameter<E: Engine>() {
+    runtime().block_on(async {
+        let engine = E::fresh();
+        let store = engine.open(Keep::days(1)).await;
+        let at = UnixMillis::from_millis;
+        let period = Period::new(at(NOW - 9 * DAY), at(NOW)).unwrap();
+        let ask = |change: fn(&mut Query)| {
+            let mut query = Query::new(Scope::Everything, period);
+            change(&mut query);
+            store.statistics(query)
+        };
+        let two = |first: &str, second: &str| -> Vec<Filter> {
+            vec![first.parse().unwrap(), second.parse().unwrap()]
+        };
+        let refused = ask(|query| {
+            query.filters = vec!["country=DE".parse().unwrap(), "country=FR".parse().unwrap()]
+        });
+        assert_eq!(
+            refused.await,
+            Err(QueryError::TwoFilters(Dimension::Country))
+        );
+        let mut query = Query::new(Scope::Everything, period);
+        query.filters = two("country=DE", "browser=Firefox");
+        let error = store.statistics(query).await.unwrap_err();
+        assert!(matches!(error, QueryError::RawIsGone { .. }), "{error}");
+        assert_eq!(error.parameter(), Some("from"));
+        assert!(
+            error.to_string().contains("2026-11-24T00:00:00Z"),
+            "{error}"
+        );
+        let many = vec![link("go.example", "x"); Scope::MAX_LINKS + 1];
+        let error = store
+            .statistics(Query::new(Scope::Links(many), period))
+            .await
+            .unwrap_err();
+        assert_eq!(error.parameter(), Some("tag"));
+        assert_eq!(
+            "colour=red".parse::<Filter>().unwrap_err().parameter(),
+            Some("by")
+        );
+        assert_eq!(
+            "red".parse::<Filter>().unwrap_err().parameter(),
+            Some("filter")
+        );
+        assert_eq!(
+            "year".parse::<Bucket>().unwrap_err().parameter(),
+            Some("bucket")
+        );
+        assert_eq!(
+            "maybe".parse::<Bots>().unwrap_err().parameter(),
+            Some("bots")
+        );
+    });
 }

@@ -164,10 +164,6 @@ impl Inner {
             .map_err(|error| self.failed(error))?;
         let begun = retain::begin_drop(&mut session, day, held).await;
         if !begun.map_err(|error| self.failed(error))? {
-            if let Some(written) = written {
-                // Left alone it would only take room.
-                let _ = blocking(move || written.give_up()).await;
-            }
             return Ok(None);
         }
         if let Some(written) = written {

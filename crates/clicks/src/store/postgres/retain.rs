@@ -52,20 +52,8 @@ pub(super) async fn archive(
     day: Day,
 ) -> Result<(Written, Held), StoreError> {
     let failed = |error: std::io::Error| StoreError::Archive(error.to_string());
-    let writer: i64 = connections
-        .write(async || {
-            // No other writer has it, wherever it runs.
-            let sql = "SELECT nextval('click_raw_numbers')";
-            Ok(connections
-                .session()
-                .await?
-                .one(sql, &[])
-                .await?
-                .try_get(0)?)
-        })
-        .await?;
     let directory = directory.to_owned();
-    let mut archive = blocking(move || Archive::begin(&directory, day, &format!("-{writer}")))
+    let mut archive = blocking(move || Archive::begin(&directory, day))
         .await
         .map_err(failed)?;
     let (mut held, mut after) = (Held::default(), 0_i64);

@@ -99,23 +99,37 @@ impl SqliteClickStore {
         Day::kept(self.clock.now(), self.options.retain_raw)
     }
 
-    /// Drops the raw clicks of a day; none if more came meanwhile.
+    /// Drops the raw clicks of a day; none if more came meanwhile, or another process did it.
     async fn drop_day(&self, day: Day) -> Result<Option<u64>, StoreError> {
-        let archive = self.options.archive.clone();
-        let read = move |connection: &mut rusqlite::Connection| match archive {
-            Some(directory) => write_archive(connection, &directory, day),
-            None => retain::highest(connection, day).map(Ok),
+        let directory = self.options.archive.clone();
+        let read = move |connection: &mut rusqlite::Connection| {
+            let snapshot = connection.transaction()?;
+            if !raw::is_there(&snapshot, day)? {
+                return Ok(Ok(None));
+            }
+            match directory {
+                Some(directory) => archive(&snapshot, &directory, day),
+                None => retain::highest(&snapshot, day).map(|highest| Ok((highest, None))),
+            }
+            .map(|read| read.map(Some))
         };
-        let highest = self
-            .readers
-            .run(read)
-            .await?
-            .map_err(|error| StoreError::Archive(error.to_string()))?;
-        let dropped = self
-            .writer
-            .run(move |connection| retain::drop_day(connection, day, highest))
-            .await?;
-        Ok(dropped)
+        let failed = |error: io::Error| StoreError::Archive(error.to_string());
+        let read = self.readers.run(read).await?.map_err(failed)?;
+        let Some((highest, written)) = read else {
+            return Ok(None);
+        };
+        // The file takes its place only when it is sure to be all of the day. If the commit fails
+        // after that, the day is archived once more.
+        let drop = move |connection: &rusqlite::Connection| {
+            if !retain::is_all(connection, day, highest)? {
+                return Ok(Ok(None));
+            }
+            if let Some(Err(error)) = written.map(Written::keep) {
+                return Ok(Err(error));
+            }
+            retain::drop_day(connection, day).map(|clicks| Ok(Some(clicks)))
+        };
+        self.writer.run(drop).await?.map_err(failed)
     }
 }
 
@@ -184,20 +198,20 @@ impl ClickStore for SqliteClickStore {
     }
 }
 
-/// Writes the raw clicks of a day into its file. Answers the highest number among them.
-fn write_archive(
+/// Writes the raw clicks of a day into a file, which is not in its place yet. Answers the highest
+/// number among them.
+fn archive(
     connection: &rusqlite::Connection,
     directory: &Path,
     day: Day,
-) -> rusqlite::Result<io::Result<i64>> {
+) -> rusqlite::Result<io::Result<(i64, Option<Written>)>> {
     let mut statement = connection.prepare(&format!(
         "SELECT {} FROM {} ORDER BY raw.number",
         raw::selected(),
         raw::from(day)
     ))?;
     let mut rows = statement.query([])?;
-    // One process at a time uses the file of the store.
-    let mut archive = match Archive::begin(directory, day, "") {
+    let mut archive = match Archive::begin(directory, day) {
         Ok(archive) => archive,
         Err(error) => return Ok(Err(error)),
     };
@@ -209,8 +223,7 @@ fn write_archive(
             return Ok(Err(error));
         }
     }
-    let kept = archive.finish().and_then(Written::keep);
-    Ok(kept.map(|()| highest))
+    Ok(archive.finish().map(|written| (highest, Some(written))))
 }
 
 /// A number of clicks.

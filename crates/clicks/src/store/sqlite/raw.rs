@@ -18,13 +18,18 @@ impl fmt::Display for Table {
     }
 }
 
-/// Makes the table of a day if it is not there.
-pub(super) fn create(connection: &Connection, day: Day) -> rusqlite::Result<()> {
+/// Whether a day has a table.
+pub(super) fn is_there(connection: &Connection, day: Day) -> rusqlite::Result<bool> {
     let known = connection
         .prepare_cached("SELECT 1 FROM click_raw_days WHERE day = ?1")?
         .query_row([day.0], |_| Ok(()))
         .optional()?;
-    if known.is_some() {
+    Ok(known.is_some())
+}
+
+/// Makes the table of a day if it is not there.
+pub(super) fn create(connection: &Connection, day: Day) -> rusqlite::Result<()> {
+    if is_there(connection, day)? {
         return Ok(());
     }
     let table = Table(day);

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tollgate_sqlite::rusqlite;
 
 use super::raw::Table;
-use super::{add, number, schema};
+use super::{add, number, raw, schema};
 use crate::query::LinkName;
 use crate::rollup::ScopeName;
 use crate::store::raw::Day;
@@ -31,22 +31,19 @@ pub(super) fn highest(connection: &Connection, day: Day) -> rusqlite::Result<i64
     Ok(highest.unwrap_or_default())
 }
 
-/// Drops the raw clicks of a day, if none came after `highest`. Answers how many there were; none if
-/// there were more.
-pub(super) fn drop_day(
-    connection: &Connection,
-    day: Day,
-    expected: i64,
-) -> rusqlite::Result<Option<u64>> {
-    if highest(connection, day)? != expected {
-        return Ok(None);
-    }
+/// Whether the raw clicks of a day are still there, and none came after `expected`.
+pub(super) fn is_all(connection: &Connection, day: Day, expected: i64) -> rusqlite::Result<bool> {
+    Ok(raw::is_there(connection, day)? && highest(connection, day)? == expected)
+}
+
+/// Drops the raw clicks of a day. Answers how many there were.
+pub(super) fn drop_day(connection: &Connection, day: Day) -> rusqlite::Result<u64> {
     let sql = format!("SELECT count(*) FROM {}", Table(day));
     let clicks = connection.query_row(&sql, [], |row| number(row, 0))?;
     connection.execute_batch(&format!("DROP TABLE {}", Table(day)))?;
     connection.execute("DELETE FROM click_raw_days WHERE day = ?1", [day.0])?;
     note_gone(connection, day)?;
-    Ok(Some(clicks))
+    Ok(clicks)
 }
 
 /// Notes that raw clicks of a day are not all there.

@@ -1,0 +1,235 @@
+//! Each click counts once.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use tollgate_clicks::query::{Bots, Filter, List, MAX_PAGE, Period, Query, Scope, Statistics};
+use tollgate_clicks::store::{Added, ClickStore};
+use tollgate_clicks::{ClickId, Dimension, EnrichedClick, Position, SourceId, Value};
+use tollgate_clock::UnixMillis;
+
+use super::engine::{Engine, Keep};
+use super::*;
+
+/// All of the time in which clicks of the suite happen.
+pub(crate) fn everything() -> Query {
+    let at = UnixMillis::from_millis;
+    Query::new(
+        Scope::Everything,
+        Period::new(at(NOW - 9 * DAY), at(NOW + DAY)).unwrap(),
+    )
+}
+
+pub(crate) fn a_batch_that_does_not_follow_is_refused_and_counts_nothing<E: Engine>() {
+    runtime().block_on(async {
+        let engine = E::fresh();
+        let store = engine.open(Keep::days(1)).await;
+        let one = one_click("x", NOW);
+        let clicks = std::slice::from_ref(&one);
+        assert_eq!(
+            store.add(batch(at(1), at(2), clicks)).await,
+            Ok(Added::Elsewhere(at(0)))
+        );
+        store.add(batch(at(0), at(5), clicks)).await.unwrap();
+        for (after, to) in [(at(0), at(5)), (at(7), at(9)), (at(3), at(9))] {
+            let added = store.add(batch(after, to, clicks)).await;
+            assert_eq!(added, Ok(Added::Elsewhere(at(5))));
+        }
+        // Another source is another story.
+        let other = batch_of("spool-2", at(0), at(5), clicks);
+        assert_eq!(store.add(other).await, Ok(Added::Counted));
+        // A position alone, without clicks.
+        let position = batch_of("spool-2", at(5), at(6), &[]);
+        assert_eq!(store.add(position).await, Ok(Added::Counted));
+        assert_eq!(store.statistics(everything()).await.unwrap().total, 2);
+        for (source, position) in [("spool-1", at(5)), ("spool-2", at(6)), ("spool-3", at(0))] {
+            let source = SourceId(source.into());
+            assert_eq!(store.position(&source).await, Ok(position));
+        }
+    });
+}
+
+/// What one of several instances does in a round.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// How many clicks it has at most.
+    size: usize,
+    /// Whether the batch is given again, at the same time, to another instance.
+    twice: bool,
+    /// Whether it is given again later, as if the answer had been lost.
+    again: bool,
+    /// Whether the instance is started anew before.
+    restart: bool,
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    (1_usize..40, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(size, twice, again, restart)| Turn {
+            size,
+            twice,
+            again,
+            restart,
+        },
+    )
+}
+
+/// However many instances count at the same time, each from a source of its own, and are started anew
+/// and give again what was counted, everything is counted once.
+pub(crate) fn instances_count_together_as_the_model<E: Engine>() {
+    let sources = prop::collection::vec(prop::collection::vec(click(), 0..120), 1..4);
+    let turns = prop::collection::vec(turn(), 1..8);
+    check(E::CASES / 3, (sources, turns), |(sources, turns)| {
+        runtime().block_on(async {
+            let engine = E::fresh();
+            let mut stores = Vec::new();
+            for _ in &sources {
+                stores.push(engine.open(Keep::days(30)).await);
+            }
+            let mut done = vec![0_usize; sources.len()];
+            for (round, _) in (0..200).zip(turns.iter().cycle()) {
+                let mut adding = Vec::new();
+                for (number, clicks) in sources.iter().enumerate() {
+                    let turn = turns[(round + number) % turns.len()];
+                    if turn.restart {
+                        stores[number] = engine.open(Keep::days(30)).await;
+                    }
+                    let from = done[number];
+                    let to = clicks.len().min(from + turn.size);
+                    if from == to {
+                        continue;
+                    }
+                    done[number] = to;
+                    let name = format!("spool-{number}");
+                    let batch = batch_of(&name, at(from as u64), at(to as u64), &clicks[from..to]);
+                    let own = Arc::clone(&stores[number]);
+                    let other = Arc::clone(&stores[(number + 1) % stores.len()]);
+                    adding.push(async move {
+                        let both = if turn.twice {
+                            join_all([own.add(batch.clone()), other.add(batch.clone())]).await
+                        } else {
+                            vec![own.add(batch.clone()).await]
+                        };
+                        let counted = both.iter().filter(|one| **one == Ok(Added::Counted));
+                        assert_eq!(counted.count(), 1, "{both:?}");
+                        if turn.again {
+                            let (to, added) = (batch.to, own.add(batch).await);
+                            assert_eq!(added, Ok(Added::Elsewhere(to)));
+                        }
+                    });
+                }
+                if adding.is_empty() {
+                    break;
+                }
+                join_all(adding).await;
+            }
+            let store = engine.open(Keep::days(30)).await;
+            let mut all = Vec::new();
+            for (number, clicks) in sources.iter().enumerate() {
+                let position = store
+                    .position(&SourceId(format!("spool-{number}").into()))
+                    .await;
+                prop_assert_eq!(position, Ok(at(clicks.len() as u64)));
+                all.extend(clicks.iter().cloned());
+            }
+            for scope in [
+                Scope::Everything,
+                Scope::Orphans,
+                Scope::Domain("go.example".into()),
+                Scope::Link(link("s.example", "x")),
+            ] {
+                let query = Query {
+                    by: vec![Dimension::Link, Dimension::Country, Dimension::Bot],
+                    scope,
+                    compare: true,
+                    ..everything()
+                };
+                let answer = store.statistics(query.clone()).await.unwrap();
+                prop_assert_eq!(answer, model::statistics(&all, &query), "{:?}", query);
+            }
+            let listed: BTreeSet<ClickId> = raw(&*store, Scope::Everything)
+                .await
+                .into_iter()
+                .map(|one| one.click.id)
+                .collect();
+            let expected: BTreeSet<ClickId> = all
+                .iter()
+                .filter(|one| model::in_scope(one, &Scope::Everything))
+                .map(|one| one.click.id)
+                .collect();
+            prop_assert_eq!(listed, expected);
+            Ok(())
+        })
+    });
+}
+
+/// All single clicks of a scope that are kept.
+pub(crate) async fn raw(store: &dyn ClickStore, scope: Scope) -> Vec<EnrichedClick> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let list = List {
+            scope: scope.clone(),
+            period: None,
+            bots: Bots::Include,
+            after,
+            limit: MAX_PAGE,
+        };
+        let page = store.clicks(list).await.unwrap();
+        all.extend(page.clicks);
+        match page.next {
+            None => return all,
+            next => after = next,
+        }
+    }
+}
+
+pub(crate) fn many_values_of_a_dimension_are_bounded_and_none_is_lost<E: Engine>() {
+    runtime().block_on(async {
+        let engine = E::fresh();
+        let store = engine.open(Keep::days(30)).await;
+        let clicks: Vec<EnrichedClick> = (0..2_500)
+            .map(|number| {
+                let mut one = one_click("x", NOW - (number % 3) * HOUR);
+                let value = format!("campaign-{number}");
+                one.values.set(Dimension::UtmCampaign, Some(value.into()));
+                one
+            })
+            .collect();
+        let mut position = Position::default();
+        for part in clicks.chunks(700) {
+            let to = at(position.offset + part.len() as u64);
+            store.add(batch(position, to, part)).await.unwrap();
+            position = to;
+        }
+        let answer: Statistics = store
+            .statistics(Query {
+                by: vec![Dimension::UtmCampaign],
+                top: 10_000,
+                ..everything()
+            })
+            .await
+            .unwrap();
+        let values = &answer.by[0].values;
+        assert_eq!(answer.total, 2_500);
+        assert_eq!(values.iter().map(|one| one.clicks).sum::<u64>(), 2_500);
+        assert_eq!(values.len(), 1_001, "a thousand, and all others");
+        assert_eq!(values.last().unwrap().value, Value::Other);
+        // Single clicks still tell them.
+        let filters = ["utm_campaign=campaign-2499", "browser=(none)"];
+        let one: Vec<Filter> = filters.iter().map(|one| one.parse().unwrap()).collect();
+        let browser = clicks[0].value(Dimension::Browser);
+        let answer = store
+            .statistics(Query {
+                filters: vec![
+                    one[0].clone(),
+                    Filter {
+                        value: browser,
+                        ..one[1].clone()
+                    },
+                ],
+                ..everything()
+            })
+            .await;
+        assert_eq!(answer.unwrap().total, 1);
+    });
+}
