@@ -10,8 +10,8 @@ use url::Url;
 
 use crate::secret::Secret;
 use crate::sections::{
-    Addresses, Attribute, Hash, LimitStore, LinkStore, LogFormat, OnLinkDelete, OnStoreFailure,
-    Redirect, Root, Strategy,
+    Addresses, Attribute, ClickStore, Hash, LimitStore, LinkStore, LogFormat, OnLinkDelete,
+    OnStoreFailure, Redirect, Root, Strategy,
 };
 use crate::value::{Kind, Value};
 
@@ -448,26 +448,50 @@ pub(crate) const STORE: Form<Option<PathBuf>> = Form {
     },
 };
 
-/// Where links are kept. The URL of a PostgreSQL may hold a password: no message shows it.
+/// A file of SQLite, none being the usual one, or a PostgreSQL.
+enum Engine {
+    Sqlite(Option<PathBuf>),
+    Postgres(Secret),
+}
+
+/// The URL of a PostgreSQL may hold a password: no message shows it.
+fn engine(value: &Value) -> Result<Engine, String> {
+    let text = value.text().map_or_else(wrong, Ok)?;
+    match text.split_once(':') {
+        // Several hosts are no URL: what connects reads the rest.
+        Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+            Ok(Engine::Postgres(Secret::new(text)))
+        }
+        Some(("sqlite", _)) | None => (STORE.read)(value).map(Engine::Sqlite),
+        Some((engine @ ("postgres" | "postgresql"), _)) => Err(format!(
+            "this is no URL of a PostgreSQL: give {engine}://user:password@host:5432/database"
+        )),
+        Some((engine, _)) => Err(format!(
+            "the engine {engine:?} is not supported by this build: use \"sqlite:\" and a path, \
+             or \"postgres://\" and an address"
+        )),
+    }
+}
+
 pub(crate) const LINK_STORE: Form<LinkStore> = Form {
     kind: Kind::Text,
     expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\"",
     read: |value| {
-        let text = value.text().map_or_else(wrong, Ok)?;
-        match text.split_once(':') {
-            // Several hosts are no URL: what connects reads the rest.
-            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
-                Ok(LinkStore::Postgres(Secret::new(text)))
-            }
-            Some(("sqlite", _)) | None => (STORE.read)(value).map(LinkStore::Sqlite),
-            Some((engine @ ("postgres" | "postgresql"), _)) => Err(format!(
-                "this is no URL of a PostgreSQL: give {engine}://user:password@host:5432/database"
-            )),
-            Some((engine, _)) => Err(format!(
-                "the engine {engine:?} is not supported by this build: use \"sqlite:\" and a path, \
-                 or \"postgres://\" and an address"
-            )),
-        }
+        Ok(match engine(value)? {
+            Engine::Sqlite(file) => LinkStore::Sqlite(file),
+            Engine::Postgres(url) => LinkStore::Postgres(url),
+        })
+    },
+};
+
+pub(crate) const CLICK_STORE: Form<ClickStore> = Form {
+    kind: Kind::Text,
+    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/clicks.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\"",
+    read: |value| {
+        Ok(match engine(value)? {
+            Engine::Sqlite(file) => ClickStore::Sqlite(file),
+            Engine::Postgres(url) => ClickStore::Postgres(url),
+        })
     },
 };
 

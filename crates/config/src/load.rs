@@ -8,8 +8,7 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, Clicks, Compat, Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache,
-    Oidc, Postgres, Proxy, Resp, SharedCache, Sweep, Webhooks,
+    Access, Admin, Audit, ClickStore, Clicks, ClicksPostgres, Compat, Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache, Oidc, Postgres, Proxy, Resp, SharedCache, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -38,6 +37,8 @@ pub struct Config {
     pub compat: Compat,
     /// `[clicks]`
     pub clicks: Clicks,
+    /// `[clicks.postgres]`
+    pub clicks_postgres: ClicksPostgres,
     /// `[webhooks]`
     pub webhooks: Webhooks,
     /// `[limits]`
@@ -78,6 +79,7 @@ impl Config {
         Oidc::SECTION,
         Compat::SECTION,
         Clicks::SECTION,
+        ClicksPostgres::SECTION,
         Webhooks::SECTION,
         Limits::SECTION,
         Audit::SECTION,
@@ -121,6 +123,7 @@ impl Config {
         let oidc = Oidc::read(&mut reader);
         let compat = Compat::read(&mut reader);
         let clicks = Clicks::read(&mut reader);
+        let clicks_postgres = ClicksPostgres::read(&mut reader);
         let webhooks = Webhooks::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let audit = Audit::read(&mut reader);
@@ -159,6 +162,7 @@ impl Config {
                 oidc: oidc?,
                 compat: compat?,
                 clicks: clicks?,
+                clicks_postgres: clicks_postgres?,
                 webhooks: webhooks?,
                 limits: limits?,
                 audit: audit?,
@@ -192,10 +196,13 @@ impl Config {
         file_or(self.clicks.spool.as_deref(), data_dir, "spool")
     }
 
-    /// Where the statistics of clicks are kept.
+    /// The file the statistics of clicks are kept in; `None` if they are kept in no file.
     #[must_use]
-    pub fn clicks_file(&self, data_dir: &Path) -> PathBuf {
-        file_or(self.clicks.store.as_deref(), data_dir, "clicks.db")
+    pub fn clicks_file(&self, data_dir: &Path) -> Option<PathBuf> {
+        match &self.clicks.store {
+            ClickStore::Sqlite(file) => Some(file_or(file.as_deref(), data_dir, "clicks.db")),
+            ClickStore::Postgres(_) => None,
+        }
     }
 
     /// Where webhooks and their messages are kept.

@@ -83,6 +83,15 @@ pub enum LinkStore {
     Postgres(Secret),
 }
 
+/// Where the statistics of clicks are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClickStore {
+    /// In a file; `None` is that in the data directory.
+    Sqlite(Option<PathBuf>),
+    /// In the PostgreSQL at this URL, which may hold a password.
+    Postgres(Secret),
+}
+
 /// Where limits are counted.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LimitStore {
@@ -406,9 +415,10 @@ section! {
         /// to the system. A crash of the process alone costs only what is not written yet, at most
         /// 50 ms.
         sync: Duration = r#""1s""#, DURATION;
-        /// The store of the statistics: `sqlite:` and the path of a file. Empty: the file
+        /// The store of the statistics: `sqlite:` and the path of a file, or the URL of a PostgreSQL in which
+        /// instances count together, `postgres://user:password@host:5432/database`. Empty: the file
         /// `clicks.db` in the data directory.
-        store: Option<PathBuf> = r#""""#, STORE;
+        store: ClickStore = r#""""#, CLICK_STORE;
         /// How long single clicks are kept, in whole days in UTC. Statistics stay when they go.
         /// 0 keeps none.
         retain_raw: Duration = r#""90d""#, DURATION;
@@ -421,6 +431,16 @@ section! {
         /// What happens to the statistics and the single clicks of a link that is deleted: `delete`
         /// or `keep`. Totals of its domain and of everything stay anyway.
         on_link_delete: OnLinkDelete = r#""delete""#, ON_LINK_DELETE;
+    }
+}
+
+section! {
+    /// Statistics of clicks in a PostgreSQL, if `clicks.store` is one.
+    ClicksPostgres in "clicks.postgres" {
+        /// The most connections of this instance.
+        connections: usize = "4", CONNECTIONS;
+        /// How long it may take to count a batch of clicks, or to answer a query.
+        deadline: Duration = r#""30s""#, PERIOD;
     }
 }
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use tollgate_config::{
-    Addresses, Attribute, Config, LimitStore, LinkStore, Place, Redirect, Root, Sources, Strategy,
-    default_file, keys, reference,
+    Addresses, Attribute, ClickStore, Config, LimitStore, LinkStore, Place, Redirect, Root,
+    Sources, Strategy, default_file, keys, reference,
 };
 
 fn load(
@@ -278,6 +278,30 @@ fn links_may_be_in_a_postgres_whose_password_is_not_shown() {
     .unwrap_err();
     assert!(
         error.contains("links.store: this is no URL of a PostgreSQL"),
+        "{error}"
+    );
+    assert!(!error.contains("sesame"), "{error}");
+}
+
+#[test]
+fn statistics_may_be_in_a_postgres_whose_password_is_not_shown() {
+    let url = "postgres://me:sesame@one:5432/clicks";
+    let config = load("", &[("TOLLGATE_CLICKS__STORE", url)], &[]).unwrap();
+    let ClickStore::Postgres(secret) = &config.clicks.store else {
+        panic!("{config:?}");
+    };
+    assert_eq!(secret.expose(), url);
+    assert_eq!(config.clicks_file(Path::new("data")), None);
+    assert!(!format!("{config:?}").contains("sesame"));
+    let config = load("[clicks]\nstore = 'sqlite:/x/c.db'", &[], &[]).unwrap();
+    assert_eq!(
+        config.clicks_file(Path::new("data")),
+        Some("/x/c.db".into())
+    );
+    let wrong = [("TOLLGATE_CLICKS__STORE", "mysql://me:sesame@a")];
+    let error = load("", &wrong, &[]).unwrap_err();
+    assert!(
+        error.contains("clicks.store: the engine \"mysql\" is not supported"),
         "{error}"
     );
     assert!(!error.contains("sesame"), "{error}");

@@ -2,6 +2,7 @@
 
 mod args;
 mod backup;
+mod click_store;
 mod client;
 mod completions;
 mod config;

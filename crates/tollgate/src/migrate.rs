@@ -1,7 +1,7 @@
 //! `tollgate migrate`: creates or upgrades the schema of the stores.
 
 use crate::args::StoreArgs;
-use crate::{config, link_store, open, show};
+use crate::{click_store, config, link_store, open, show};
 
 /// Opens each store once, which brings its schema up to date.
 pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
@@ -14,9 +14,8 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
     let keys = config.keys_file(&args.data_dir);
     open::keys(&keys)?;
     show::line(format_args!("{} is up to date", keys.display()))?;
-    let clicks = config.clicks_file(&args.data_dir);
-    open::clicks(&config, &clicks, || ())?;
-    show::line(format_args!("{} is up to date", clicks.display()))?;
+    let clicks = runtime.block_on(click_store::open(&config, &args.data_dir))?;
+    show::line(format_args!("{} is up to date", clicks.place))?;
     let webhooks = config.webhooks_file(&args.data_dir);
     open::webhooks(&webhooks)?;
     show::line(format_args!("{} is up to date", webhooks.display()))

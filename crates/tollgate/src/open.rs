@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tollgate_access::{Keys, SqliteKeyStore};
-use tollgate_clicks::store::{SqliteClickStore, SqliteOptions as ClickOptions};
 use tollgate_clock::SystemClock;
 use tollgate_config::Config;
 use tollgate_links::Domains;
@@ -20,23 +19,6 @@ pub(crate) fn keys(file: &Path) -> anyhow::Result<Keys> {
     directory_of(file)?;
     let store = SqliteKeyStore::open(file)?;
     Ok(Keys::new(Arc::new(store), Arc::new(SystemClock::new())))
-}
-
-/// The statistics of clicks; their store is made if it is not there. The thread that writes to it
-/// does `begin` first.
-pub(crate) fn clicks(
-    config: &Config,
-    file: &Path,
-    begin: fn(),
-) -> anyhow::Result<Arc<SqliteClickStore>> {
-    directory_of(file)?;
-    let options = ClickOptions {
-        retain_raw: config.clicks.retain_raw,
-        archive: config.clicks.archive_dir.clone(),
-        begin,
-    };
-    let store = SqliteClickStore::open(file, Arc::new(SystemClock::new()), options)?;
-    Ok(Arc::new(store))
 }
 
 /// Webhooks and their messages; their store is made if it is not there.

@@ -1,16 +1,20 @@
-//! Links that instances share in a PostgreSQL.
+//! Links and statistics that instances share in a PostgreSQL.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tollgate_clicks::store::{
+    PoolStats, PostgresAddress as ClickAddress, PostgresClickStore, PostgresOptions as ClickOptions,
+};
 use tollgate_clock::SystemClock;
-use tollgate_config::{Postgres, Secret};
+use tollgate_config::{Config, Postgres, Secret};
 use tollgate_links::store::{PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats};
 use tollgate_server::metrics::{Counter, Metrics};
 
+use crate::click_store::Clicks;
 use crate::link_store::Links;
 
-/// Connects, and makes the tables if they are not there.
+/// Connects to the store of links, and makes its tables if they are not there.
 pub(crate) async fn open(url: &Secret, config: &Postgres) -> anyhow::Result<Links> {
     let address = PostgresAddress::parse(url.expose()).context("links.store")?;
     let options = PostgresOptions {
@@ -23,6 +27,57 @@ pub(crate) async fn open(url: &Secret, config: &Postgres) -> anyhow::Result<Link
     let mut links = Links::new(Arc::clone(&store), store.place().to_owned());
     links.register = Box::new(|metrics| register(store, metrics));
     Ok(links)
+}
+
+/// Connects to the store of statistics, and makes its tables if they are not there.
+pub(crate) async fn open_clicks(url: &Secret, config: &Config) -> anyhow::Result<Clicks> {
+    let address = ClickAddress::parse(url.expose()).context("clicks.store")?;
+    let options = ClickOptions {
+        connections: config.clicks_postgres.connections,
+        deadline: config.clicks_postgres.deadline,
+        retain_raw: config.clicks.retain_raw,
+        archive: config.clicks.archive_dir.clone(),
+    };
+    let store = PostgresClickStore::open(address, Arc::new(SystemClock::new()), &options).await;
+    let store = Arc::new(store.context("clicks.store")?);
+    Ok(Clicks {
+        store: store.clone(),
+        place: store.place().to_owned(),
+        is_shared: true,
+        register: Box::new(|metrics| register_clicks(store, metrics)),
+    })
+}
+
+fn register_clicks(store: Arc<PostgresClickStore>, metrics: &Metrics) {
+    let gauges: [Counter<PoolStats>; 2] = [
+        (
+            "tollgate_clicks_postgres_connections",
+            "Open connections to the store of statistics",
+            |stats| stats.connections,
+        ),
+        (
+            "tollgate_clicks_postgres_connections_idle",
+            "Open connections to the store of statistics that wait for work",
+            |stats| stats.idle,
+        ),
+    ];
+    let counters: [Counter<PoolStats>; 2] = [
+        (
+            "tollgate_clicks_postgres_connections_opened",
+            "Connections to the store of statistics that were opened",
+            |stats| stats.opened,
+        ),
+        (
+            "tollgate_clicks_postgres_failures",
+            "Batches and queries that the store of statistics did not do, or not in time",
+            |stats| stats.failed,
+        ),
+    ];
+    for (name, help, read) in gauges {
+        let store = Arc::clone(&store);
+        metrics.register_gauge(name, help, move || read(store.stats()) as f64);
+    }
+    metrics.register_counters(counters, move || store.stats());
 }
 
 fn register(store: Arc<PostgresLinkStore>, metrics: &Metrics) {

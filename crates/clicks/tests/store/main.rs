@@ -17,6 +17,7 @@ mod free_port;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
+#[allow(dead_code, reason = "shared with the tests of other crates")]
 #[path = "../../../postgres/tests/private_postgres/mod.rs"]
 mod private_postgres;
 

@@ -1,5 +1,4 @@
 //! A PostgreSQL of a test's own, in a directory of its own.
-#![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -57,7 +57,7 @@ impl Part {
         Some(match self {
             Self::Links => return config.links_file(data_dir),
             Self::Keys => config.keys_file(data_dir),
-            Self::Clicks => config.clicks_file(data_dir),
+            Self::Clicks => return config.clicks_file(data_dir),
             Self::Webhooks => config.webhooks_file(data_dir),
             Self::Spool => config.spool_directory(data_dir),
             Self::Policies => open::policies(config, data_dir).directory,

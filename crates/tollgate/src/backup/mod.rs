@@ -70,7 +70,10 @@ fn store(
     files: &mut Vec<Entry>,
 ) -> anyhow::Result<()> {
     let Some(from) = part.place(config, data_dir) else {
-        return show::line("links are in a PostgreSQL: back that up by its own means");
+        return show::line(format_args!(
+            "{} are in a PostgreSQL: back that up by its own means",
+            part.name()
+        ));
     };
     if !from.exists() {
         return show::line(format_args!("there is no {}: left out", from.display()));

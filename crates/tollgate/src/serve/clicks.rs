@@ -13,7 +13,7 @@ use tollgate_config::Config;
 use tollgate_server::metrics::Metrics;
 
 use super::{options, spare_time};
-use crate::open;
+use crate::click_store;
 
 /// What runs if clicks are captured.
 pub(super) struct Clicks {
@@ -21,7 +21,7 @@ pub(super) struct Clicks {
     pub(super) capture: Arc<Capture>,
     /// What gives them to whoever counts them.
     pub(super) source: Arc<dyn ClickSource>,
-    /// The store of their statistics, with a writing thread that gives way to all others.
+    /// The store of their statistics, which gives way to all others.
     pub(super) patient: Arc<dyn ClickStore>,
     spool: Spool,
 }
@@ -31,6 +31,7 @@ pub(super) fn start(
     config: &Config,
     data_dir: &Path,
     key: [u8; 16],
+    statistics: &click_store::Clicks,
 ) -> anyhow::Result<Option<Clicks>> {
     if !config.clicks.enabled {
         return Ok(None);
@@ -43,7 +44,7 @@ pub(super) fn start(
     let clicks = Clicks {
         capture,
         source: Arc::new(spool.source()),
-        patient: open::clicks(config, &config.clicks_file(data_dir), spare_time::give_way)?,
+        patient: statistics.patient(config, data_dir, spare_time::give_way)?,
         spool,
     };
     tracing::debug!(

@@ -26,7 +26,7 @@ use super::spare_time;
 const RETAIN_INTERVAL: Duration = Duration::from_secs(3_600);
 /// How often deleted links are looked for.
 const FORGET_INTERVAL: Duration = Duration::from_secs(2);
-/// The name under which the store of clicks keeps how far deletions of links were followed.
+/// The name under which a store of clicks keeps how far deletions of links were followed.
 const DELETIONS: &str = "deleted-links";
 
 /// What counting needs.
@@ -140,17 +140,78 @@ fn register(metrics: &Metrics, progress: &Arc<Progress>, clock: Arc<dyn Clock>) 
     );
 }
 
-/// Starts the upkeep of the statistics.
-pub(super) fn upkeep(
-    config: &Config,
-    links: &LinkService,
-    store: &Arc<dyn ClickStore>,
-    tracker: &TaskTracker,
-    end: &CancellationToken,
-) {
-    tracker.spawn(retain(Arc::clone(store), end.clone()));
-    if config.clicks.on_link_delete == OnLinkDelete::Delete {
-        tracker.spawn(forget(links.clone(), Arc::clone(store), end.clone()));
+/// The name for a store of clicks that one server uses.
+pub(super) fn own_deletions() -> SourceId {
+    SourceId(DELETIONS.into())
+}
+
+/// The name for a store of clicks that servers share: those that have the same links, which have the same
+/// secret, follow their deletions together.
+pub(super) fn shared_deletions(secret: [u8; 16]) -> SourceId {
+    let store: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    SourceId(format!("{DELETIONS}-{store}").into())
+}
+
+/// The upkeep of the statistics.
+pub(super) struct Upkeep {
+    /// The links that clicks are of.
+    pub(super) links: LinkService,
+    /// Where they are counted.
+    pub(super) store: Arc<dyn ClickStore>,
+    /// The name under which deletions of links are followed.
+    pub(super) deletions: SourceId,
+}
+
+impl Upkeep {
+    /// Starts it.
+    pub(super) fn start(self, config: &Config, tracker: &TaskTracker, end: &CancellationToken) {
+        tracker.spawn(retain(Arc::clone(&self.store), end.clone()));
+        if config.clicks.on_link_delete == OnLinkDelete::Delete {
+            tracker.spawn(self.forget(end.clone()));
+        }
+    }
+
+    /// Forgets what was counted of links that are deleted.
+    async fn forget(self, end: CancellationToken) {
+        let mut pace = Pace::new("forgetting clicks of deleted links", FORGET_INTERVAL, end);
+        while pace.next().await {
+            let round = self.forget_deleted().await;
+            pace.note(round.map_err(|error| format!("{error:#}")));
+        }
+    }
+
+    /// Follows the feed of changes from where it was left, also by an earlier process.
+    async fn forget_deleted(&self) -> anyhow::Result<()> {
+        let (parts, store) = (self.links.parts(), &self.store);
+        loop {
+            let after = store.position(&self.deletions).await?;
+            let begun = (after != Position::default()).then_some(ChangeSeq(after.segment));
+            let changes = parts.feed.changes(begun).await?;
+            if changes.lost {
+                tracing::warn!("links were deleted unseen: what was counted of them stays");
+            }
+            let changed: HashSet<&LinkKey> = changes.keys.iter().collect();
+            for key in changed {
+                if parts.store.get(key).await?.is_none() {
+                    store.forget(&name(key)).await?;
+                }
+            }
+            let to = Position {
+                segment: changes.upto.0,
+                // Not the beginning, even where nothing was ever changed.
+                offset: 1,
+            };
+            if to == after {
+                return Ok(());
+            }
+            let position = EnrichedBatch {
+                source: self.deletions.clone(),
+                after,
+                to,
+                clicks: Vec::new(),
+            };
+            store.add(position).await?;
+        }
     }
 }
 
@@ -166,50 +227,6 @@ async fn retain(store: Arc<dyn ClickStore>, end: CancellationToken) {
             tracing::info!(days, clicks, "single clicks past their time are dropped");
         }
         pace.note(round.map(drop));
-    }
-}
-
-/// Forgets what was counted of links that are deleted.
-async fn forget(links: LinkService, store: Arc<dyn ClickStore>, end: CancellationToken) {
-    let mut pace = Pace::new("forgetting clicks of deleted links", FORGET_INTERVAL, end);
-    while pace.next().await {
-        let round = forget_deleted(&links, store.as_ref()).await;
-        pace.note(round.map_err(|error| format!("{error:#}")));
-    }
-}
-
-/// Follows the feed of changes from where it was left, also by an earlier process.
-async fn forget_deleted(links: &LinkService, store: &dyn ClickStore) -> anyhow::Result<()> {
-    let parts = links.parts();
-    let source = SourceId(DELETIONS.into());
-    loop {
-        let after = store.position(&source).await?;
-        let begun = (after != Position::default()).then_some(ChangeSeq(after.segment));
-        let changes = parts.feed.changes(begun).await?;
-        if changes.lost {
-            tracing::warn!("links were deleted unseen: what was counted of them stays");
-        }
-        let changed: HashSet<&LinkKey> = changes.keys.iter().collect();
-        for key in changed {
-            if parts.store.get(key).await?.is_none() {
-                store.forget(&name(key)).await?;
-            }
-        }
-        let to = Position {
-            segment: changes.upto.0,
-            // Not the beginning, even where nothing was ever changed.
-            offset: 1,
-        };
-        if to == after {
-            return Ok(());
-        }
-        let position = EnrichedBatch {
-            source: source.clone(),
-            after,
-            to,
-            clicks: Vec::new(),
-        };
-        store.add(position).await?;
     }
 }
 

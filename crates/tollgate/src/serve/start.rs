@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_clicks::store::ClickStore;
+use tollgate_clicks::SourceId;
 use tollgate_clock::{Clock, SystemClock};
 use tollgate_config::Config;
 use tollgate_links::store::LeaseStore;
@@ -30,7 +30,7 @@ use super::{
     sign_on, webhooks,
 };
 use crate::link_store::{self, Links};
-use crate::{open, show};
+use crate::{click_store, open, show};
 
 /// Runs everything until a signal.
 pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()> {
@@ -58,7 +58,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     let shared_links = SharedLinks::connect(config, &store.store).await?;
     store.store = shared_links.told_of(store.store);
     let keys = open::keys(&config.keys_file(data_dir))?;
-    let statistics = open::clicks(config, &config.clicks_file(data_dir), || ())?;
+    let statistics = click_store::open(config, data_dir).await?;
     let outbox = open::webhooks(&config.webhooks_file(data_dir))?;
     let webhooks = webhooks::webhooks(config, outbox)?;
     let limits = limits::limits(config, data_dir).await?;
@@ -67,7 +67,12 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         config,
         data_dir,
         secret(&*store.leases, "click visitor").await?,
+        &statistics,
     )?;
+    let deletions = match statistics.is_shared {
+        true => clickstats::shared_deletions(secret(&*store.leases, "deleted links").await?),
+        false => clickstats::own_deletions(),
+    };
     let first_key = first_key::ensure(&keys).await?;
 
     let bound = Bound {
@@ -84,6 +89,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         keys: Arc::new(keys),
         clicks,
         statistics,
+        deletions,
         webhooks,
         limits,
     };
@@ -151,7 +157,9 @@ struct Made {
     visitor_key: [u8; 16],
     keys: Arc<tollgate_access::Keys>,
     clicks: Option<clicks::Clicks>,
-    statistics: Arc<dyn ClickStore>,
+    statistics: click_store::Clicks,
+    /// The name under which deletions of links are followed.
+    deletions: SourceId,
     webhooks: Webhooks,
     limits: limits::Made,
 }
@@ -190,6 +198,7 @@ impl Running {
             keys,
             clicks,
             statistics,
+            deletions,
             webhooks,
             limits,
         }: Made,
@@ -202,6 +211,8 @@ impl Running {
         metrics.register_cache(Arc::clone(&service.parts().cache));
         shared_links.register(&metrics);
         limits.register(&metrics);
+        (statistics.register)(&metrics);
+        let statistics = statistics.store;
         let tasks = CancellationToken::new();
         let clicked = Arc::new(Clicked::new(Arc::clone(&statistics)));
         let mut counting = None;
@@ -275,7 +286,12 @@ impl Running {
         let background = background(config, &service, &metrics, &tasks);
         service_manager::keep_alive(&background, &tasks);
         shared_links.tend(&service.parts().cache, &background, &tasks);
-        clickstats::upkeep(config, &service, &statistics, &background, &tasks);
+        let upkeep = clickstats::Upkeep {
+            links: service.clone(),
+            store: Arc::clone(&statistics),
+            deletions,
+        };
+        upkeep.start(config, &background, &tasks);
         let finder = webhooks::Finder {
             links: service.clone(),
             lifecycle,

@@ -59,6 +59,8 @@ mod resp;
 mod rules;
 mod server;
 mod service_manager;
+#[cfg(feature = "postgres")]
+mod shared_clicks;
 mod shared_limits;
 #[cfg(feature = "redis")]
 mod shared_links;
