@@ -10,6 +10,7 @@ mod dimension;
 mod enrich;
 mod enriched;
 pub mod query;
+pub mod queue;
 mod rollup;
 mod sketch;
 mod snippet;

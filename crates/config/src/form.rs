@@ -10,8 +10,8 @@ use url::Url;
 
 use crate::secret::Secret;
 use crate::sections::{
-    Addresses, Attribute, ClickStore, Hash, LimitStore, LinkStore, LogFormat, OnLinkDelete,
-    OnStoreFailure, Redirect, Root, Strategy,
+    Addresses, Attribute, ClickQueue, ClickStore, Hash, LimitStore, LinkStore, LogFormat,
+    OnLinkDelete, OnStoreFailure, Redirect, Root, Strategy,
 };
 use crate::value::{Kind, Value};
 
@@ -494,6 +494,48 @@ pub(crate) const CLICK_STORE: Form<ClickStore> = Form {
         })
     },
 };
+
+/// The URL of a Redis may hold a password: no message shows it.
+pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
+    kind: Kind::Text,
+    expects: "\"local:\", or the URL of a Redis with the name of a stream at its end, such as \"redis://127.0.0.1:6379/clicks\", \"redis+sentinel://host1,host2/master/clicks\" or \"redis+cluster://host1,host2/clicks\"",
+    read: |value| {
+        let text = value.text().map_or_else(wrong, Ok)?;
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return match text {
+                "local:" => Ok(ClickQueue::Local),
+                _ => wrong_queue(),
+            };
+        };
+        let redis = [
+            "redis",
+            "rediss",
+            "redis+sentinel",
+            "redis+cluster",
+            "rediss+cluster",
+        ];
+        // What connects reads the rest.
+        match rest.rsplit_once('/') {
+            Some((server, stream))
+                if redis.contains(&scheme)
+                    && !server.is_empty()
+                    && !stream.is_empty()
+                    && !stream.contains(['#', '{', '}']) =>
+            {
+                Ok(ClickQueue::Redis(Secret::new(text)))
+            }
+            _ => wrong_queue(),
+        }
+    },
+};
+
+fn wrong_queue<T>() -> Result<T, String> {
+    Err(
+        "give \"local:\", or the URL of a Redis with the name of a stream at its end, such as \
+         \"redis://127.0.0.1:6379/clicks\""
+            .to_owned(),
+    )
+}
 
 /// The URL of a Redis may hold a password: no message shows it.
 pub(crate) const LIMIT_STORE: Form<LimitStore> = Form {

@@ -8,7 +8,7 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, ClickStore, Clicks, ClicksPostgres, Compat, Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache, Oidc, Postgres, Proxy, Resp, SharedCache, Sweep, Webhooks,
+    Access, Admin, Audit, ClickQueue, ClickStore, Clicks, ClicksPostgres, ClicksRedis, Compat, Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache, Oidc, Postgres, Proxy, Resp, SharedCache, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub clicks: Clicks,
     /// `[clicks.postgres]`
     pub clicks_postgres: ClicksPostgres,
+    /// `[clicks.redis]`
+    pub clicks_redis: ClicksRedis,
     /// `[webhooks]`
     pub webhooks: Webhooks,
     /// `[limits]`
@@ -80,6 +82,7 @@ impl Config {
         Compat::SECTION,
         Clicks::SECTION,
         ClicksPostgres::SECTION,
+        ClicksRedis::SECTION,
         Webhooks::SECTION,
         Limits::SECTION,
         Audit::SECTION,
@@ -124,6 +127,7 @@ impl Config {
         let compat = Compat::read(&mut reader);
         let clicks = Clicks::read(&mut reader);
         let clicks_postgres = ClicksPostgres::read(&mut reader);
+        let clicks_redis = ClicksRedis::read(&mut reader);
         let webhooks = Webhooks::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let audit = Audit::read(&mut reader);
@@ -136,6 +140,9 @@ impl Config {
         }
         if let Some(oidc) = &oidc {
             check_provider(oidc, &mut given);
+        }
+        if let Some(clicks) = &clicks {
+            check_queue(clicks, &mut given);
         }
         if let Some(compat) = &compat {
             check_signature(compat, &mut given);
@@ -163,6 +170,7 @@ impl Config {
                 compat: compat?,
                 clicks: clicks?,
                 clicks_postgres: clicks_postgres?,
+                clicks_redis: clicks_redis?,
                 webhooks: webhooks?,
                 limits: limits?,
                 audit: audit?,
@@ -267,6 +275,17 @@ fn check_hosts(links: &Links, given: &mut Given) {
                 format!("the host {host:?} is given twice"),
             );
         }
+    }
+}
+
+/// How far a spool is counted has to be known to whoever counts it.
+fn check_queue(clicks: &Clicks, given: &mut Given) {
+    let is_shared = matches!(clicks.queue, ClickQueue::Redis(_));
+    if is_shared && matches!(clicks.store, ClickStore::Sqlite(_)) {
+        let place = given.place("clicks.queue");
+        let what = "servers that share a queue have to share the statistics: set clicks.store to a \
+                    PostgreSQL as well";
+        given.problem(place, "clicks.queue", what.to_owned());
     }
 }
 

@@ -92,6 +92,15 @@ pub enum ClickStore {
     Postgres(Secret),
 }
 
+/// Where clicks wait to be counted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClickQueue {
+    /// In the spool of this server, which counts them itself.
+    Local,
+    /// In the stream of this URL, from which any server counts them. It may hold a password.
+    Redis(Secret),
+}
+
 /// Where limits are counted.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LimitStore {
@@ -415,6 +424,10 @@ section! {
         /// to the system. A crash of the process alone costs only what is not written yet, at most
         /// 50 ms.
         sync: Duration = r#""1s""#, DURATION;
+        /// Who counts the clicks: with `local:` this server its own; with the URL of a Redis and the name of a
+        /// stream, such as `redis://host:6379/clicks`, any server that is given the same one. That
+        /// needs a store of the statistics that they share.
+        queue: ClickQueue = r#""local:""#, CLICK_QUEUE;
         /// The store of the statistics: `sqlite:` and the path of a file, or the URL of a PostgreSQL in which
         /// instances count together, `postgres://user:password@host:5432/database`. Empty: the file
         /// `clicks.db` in the data directory.
@@ -441,6 +454,18 @@ section! {
         connections: usize = "4", CONNECTIONS;
         /// How long it may take to count a batch of clicks, or to answer a query.
         deadline: Duration = r#""30s""#, PERIOD;
+    }
+}
+
+section! {
+    /// Clicks in a stream of Redis, if `clicks.queue` is one.
+    ClicksRedis in "clicks.redis" {
+        /// The most entries of the stream, of up to 256 KiB each. Beyond that, clicks wait in the spools.
+        max_entries: u64 = "10000", POSITIVE;
+        /// When a server took clicks and did not count them for so long, others do.
+        claim_after: Duration = r#""30s""#, PERIOD;
+        /// How long a Redis may take for an answer. After that it counts as failed.
+        deadline: Duration = r#""2s""#, PERIOD;
     }
 }
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use tollgate_config::{
-    Addresses, Attribute, ClickStore, Config, LimitStore, LinkStore, Place, Redirect, Root,
-    Sources, Strategy, default_file, keys, reference,
+    Addresses, Attribute, ClickQueue, ClickStore, Config, LimitStore, LinkStore, Place, Redirect,
+    Root, Sources, Strategy, default_file, keys, reference,
 };
 
 fn load(
@@ -305,6 +305,52 @@ fn statistics_may_be_in_a_postgres_whose_password_is_not_shown() {
         "{error}"
     );
     assert!(!error.contains("sesame"), "{error}");
+}
+
+#[test]
+fn a_queue_that_is_shared_needs_statistics_that_are() {
+    let load_queue = |queue: &str, store: &str| {
+        let given = [
+            ("TOLLGATE_CLICKS__QUEUE", queue),
+            ("TOLLGATE_CLICKS__STORE", store),
+        ];
+        load("", &given, &[])
+    };
+    let store = "postgres://me@one/clicks";
+    for url in [
+        "redis://:sesame@h:6379/clicks",
+        "redis://:sesame@h/2/clicks",
+        "rediss://:sesame@h/clicks",
+        "redis+sentinel://:sesame@a,b:26379/main/clicks",
+        "redis+cluster://:sesame@a,b/clicks",
+    ] {
+        let config = load_queue(url, store).unwrap();
+        let ClickQueue::Redis(secret) = &config.clicks.queue else {
+            panic!("{config:?}");
+        };
+        assert_eq!(secret.expose(), url);
+        assert!(!format!("{config:?}").contains("sesame"));
+        let error = load_queue(url, "").unwrap_err();
+        assert!(
+            error.contains("clicks.queue: servers that share a queue"),
+            "{error}"
+        );
+        assert!(!error.contains("sesame"), "{error}");
+    }
+    assert_eq!(
+        load_queue("local:", "").unwrap().clicks.queue,
+        ClickQueue::Local
+    );
+    for wrong in [
+        "redis://:sesame@h",
+        "redis://:sesame@h/",
+        "kafka://:sesame@h/clicks",
+        "sesame",
+    ] {
+        let error = load_queue(wrong, store).unwrap_err();
+        assert!(error.contains("clicks.queue: give \"local:\""), "{error}");
+        assert!(!error.contains("sesame"), "{error}");
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl LiveClicks {
         self.0.receiver_count()
     }
 
-    pub(super) fn tell(&self, clicks: &[Arc<EnrichedClick>]) {
+    pub(crate) fn tell(&self, clicks: &[Arc<EnrichedClick>]) {
         if self.onlookers() == 0 {
             return;
         }

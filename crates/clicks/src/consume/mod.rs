@@ -247,14 +247,14 @@ impl Counting<'_> {
 }
 
 /// Waits that grow with each failure. The first failure is told, and that it works again.
-struct Retry<'o> {
+pub(crate) struct Retry<'o> {
     what: &'static str,
     options: &'o ConsumerOptions,
     failures: u32,
 }
 
 impl<'o> Retry<'o> {
-    const fn new(what: &'static str, options: &'o ConsumerOptions) -> Self {
+    pub(crate) const fn new(what: &'static str, options: &'o ConsumerOptions) -> Self {
         Self {
             what,
             options,
@@ -262,7 +262,7 @@ impl<'o> Retry<'o> {
         }
     }
 
-    async fn after(&mut self, error: &(dyn std::error::Error + Sync)) {
+    pub(crate) async fn after(&mut self, error: &(dyn std::error::Error + Sync)) {
         let what = self.what;
         if self.failures == 0 {
             tracing::warn!(%error, "{what} failed, and is tried again");
@@ -275,7 +275,7 @@ impl<'o> Retry<'o> {
         sleep(wait.min(self.options.last_retry)).await;
     }
 
-    fn worked(&mut self) {
+    pub(crate) fn worked(&mut self) {
         if std::mem::take(&mut self.failures) > 0 {
             tracing::info!("{} works again", self.what);
         }

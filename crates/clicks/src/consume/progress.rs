@@ -68,7 +68,7 @@ impl Progress {
     }
 
     /// A batch was read up to here, whose oldest click is this one.
-    pub(super) fn read(&self, to: Position, oldest: Option<UnixMillis>) {
+    pub(crate) fn read(&self, to: Position, oldest: Option<UnixMillis>) {
         // Without clicks there is only a position to note, which nobody waits for.
         let oldest = oldest.unwrap_or(UnixMillis::from_millis(i64::MAX));
         let mut waiting = self.waiting.lock();
@@ -77,28 +77,28 @@ impl Progress {
     }
 
     /// The first batch that was read is counted.
-    pub(super) fn done(&self) {
+    pub(crate) fn done(&self) {
         self.waiting.lock().batches.pop_front();
     }
 
     /// What was read and is not counted up to here is read again. Until then it still waits.
-    pub(super) fn begin(&self, counted: Position) {
+    pub(crate) fn begin(&self, counted: Position) {
         let waiting = &mut *self.waiting.lock();
         waiting.given_up.extend(waiting.batches.drain(..));
         waiting.given_up.retain(|(to, _)| *to > counted);
     }
 
-    pub(super) fn counted(&self, clicks: u64, adjusted: u64) {
+    pub(crate) fn counted(&self, clicks: u64, adjusted: u64) {
         self.clicks.fetch_add(clicks, Relaxed);
         self.batches.fetch_add(1, Relaxed);
         self.adjusted.fetch_add(adjusted, Relaxed);
     }
 
-    pub(super) fn source_failed(&self) {
+    pub(crate) fn source_failed(&self) {
         self.source_failures.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn store_failed(&self) {
+    pub(crate) fn store_failed(&self) {
         self.store_failures.fetch_add(1, Relaxed);
     }
 }

@@ -8,6 +8,7 @@
 mod append;
 mod directory;
 mod frame;
+mod piece;
 mod read;
 mod segment;
 mod state;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use directory::SpoolError;
+pub use piece::{MAX_PIECE, Part, Piece};
 pub use read::SpoolSource;
 pub use state::{SpoolHealth, SpoolStats};
 pub use writer::Spool;

@@ -21,7 +21,7 @@ const WINDOW: usize = 4 * MAX_FRAME;
 /// asked for, or fewer.
 #[derive(Debug, Clone)]
 pub struct SpoolSource {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
 }
 
 impl SpoolSource {
@@ -72,7 +72,7 @@ impl ClickSource for SpoolSource {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unavailable(error: impl ToString) -> SourceError {
+pub(super) fn unavailable(error: impl ToString) -> SourceError {
     SourceError::Unavailable(error.to_string())
 }
 

@@ -86,14 +86,22 @@ pub(super) struct Readable {
     pub(super) to: u64,
 }
 
+/// What the name of a spool begins with, before its identity.
+const NAME: &str = "spool-";
+
 impl State {
+    /// The identity of the spool that a source is.
+    pub(super) fn identity_of(source: &SourceId) -> Option<u64> {
+        u64::from_str_radix(source.0.strip_prefix(NAME)?, 16).ok()
+    }
+
     pub(super) fn of(directory: &Directory) -> Self {
         let counts = Counts::default();
         counts.torn.store(directory.torn, Relaxed);
         Self {
             directory: directory.path.clone(),
             identity: directory.identity,
-            source: SourceId(format!("spool-{:016x}", directory.identity).into()),
+            source: SourceId(format!("{NAME}{:016x}", directory.identity).into()),
             segments: Mutex::new(Segments {
                 bytes: directory.segments.values().sum(),
                 ends: directory.segments.clone(),

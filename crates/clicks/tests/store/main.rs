@@ -12,7 +12,7 @@ mod queries;
 mod retention;
 
 #[cfg(feature = "postgres")]
-#[path = "../../../limit/tests/redis/free_port.rs"]
+#[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tollgate_clicks::ClickSource;
+use tollgate_clicks::ClickSource as _;
 use tollgate_clicks::capture::Capture;
-use tollgate_clicks::spool::Spool;
+use tollgate_clicks::spool::{Spool, SpoolSource};
 use tollgate_clicks::store::ClickStore;
 use tollgate_clock::SystemClock;
 use tollgate_config::Config;
@@ -20,7 +20,7 @@ pub(super) struct Clicks {
     /// What the edge puts clicks into.
     pub(super) capture: Arc<Capture>,
     /// What gives them to whoever counts them.
-    pub(super) source: Arc<dyn ClickSource>,
+    pub(super) source: SpoolSource,
     /// The store of their statistics, which gives way to all others.
     pub(super) patient: Arc<dyn ClickStore>,
     spool: Spool,
@@ -43,7 +43,7 @@ pub(super) fn start(
     let spool = Spool::start(&options, Arc::clone(&capture), clock).context("clicks.spool")?;
     let clicks = Clicks {
         capture,
-        source: Arc::new(spool.source()),
+        source: spool.source(),
         patient: statistics.patient(config, data_dir, spare_time::give_way)?,
         spool,
     };

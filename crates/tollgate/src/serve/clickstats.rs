@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_clicks::consume::{Consumer, ConsumerOptions, LiveClicks, Progress};
 use tollgate_clicks::query::LinkName;
+use tollgate_clicks::queue::{SharedQueue, TakeOptions, Taker};
 use tollgate_clicks::store::{ClickStore, EnrichedBatch};
 use tollgate_clicks::{ClickSource, Enricher, Position, SourceId};
 use tollgate_clock::Clock;
@@ -31,8 +32,10 @@ const DELETIONS: &str = "deleted-links";
 
 /// What counting needs.
 pub(super) struct Parts {
-    /// The captured clicks.
+    /// The captured clicks of this server.
     pub(super) source: Arc<dyn ClickSource>,
+    /// Those of all servers that share it, instead.
+    pub(super) queue: Option<Arc<dyn SharedQueue>>,
     /// Where they are counted.
     pub(super) store: Arc<dyn ClickStore>,
     /// The same, with a writing thread that gives way to all others.
@@ -56,6 +59,7 @@ impl Counting {
     pub(super) fn start(config: &Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
         let Parts {
             source,
+            queue,
             store,
             patient,
             filled,
@@ -64,27 +68,41 @@ impl Counting {
         } = parts;
         let geo_file = config.clicks.geo_file.clone();
         let enricher = Enricher::new(geo_file, Arc::clone(&clock));
-        let source = Arc::new(spare_time::ReadBy {
-            runtime: tokio::runtime::Handle::current(),
-            source,
-        });
-        let consumer = Consumer::new(
-            source,
-            Arc::clone(&patient),
-            enricher,
-            ConsumerOptions::default(),
-        );
-        register(metrics, &consumer.progress(), clock);
-        let live = consumer.live();
-        let work = spare_time::Work {
-            consumer,
-            patient,
-            prompt: store,
-            filled,
-            end,
-        };
-        let thread =
-            spare_time::start(work).context("the thread that counts clicks cannot be started")?;
+        let options = ConsumerOptions::default();
+        let prompt = store;
+        let (live, thread);
+        if let Some(queue) = queue {
+            let options = TakeOptions {
+                counting: options,
+                ..TakeOptions::default()
+            };
+            let consumer = Taker::new(queue, Arc::clone(&patient), enricher, options);
+            register(metrics, &consumer.progress(), clock);
+            live = consumer.live();
+            thread = spare_time::start(spare_time::Work {
+                consumer,
+                patient,
+                prompt,
+                filled,
+                end,
+            });
+        } else {
+            let source = Arc::new(spare_time::ReadBy {
+                runtime: tokio::runtime::Handle::current(),
+                source,
+            });
+            let consumer = Consumer::new(source, Arc::clone(&patient), enricher, options);
+            register(metrics, &consumer.progress(), clock);
+            live = consumer.live();
+            thread = spare_time::start(spare_time::Work {
+                consumer,
+                patient,
+                prompt,
+                filled,
+                end,
+            });
+        }
+        let thread = thread.context("the thread that counts clicks cannot be started")?;
         Ok(Self { thread, live })
     }
 

@@ -1,6 +1,7 @@
 //! `tollgate serve`: puts everything together, runs it, and takes it down in order.
 
 mod background;
+mod click_queue;
 mod clicked;
 mod clicks;
 mod clickstats;

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tollgate_clicks::consume::Consumer;
+use tollgate_clicks::queue::Taker;
 use tollgate_clicks::store::ClickStore;
 use tollgate_clicks::{Batch, ClickSource, Position, SourceError, SourceId};
 
@@ -72,10 +73,39 @@ impl ClickSource for ReadBy {
     }
 }
 
+/// What reads clicks and counts them, for ever.
+pub(super) trait Counts: Send + Sized + 'static {
+    /// The same one, from now on with another way to the same store.
+    fn with_store(self, store: Arc<dyn ClickStore>) -> Self;
+
+    /// Counts. It may be stopped, and run again.
+    fn run(&mut self) -> impl Future<Output = Infallible>;
+}
+
+impl Counts for Consumer {
+    fn with_store(self, store: Arc<dyn ClickStore>) -> Self {
+        self.with_store(store)
+    }
+
+    fn run(&mut self) -> impl Future<Output = Infallible> {
+        self.run()
+    }
+}
+
+impl Counts for Taker {
+    fn with_store(self, store: Arc<dyn ClickStore>) -> Self {
+        self.with_store(store)
+    }
+
+    fn run(&mut self) -> impl Future<Output = Infallible> {
+        self.run()
+    }
+}
+
 /// What it takes to count.
-pub(super) struct Work {
+pub(super) struct Work<C> {
     /// Reads and counts.
-    pub(super) consumer: Consumer,
+    pub(super) consumer: C,
     /// A store whose writing thread gives way.
     pub(super) patient: Arc<dyn ClickStore>,
     /// The same store, with a writing thread that does not.
@@ -87,7 +117,7 @@ pub(super) struct Work {
 }
 
 /// Counts on threads of its own.
-pub(super) fn start(work: Work) -> io::Result<JoinHandle<()>> {
+pub(super) fn start<C: Counts>(work: Work<C>) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -100,7 +130,7 @@ pub(super) fn start(work: Work) -> io::Result<JoinHandle<()>> {
         })
 }
 
-impl Work {
+impl<C: Counts> Work<C> {
     async fn run(self) -> io::Result<()> {
         let Self {
             mut consumer,
@@ -138,10 +168,10 @@ impl Work {
 }
 
 /// Counts on a thread that gives way, until it is told to stop. Answers the consumer.
-fn patiently(
-    mut consumer: Consumer,
+fn patiently<C: Counts>(
+    mut consumer: C,
     stop: CancellationToken,
-) -> io::Result<JoinHandle<io::Result<Consumer>>> {
+) -> io::Result<JoinHandle<io::Result<C>>> {
     thread::Builder::new().name("clicks".into()).spawn(move || {
         give_way();
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_clicks::SourceId;
+use tollgate_clicks::{ClickSource as _, SourceId};
 use tollgate_clock::{Clock, SystemClock};
 use tollgate_config::Config;
 use tollgate_links::store::LeaseStore;
@@ -26,8 +26,8 @@ use super::clicked::Clicked;
 use super::shared_links::SharedLinks;
 use super::signals::Signals;
 use super::{
-    background, clicks, clickstats, first_key, grpc, limits, options, proxy, service_manager,
-    sign_on, webhooks,
+    background, click_queue, clicks, clickstats, first_key, grpc, limits, options, proxy,
+    service_manager, sign_on, webhooks,
 };
 use crate::link_store::{self, Links};
 use crate::{click_store, open, show};
@@ -176,6 +176,8 @@ struct Running {
     admin: tokio::task::JoinHandle<std::io::Result<()>>,
     clicks: Option<clicks::Clicks>,
     counting: Option<clickstats::Counting>,
+    /// What puts clicks into a queue that servers share.
+    forwarding: Option<JoinHandle<()>>,
     limits: limits::Ending,
     /// The listeners that are only there if they were asked for.
     optional: JoinSet<anyhow::Result<()>>,
@@ -215,11 +217,19 @@ impl Running {
         let statistics = statistics.store;
         let tasks = CancellationToken::new();
         let clicked = Arc::new(Clicked::new(Arc::clone(&statistics)));
-        let mut counting = None;
+        let (mut counting, mut forwarding) = (None, None);
         if let Some(clicks) = &clicks {
             clicks.register(&metrics);
+            let queue = click_queue::open(config, clicks.source.id())?;
+            if let Some(queue) = &queue {
+                let source = clicks.source.clone();
+                let (queue, store) = (Arc::clone(queue), Arc::clone(&statistics));
+                let forwarder = click_queue::forwarder(source, queue, store, &metrics);
+                forwarding = Some(tokio::spawn(click_queue::forward(forwarder, tasks.clone())));
+            }
             let parts = clickstats::Parts {
-                source: Arc::clone(&clicks.source),
+                source: Arc::new(clicks.source.clone()),
+                queue,
                 store: clicked.clone(),
                 patient: Arc::new(clicked.beside(Arc::clone(&clicks.patient))),
                 filled: Box::new(clicks.filled(config.clicks.spool_max_bytes)),
@@ -313,6 +323,7 @@ impl Running {
             admin,
             clicks,
             counting,
+            forwarding,
             limits: ending,
             optional,
         })
@@ -368,6 +379,9 @@ impl Running {
         }
         self.tasks.cancel();
         self.background.wait().await;
+        if let Some(forwarding) = self.forwarding {
+            forwarding.await.context("forwarding clicks failed")?;
+        }
         if let Some(counting) = self.counting {
             let joined = tokio::task::spawn_blocking(|| counting.join()).await;
             joined.context("counting clicks did not end")?;

@@ -15,6 +15,8 @@ mod backup;
 mod browser;
 mod bulk;
 mod cli;
+#[cfg(all(feature = "postgres", feature = "redis"))]
+mod click_queue;
 mod clicks;
 mod client;
 mod compat;

@@ -52,6 +52,18 @@ const SECTIONS: &[(&str, &[&str], bool, &str)] = &[
         "See [Clicks](clicks.md); not if `clicks.enabled` is off.",
     ),
     (
+        "Statistics in PostgreSQL",
+        &["tollgate_clicks_postgres_"],
+        false,
+        "Only if `clicks.store` is a [PostgreSQL](statistics-postgresql.md).",
+    ),
+    (
+        "Queue of clicks in Redis",
+        &["tollgate_clicks_queue_"],
+        false,
+        "Only if `clicks.queue` is a [Redis](click-queue.md).",
+    ),
+    (
         "Limits",
         &["tollgate_limits_"],
         true,
@@ -222,6 +234,8 @@ impl Everything {
         let audit = home.path().join("audit.ndjson");
         let server = Options::default()
             .env("TOLLGATE_LINKS__STORE", &postgres.url("postgres"))
+            .env("TOLLGATE_CLICKS__STORE", &postgres.url("postgres"))
+            .env("TOLLGATE_CLICKS__QUEUE", &format!("{}/clicks", redis.url()))
             .config(&format!(
                 "[limits]\nstore = {url:?}\ndeadline = \"10s\"\naudit.file = {audit:?}\n\
                  [links]\ncache = {url:?}",

@@ -1,0 +1,257 @@
+//! From the queue to the store.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smol_str::SmolStr;
+use tokio::time::{Instant, sleep};
+
+use super::{SharedQueue, Taken};
+use crate::consume::{ConsumerOptions, LiveClicks, Progress, Retry};
+use crate::enrich::EARLIEST;
+use crate::store::{Added, ClickStore, EnrichedBatch};
+use crate::{Click, Enricher, Position, SourceId};
+
+/// The pace of taking.
+#[derive(Debug, Clone)]
+pub struct TakeOptions {
+    /// How many clicks are counted in one commit, and how failures are followed by waits.
+    pub counting: ConsumerOptions,
+    /// The most pieces in memory.
+    pub held: usize,
+    /// How long to wait when there was nothing to do.
+    pub pause: Duration,
+    /// Pieces that wait for those before them are given up after so long: somebody who can
+    /// count those first takes them.
+    pub give_up_after: Duration,
+}
+
+impl Default for TakeOptions {
+    fn default() -> Self {
+        Self {
+            counting: ConsumerOptions::default(),
+            held: 32,
+            pause: Duration::from_millis(100),
+            give_up_after: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Takes pieces from a queue that instances share, finds out about their clicks, and has them counted.
+///
+/// It can be stopped anywhere: what it took is taken by others, and the store knows what it has counted.
+pub struct Taker {
+    queue: Arc<dyn SharedQueue>,
+    store: Arc<dyn ClickStore>,
+    enricher: Enricher,
+    options: TakeOptions,
+    live: LiveClicks,
+    progress: Arc<Progress>,
+    /// By spool and where they begin. Two may begin at the same place.
+    held: BTreeMap<(SmolStr, Position, Vec<u8>), Taken>,
+    /// Whether what an earlier process took is asked for.
+    asked_again: bool,
+}
+
+impl Taker {
+    /// Nothing is taken yet.
+    #[must_use]
+    pub fn new(
+        queue: Arc<dyn SharedQueue>,
+        store: Arc<dyn ClickStore>,
+        enricher: Enricher,
+        options: TakeOptions,
+    ) -> Self {
+        Self {
+            queue,
+            store,
+            enricher,
+            options,
+            live: LiveClicks::new(),
+            progress: Arc::default(),
+            held: BTreeMap::new(),
+            asked_again: false,
+        }
+    }
+
+    /// Where clicks are told of once they are counted.
+    #[must_use]
+    pub fn live(&self) -> LiveClicks {
+        self.live.clone()
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// The same one, from now on with another way to the same store.
+    #[must_use]
+    pub fn with_store(self, store: Arc<dyn ClickStore>) -> Self {
+        Self { store, ..self }
+    }
+
+    /// Counts for ever. Drop the future to stop it; it may run again. It computes a lot between its
+    /// waits: give it a thread of its own.
+    pub async fn run(&mut self) -> Infallible {
+        let counting = self.options.counting.clone();
+        let mut taking = Retry::new("the queue of clicks", &counting);
+        let mut storing = Retry::new("counting clicks", &counting);
+        let mut went_on = Instant::now();
+        loop {
+            let taken = match self.take().await {
+                Ok(taken) => {
+                    taking.worked();
+                    taken
+                }
+                Err(error) => {
+                    self.progress.source_failed();
+                    taking.after(&error).await;
+                    0
+                }
+            };
+            let counted = match self.count().await {
+                Ok(counted) => {
+                    storing.worked();
+                    counted
+                }
+                Err(error) => {
+                    self.progress.store_failed();
+                    went_on = Instant::now();
+                    storing.after(&error).await;
+                    continue;
+                }
+            };
+            if counted || self.held.is_empty() {
+                went_on = Instant::now();
+            } else if went_on.elapsed() >= self.options.give_up_after {
+                // There is room for what they wait for.
+                self.held.clear();
+                went_on = Instant::now();
+            }
+            if !counted && taken == 0 {
+                sleep(self.options.pause).await;
+            }
+        }
+    }
+
+    /// Takes what there is room for; answers how many pieces.
+    async fn take(&mut self) -> Result<usize, super::QueueError> {
+        let room = self.options.held.saturating_sub(self.held.len());
+        if room == 0 {
+            return Ok(0);
+        }
+        let taken = self.queue.take(room, !self.asked_again).await?;
+        self.asked_again = true;
+        let count = taken.len();
+        for one in taken {
+            let source = one.piece.source.0.clone();
+            let key = (source, one.piece.after, one.name.clone());
+            self.held.insert(key, one);
+        }
+        Ok(count)
+    }
+
+    /// Counts what can be; answers whether anything was, or had been.
+    async fn count(&mut self) -> Result<bool, crate::store::StoreError> {
+        let mut sources: Vec<SmolStr> = self
+            .held
+            .keys()
+            .map(|(source, ..)| source.clone())
+            .collect();
+        sources.dedup();
+        self.enricher.refresh();
+        let mut any = false;
+        for source in sources {
+            any |= self.count_of(SourceId(source)).await?;
+        }
+        Ok(any)
+    }
+
+    async fn count_of(&mut self, source: SourceId) -> Result<bool, crate::store::StoreError> {
+        let position = self.store.position(&source).await?;
+        let mut run = Run::new(position);
+        let first = (source.0.clone(), Position::default(), Vec::new());
+        for (key, taken) in self.held.range(first..) {
+            if key.0 != source.0 || run.clicks.len() >= self.options.counting.batch {
+                break;
+            }
+            run.extend(taken);
+        }
+        if run.to > position {
+            let times = run.clicks.iter().map(|click| click.at);
+            let oldest = times.filter(|at| *at >= EARLIEST).min();
+            self.progress.read(run.to, oldest);
+            let clicks = std::mem::take(&mut run.clicks);
+            let enriched = clicks
+                .into_iter()
+                .map(|click| Arc::new(self.enricher.enrich(click)));
+            let batch = EnrichedBatch {
+                source,
+                after: position,
+                to: run.to,
+                clicks: enriched.collect(),
+            };
+            let added = self.store.add(batch.clone()).await;
+            self.progress.done();
+            match added? {
+                Added::Counted => {
+                    let adjusted = batch.clicks.iter().filter(|click| click.adjusted).count();
+                    self.progress
+                        .counted(batch.clicks.len() as u64, adjusted as u64);
+                    self.live.tell(&batch.clicks);
+                }
+                // Somebody else has counted some of it: look again.
+                Added::Elsewhere(_) => return Ok(true),
+            }
+        }
+        if run.done.is_empty() {
+            return Ok(false);
+        }
+        self.held.retain(|(_, _, name), _| !run.done.contains(name));
+        if let Err(error) = self.queue.done(&run.done).await {
+            // They are taken once more, and found to be counted.
+            self.progress.source_failed();
+            tracing::debug!(%error, "clicks that are counted are still in the queue");
+        }
+        Ok(true)
+    }
+}
+
+/// Clicks that follow each other behind a position.
+struct Run {
+    to: Position,
+    clicks: Vec<Click>,
+    /// The pieces that are counted with them, or were before.
+    done: Vec<Vec<u8>>,
+}
+
+impl Run {
+    fn new(position: Position) -> Self {
+        Self {
+            to: position,
+            clicks: Vec::new(),
+            done: Vec::new(),
+        }
+    }
+
+    /// Adds what a piece has beyond this, unless something between is missing.
+    fn extend(&mut self, taken: &Taken) {
+        let Taken { name, piece } = taken;
+        if piece.after > self.to {
+            return;
+        }
+        if piece.to > self.to {
+            // It may have been cut elsewhere when it was forwarded before.
+            let parts = piece.parts().into_iter();
+            for part in parts.filter(|part| part.to > self.to) {
+                self.clicks.extend(part.clicks);
+            }
+            self.to = piece.to;
+        }
+        self.done.push(name.clone());
+    }
+}
