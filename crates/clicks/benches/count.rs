@@ -1,6 +1,7 @@
 //! How many clicks a second become numbers, and how long a question about a link takes then.
 //!
-//! `--clicks`, `--links`, `--days`, `--retain-days` and `--directory` change what is measured.
+//! `--clicks`, `--links`, `--days`, `--retain-days` and `--directory` change what is measured; `--postgres` and
+//! a URL count in an empty database instead of a file, `--instances` as many at once, each its share.
 
 #![allow(clippy::unwrap_used, reason = "a panic ends the benchmark")]
 
@@ -12,6 +13,8 @@ use async_trait::async_trait;
 use tollgate_clicks::consume::{Consumer, ConsumerOptions};
 use tollgate_clicks::query::{LinkName, Period, Query, Scope, zone};
 use tollgate_clicks::store::{ClickStore, SqliteClickStore, SqliteOptions};
+#[cfg(feature = "postgres")]
+use tollgate_clicks::store::{PostgresAddress, PostgresClickStore, PostgresOptions};
 use tollgate_clicks::{
     Batch, Click, ClickId, ClickKind, ClickSource, Dimension, Enricher, Position, Snippet,
     SourceError, SourceId,
@@ -22,12 +25,15 @@ const DAY: i64 = 86_400_000;
 /// 2026-11-25T12:00:00Z.
 const NOW: i64 = 1_795_608_000_000;
 
+#[derive(Clone)]
 struct Options {
     clicks: u64,
     links: u64,
     days: i64,
     retain_days: u64,
     directory: Option<String>,
+    postgres: Option<String>,
+    instances: u64,
 }
 
 fn options() -> Options {
@@ -37,6 +43,8 @@ fn options() -> Options {
         days: 90,
         retain_days: 90,
         directory: None,
+        postgres: None,
+        instances: 1,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -46,6 +54,8 @@ fn options() -> Options {
             "--links" => options.links = number(),
             "--days" => options.days = number() as i64,
             "--retain-days" => options.retain_days = number(),
+            "--instances" => options.instances = number(),
+            "--postgres" => options.postgres = words.next(),
             "--directory" => options.directory = words.next(),
             // What cargo says to every benchmark.
             "--bench" => {}
@@ -59,6 +69,8 @@ fn options() -> Options {
 /// of a busy site have.
 struct Made {
     id: SourceId,
+    /// Which of the instances has them: each has every so many of all.
+    instance: u64,
     options: Options,
     texts: Texts,
 }
@@ -155,6 +167,13 @@ fn code(rank: u64) -> smol_str::SmolStr {
     format!("k{:06x}", mixed(rank) & 0xff_ffff).into()
 }
 
+impl Made {
+    /// Its share.
+    fn clicks(&self) -> u64 {
+        self.options.clicks / self.options.instances
+    }
+}
+
 #[async_trait]
 impl ClickSource for Made {
     fn id(&self) -> &SourceId {
@@ -162,10 +181,11 @@ impl ClickSource for Made {
     }
 
     async fn next(&self, after: Position, most: usize) -> Result<Batch, SourceError> {
-        if after.offset >= self.options.clicks {
+        let clicks = self.clicks();
+        if after.offset >= clicks {
             return std::future::pending().await;
         }
-        let end = (after.offset + most as u64).min(self.options.clicks);
+        let end = (after.offset + most as u64).min(clicks);
         Ok(Batch {
             from: after,
             to: Position {
@@ -173,7 +193,7 @@ impl ClickSource for Made {
                 offset: end,
             },
             clicks: (after.offset..end)
-                .map(|number| self.click(number))
+                .map(|number| self.click(number * self.options.instances + self.instance))
                 .collect(),
         })
     }
@@ -183,8 +203,8 @@ impl ClickSource for Made {
     }
 }
 
-async fn count(source: Arc<Made>, store: Arc<SqliteClickStore>) -> f64 {
-    let clicks = source.options.clicks;
+async fn count(source: Arc<Made>, store: Arc<dyn ClickStore>) {
+    let clicks = source.clicks();
     let clock = Arc::new(ManualClock::at(UnixMillis::from_millis(NOW)));
     let enricher = Enricher::new(None, clock);
     let options = ConsumerOptions::default();
@@ -206,11 +226,10 @@ async fn count(source: Arc<Made>, store: Arc<SqliteClickStore>) -> f64 {
         _ = consumer.run() => {}
         () = watch => {}
     }
-    clicks as f64 / started.elapsed().as_secs_f64()
 }
 
 /// The median and the longest of some answers, in milliseconds.
-async fn ask(store: &SqliteClickStore, rank: u64, days: i64, name: &str) -> (u64, f64, f64) {
+async fn ask(store: &dyn ClickStore, rank: u64, days: i64, name: &str) -> (u64, f64, f64) {
     let at = UnixMillis::from_millis;
     let link = LinkName {
         domain: "".into(),
@@ -241,6 +260,40 @@ async fn ask(store: &SqliteClickStore, rank: u64, days: i64, name: &str) -> (u64
     (total, times[10], times[20])
 }
 
+async fn open(options: &Options, file: &Path) -> Arc<dyn ClickStore> {
+    let clock = Arc::new(ManualClock::at(UnixMillis::from_millis(NOW)));
+    let retain_raw = Duration::from_hours(24 * options.retain_days);
+    if let Some(url) = &options.postgres {
+        return postgres(url, clock, retain_raw).await;
+    }
+    let options = SqliteOptions {
+        retain_raw,
+        archive: None,
+        ..SqliteOptions::default()
+    };
+    Arc::new(SqliteClickStore::open(file, clock, options).unwrap())
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str, clock: Arc<ManualClock>, retain_raw: Duration) -> Arc<dyn ClickStore> {
+    let options = PostgresOptions {
+        retain_raw,
+        connections: 16,
+        ..PostgresOptions::default()
+    };
+    let address = PostgresAddress::parse(url).unwrap();
+    Arc::new(
+        PostgresClickStore::open(address, clock, &options)
+            .await
+            .unwrap(),
+    )
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres(_: &str, _: Arc<ManualClock>, _: Duration) -> Arc<dyn ClickStore> {
+    panic!("build with --features postgres")
+}
+
 fn main() {
     let options = options();
     let temporary = tempfile::tempdir().unwrap();
@@ -250,31 +303,38 @@ fn main() {
         .map_or(temporary.path(), |directory| Path::new(directory));
     let file = directory.join("clicks.db");
     let days = options.days;
-    let store = {
-        let clock = Arc::new(ManualClock::at(UnixMillis::from_millis(NOW)));
-        let options = SqliteOptions {
-            retain_raw: Duration::from_hours(24 * options.retain_days),
-            archive: None,
-            ..SqliteOptions::default()
-        };
-        Arc::new(SqliteClickStore::open(&file, clock, options).unwrap())
-    };
-    let source = Arc::new(Made {
-        id: SourceId("made".into()),
-        options,
-        texts: Texts::new(),
-    });
-    let clicks = source.options.clicks;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
         .build()
         .unwrap();
-    let rate = runtime.block_on(count(source, Arc::clone(&store)));
-    let bytes = std::fs::metadata(&file).unwrap().len();
+    let store = runtime.block_on(open(&options, &file));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for instance in 0..options.instances {
+            let source = Arc::new(Made {
+                id: SourceId(format!("made-{instance}").into()),
+                instance,
+                options: options.clone(),
+                texts: Texts::new(),
+            });
+            let store = Arc::clone(&store);
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(count(source, store));
+            });
+        }
+    });
+    let clicks = options.clicks;
+    let rate = clicks as f64 / started.elapsed().as_secs_f64();
+    let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
     println!("RESULT clicks={clicks} per_second={rate:.0} bytes={bytes}");
     for rank in [0, 100, 10_000] {
         for name in ["UTC", "Europe/Berlin", "Asia/Kolkata"] {
-            let (total, median, longest) = runtime.block_on(ask(&store, rank, days, name));
+            let (total, median, longest) = runtime.block_on(ask(&*store, rank, days, name));
             println!(
                 "RESULT rank={rank} clicks={total} zone={name} median_ms={median:.1} longest_ms={longest:.1}"
             );
