@@ -164,8 +164,18 @@ impl Connections {
     /// # Errors
     /// [`Failure`], if none is to be had in time.
     pub async fn session(&self) -> Result<Session, Failure> {
-        let until = Instant::now() + self.deadline;
-        match timeout_at(until, self.pool.get()).await {
+        self.session_within(self.deadline).await
+    }
+
+    /// The same for work that takes longer than usual: until `within` from now. The server is told the
+    /// usual deadline, until [`Session::begin_long`].
+    ///
+    /// # Errors
+    /// [`Failure`], if none is to be had within the usual deadline.
+    pub async fn session_within(&self, within: Duration) -> Result<Session, Failure> {
+        let now = Instant::now();
+        let until = now + within;
+        match timeout_at(now + self.deadline, self.pool.get()).await {
             Ok(Ok(object)) => Ok(Session {
                 object: Some(object),
                 until,
@@ -340,6 +350,17 @@ impl Session {
     pub async fn begin(&mut self) -> Result<(), Failure> {
         self.unsound = true;
         self.script("BEGIN").await
+    }
+
+    /// The same, for statements that take longer than usual, each up to `within`.
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is unfinished then ends with the connection.
+    pub async fn begin_long(&mut self, within: Duration) -> Result<(), Failure> {
+        self.unsound = true;
+        let ms = within.as_millis();
+        self.script(&format!("BEGIN; SET LOCAL statement_timeout = {ms}"))
+            .await
     }
 
     /// Begins to read one state of the database, until [`Session::commit`].

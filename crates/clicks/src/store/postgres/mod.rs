@@ -149,7 +149,9 @@ impl Inner {
     async fn drop_day(&self, day: Day) -> Result<Option<u64>, StoreError> {
         let connections = &self.connections;
         let mut held: Held = connections
-            .read(|| async move { retain::held(&mut connections.session().await?, day).await })
+            .read(|| async move {
+                retain::look(&mut connections.session_within(retain::LONG).await?, day).await
+            })
             .await?;
         let mut written = None;
         if let Some(directory) = self.archive.as_ref().filter(|_| held.clicks > 0) {
@@ -159,7 +161,7 @@ impl Inner {
         // The file takes its place only when nobody else can have written a better one. If the
         // commit fails after that, the day is archived once more, into the same file.
         let mut session = connections
-            .session()
+            .session_within(retain::LONG)
             .await
             .map_err(|error| self.failed(error))?;
         let begun = retain::begin_drop(&mut session, day, held).await;

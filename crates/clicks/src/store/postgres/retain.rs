@@ -1,6 +1,7 @@
 //! Dropping raw clicks by the day, and forgetting links.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tollgate_clock::UnixMillis;
 use tollgate_postgres::{Connections, Failure, Session};
@@ -15,6 +16,8 @@ use crate::store::raw::Day;
 const ARCHIVE_BATCH: i64 = 5_000;
 /// Raw clicks deleted in one commit.
 const FORGET_BATCH: i64 = 5_000;
+/// How long it may take to look through all raw clicks of a day.
+pub(super) const LONG: Duration = Duration::from_hours(1);
 /// How long others, who want to count or to read, are kept waiting until a partition is dropped.
 const DROP_TIMEOUT: &str = "5s";
 
@@ -27,7 +30,14 @@ pub(super) struct Held {
 }
 
 /// What there is of a day.
-pub(super) async fn held(session: &mut Session, day: Day) -> Result<Held, Failure> {
+pub(super) async fn look(session: &mut Session, day: Day) -> Result<Held, Failure> {
+    session.begin_long(LONG).await?;
+    let held = held(session, day).await?;
+    session.commit().await?;
+    Ok(held)
+}
+
+async fn held(session: &mut Session, day: Day) -> Result<Held, Failure> {
     let (from, to) = days::moments(day);
     let row = session
         .one(
@@ -116,7 +126,7 @@ pub(super) async fn begin_drop(
     day: Day,
     expected: Held,
 ) -> Result<bool, Failure> {
-    session.begin().await?;
+    session.begin_long(LONG).await?;
     session
         .script(&format!("SET LOCAL lock_timeout = '{DROP_TIMEOUT}'"))
         .await?;
