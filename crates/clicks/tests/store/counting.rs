@@ -1,10 +1,13 @@
 //! Each click counts once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use proptest::prelude::*;
-use tollgate_clicks::query::{Bots, Filter, List, MAX_PAGE, Period, Query, Scope, Statistics};
+use tollgate_clicks::query::{
+    Bots, Bucket, Filter, List, MAX_PAGE, Period, Query, Scope, Statistics,
+};
 use tollgate_clicks::store::{Added, ClickStore};
 use tollgate_clicks::{ClickId, Dimension, EnrichedClick, Position, SourceId, Value};
 use tollgate_clock::UnixMillis;
@@ -79,7 +82,7 @@ fn turn() -> impl Strategy<Value = Turn> {
 pub(crate) fn instances_count_together_as_the_model<E: Engine>() {
     let sources = prop::collection::vec(prop::collection::vec(click(), 0..120), 1..4);
     let turns = prop::collection::vec(turn(), 1..8);
-    check(E::CASES / 3, (sources, turns), |(sources, turns)| {
+    check(E::CASES / 2, (sources, turns), |(sources, turns)| {
         runtime().block_on(async {
             let engine = E::fresh();
             let mut stores = Vec::new();
@@ -132,13 +135,16 @@ pub(crate) fn instances_count_together_as_the_model<E: Engine>() {
                 prop_assert_eq!(position, Ok(at(clicks.len() as u64)));
                 all.extend(clicks.iter().cloned());
             }
-            for scope in [
-                Scope::Everything,
-                Scope::Orphans,
-                Scope::Domain("go.example".into()),
-                Scope::Link(link("s.example", "x")),
+            for (scope, bucket) in [
+                (Scope::Everything, Bucket::Day),
+                (Scope::Everything, Bucket::Hour),
+                (Scope::Orphans, Bucket::Hour),
+                (Scope::Domain("go.example".into()), Bucket::Hour),
+                (Scope::Link(link("s.example", "x")), Bucket::Day),
+                (Scope::Link(link("s.example", "x")), Bucket::Hour),
             ] {
                 let query = Query {
+                    bucket,
                     by: vec![Dimension::Link, Dimension::Country, Dimension::Bot],
                     scope,
                     compare: true,
@@ -160,6 +166,58 @@ pub(crate) fn instances_count_together_as_the_model<E: Engine>() {
             prop_assert_eq!(listed, expected);
             Ok(())
         })
+    });
+}
+
+/// All of them have clicks for the same roll-ups all the time.
+pub(crate) fn instances_that_count_the_same_links_at_once_lose_nothing<E: Engine>() {
+    const INSTANCES: u64 = 3;
+    const BATCHES: u64 = 15;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let engine = E::fresh();
+        let clicks: Vec<EnrichedClick> = (0..40)
+            .map(|number| {
+                let mut one = one_click(["x", "y"][number % 2], NOW);
+                one.click.visitor = Some(number as u64);
+                one
+            })
+            .collect();
+        let mut counting = Vec::new();
+        for number in 0..INSTANCES {
+            let (store, clicks) = (engine.open(Keep::days(30)).await, clicks.clone());
+            counting.push(tokio::spawn(async move {
+                for step in 0..BATCHES {
+                    let source = format!("spool-{number}");
+                    let batch = batch_of(&source, at(step), at(step + 1), &clicks);
+                    assert_eq!(store.add(batch).await, Ok(Added::Counted));
+                }
+            }));
+        }
+        for one in join_all(counting).await {
+            one.unwrap();
+        }
+        let store = engine.open(Keep::days(30)).await;
+        let expected = INSTANCES * BATCHES * 40;
+        let hour = UnixMillis::from_millis(NOW);
+        let hour = Period::new(hour, hour.saturating_add(Duration::from_secs(3_600)));
+        // Days and hours are counted apart.
+        for period in [everything().period, hour.unwrap()] {
+            let query = Query {
+                by: vec![Dimension::Link],
+                period,
+                ..everything()
+            };
+            let answer = store.statistics(query).await.unwrap();
+            assert_eq!((answer.total, answer.unique), (expected, Some(40)));
+            let of_links: Vec<u64> = answer.by[0].values.iter().map(|one| one.clicks).collect();
+            assert_eq!(of_links, [expected / 2, expected / 2]);
+        }
+        assert_eq!(raw(&*store, Scope::Everything).await.len() as u64, expected);
     });
 }
 

@@ -59,6 +59,7 @@ macro_rules! suite {
             counting::{
                 a_batch_that_does_not_follow_is_refused_and_counts_nothing,
                 instances_count_together_as_the_model,
+                instances_that_count_the_same_links_at_once_lose_nothing,
                 many_values_of_a_dimension_are_bounded_and_none_is_lost,
             }
             retention::{
