@@ -62,14 +62,30 @@ pub(super) async fn add(
     keep: Day,
 ) -> Result<Added, Failure> {
     let scopes = scopes::make(session, &rollups.scopes).await?;
+    let mut raw = by_day(batch, rollups, &scopes);
+    let late = match raw.first_key_value() {
+        Some((first, _)) if *first < keep => {
+            let kept = raw.split_off(&keep);
+            std::mem::replace(&mut raw, kept).into_keys().last()
+        }
+        _ => None,
+    };
+    let with_clicks: Vec<Day> = raw.keys().copied().collect();
+    days::prepare(session, &with_clicks).await?;
     session.begin().await?;
     let position = hold_position(session, &batch.source).await?;
     if position != batch.after {
         session.roll_back().await?;
         return Ok(Added::Elsewhere(position));
     }
+    if let Some(late) = late {
+        days::note_gone(session, late).await?;
+    }
     if !batch.clicks.is_empty() {
-        add_raw(session, batch, rollups, &scopes, keep).await?;
+        days::hold(session, &with_clicks).await?;
+        for clicks in raw.into_values() {
+            raw::insert(session, &clicks).await?;
+        }
         let lane = lane(session, &batch.source).await?;
         add_rollups(session, rollups, &scopes, lane).await?;
     }
@@ -110,33 +126,6 @@ async fn lane(session: &mut Session, source: &SourceId) -> Result<i16, Failure> 
         )
         .await?;
     Ok(lane)
-}
-
-/// Keeps the single clicks.
-async fn add_raw(
-    session: &mut Session,
-    batch: &EnrichedBatch,
-    rollups: &RollupBatch,
-    scopes: &[i64],
-    keep: Day,
-) -> Result<(), Failure> {
-    let mut kept = by_day(batch, rollups, scopes);
-    let late = match kept.first_key_value() {
-        Some((first, _)) if *first < keep => {
-            let rest = kept.split_off(&keep);
-            std::mem::replace(&mut kept, rest).into_keys().last()
-        }
-        _ => None,
-    };
-    if let Some(late) = late {
-        days::note_gone(session, late).await?;
-    }
-    let with_clicks: Vec<Day> = kept.keys().copied().collect();
-    days::hold(session, &with_clicks).await?;
-    for clicks in kept.into_values() {
-        raw::insert(session, &clicks).await?;
-    }
-    Ok(())
 }
 
 /// A roll-up by what its row is found by: scope, programs or people, hour or day.

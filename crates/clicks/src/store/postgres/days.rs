@@ -31,21 +31,30 @@ pub(super) fn day(number: i32) -> Day {
     Day(i64::from(number))
 }
 
-/// Makes the partitions of today and of the next days, in a transaction of its own.
+/// Makes the partitions of today and of the next days.
 pub(super) async fn make_ahead(session: &mut Session, today: Day) -> Result<(), Failure> {
     let wanted: Vec<Day> = (today.0..=today.0 + AHEAD).map(Day).collect();
-    if missing(session, &wanted, "").await?.is_empty() {
+    prepare(session, &wanted).await
+}
+
+/// Makes the partitions of days, in a transaction of its own: who needs the same ones need not wait
+/// until clicks are counted.
+pub(super) async fn prepare(session: &mut Session, days: &[Day]) -> Result<(), Failure> {
+    if days.is_empty() || missing(session, days, "").await?.is_empty() {
         return Ok(());
     }
     session.begin().await?;
-    make(session, &wanted).await?;
+    make(session, days).await?;
     session.commit().await
 }
 
 /// Sees to it, within a transaction, that days have a partition, and keep it until the end of the
 /// transaction.
 pub(super) async fn hold(session: &mut Session, days: &[Day]) -> Result<(), Failure> {
-    // Usually they were made ahead.
+    if days.is_empty() {
+        return Ok(());
+    }
+    // Somebody may have dropped one since it was prepared.
     let missing = missing(session, days, "FOR KEY SHARE").await?;
     if missing.is_empty() {
         return Ok(());
