@@ -8,7 +8,9 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, ClickQueue, ClickStore, Clicks, ClicksPostgres, ClicksRedis, Compat, Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache, Oidc, Postgres, Proxy, Resp, SharedCache, Sweep, Webhooks,
+    Access, Admin, Audit, ClickQueue, ClickStore, Clicks, ClicksPostgres, ClicksRedis, Compat,
+    Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache, Oidc, Postgres, Proxy, Resp,
+    SharedCache, Sweep, Webhooks,
 };
 use crate::source::Given;
 
