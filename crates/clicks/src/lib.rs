@@ -9,6 +9,7 @@ pub mod consume;
 mod dimension;
 mod enrich;
 mod enriched;
+pub mod import;
 pub mod query;
 pub mod queue;
 mod rollup;

@@ -43,6 +43,7 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     RequestTimeout,
     CodeTaken,
+    ClicksMissing,
     SecretTaken,
     VersionMismatch,
     QuotaExceeded,
@@ -145,6 +146,11 @@ impl Kind {
                 "urn:tollgate:problem:code-taken",
                 StatusCode::CONFLICT,
                 "The code belongs to another link",
+            ),
+            Self::ClicksMissing => (
+                "urn:tollgate:problem:clicks-missing",
+                StatusCode::CONFLICT,
+                "Clicks before these are missing",
             ),
             Self::SecretTaken => (
                 "urn:tollgate:problem:secret-taken",

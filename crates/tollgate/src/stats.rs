@@ -30,11 +30,17 @@ struct Stats {
     total: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unique: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    untimed: u64,
     series: Vec<Step>,
     by: BTreeMap<String, Vec<Counted>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous: Option<Previous>,
     source: String,
+}
+
+const fn is_zero(clicks: &u64) -> bool {
+    *clicks == 0
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,6 +121,12 @@ fn print(stats: &Stats) -> anyhow::Result<()> {
         time(stats.to, &zone),
         stats.tz,
     ))?;
+    if stats.untimed > 0 {
+        show::line(format_args!(
+            "{} more without a time, counted by another shortener",
+            stats.untimed
+        ))?;
+    }
     if let Some(previous) = &stats.previous {
         let change = match previous.total {
             0 => String::new(),

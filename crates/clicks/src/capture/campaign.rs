@@ -4,7 +4,7 @@
 const PREFIX: &str = "utm_";
 
 /// The campaign of a click: the `utm_` parameters of its request, or else those of its target.
-pub(super) fn parameters<'a>(
+pub(crate) fn parameters<'a>(
     query: Option<&'a str>,
     target: Option<&'a str>,
 ) -> impl Iterator<Item = &'a str> {

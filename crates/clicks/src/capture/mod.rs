@@ -15,7 +15,10 @@ use crate::ClickKind;
 pub use privacy::{Addresses, Privacy};
 pub use queue::{Capture, CaptureStats, ClickQueue};
 
-pub(crate) use record::{MAX_RECORD, decode, next as next_record};
+pub(crate) use campaign::parameters as campaign_parameters;
+pub(crate) use record::{
+    MAX_CAMPAIGN, MAX_RECORD, MAX_REFERRER, MAX_USER_AGENT, decode, next as next_record,
+};
 
 /// A request for a code, as the edge saw it: raw, and borrowed from the request.
 #[derive(Debug, Clone, Copy)]

@@ -35,16 +35,16 @@ pub struct Privacy {
 
 /// What is left of a visitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kept<'a> {
-    pub(super) visitor: Option<u64>,
-    pub(super) network: Option<Network>,
-    pub(super) referrer: Option<&'a [u8]>,
-    pub(super) user_agent: Option<&'a [u8]>,
-    pub(super) language: Option<&'a [u8]>,
+pub(crate) struct Kept<'a> {
+    pub(crate) visitor: Option<u64>,
+    pub(crate) network: Option<Network>,
+    pub(crate) referrer: Option<&'a [u8]>,
+    pub(crate) user_agent: Option<&'a [u8]>,
+    pub(crate) language: Option<&'a [u8]>,
 }
 
 impl Privacy {
-    pub(super) fn kept<'a>(&self, seen: &Seen<'a>) -> Kept<'a> {
+    pub(crate) fn kept<'a>(&self, seen: &Seen<'a>) -> Kept<'a> {
         if self.respect_dnt && seen.objects {
             return Kept {
                 visitor: None,

@@ -24,10 +24,10 @@ use crate::{Click, ClickId, ClickKind, Network, Snippet};
 /// The longest texts, in bytes.
 const MAX_DOMAIN: usize = 255;
 const MAX_CODE: usize = 512;
-const MAX_REFERRER: usize = 1024;
-const MAX_USER_AGENT: usize = 512;
+pub(crate) const MAX_REFERRER: usize = 1024;
+pub(crate) const MAX_USER_AGENT: usize = 512;
 const MAX_LANGUAGE: usize = 128;
-const MAX_CAMPAIGN: usize = 512;
+pub(crate) const MAX_CAMPAIGN: usize = 512;
 
 /// The longest record, with the bytes that tell its length.
 pub(crate) const MAX_RECORD: usize = 2

@@ -18,7 +18,7 @@ use user_agent::UserAgents;
 use crate::{Click, Dimension, EnrichedClick, Network, Snippet, Values};
 
 /// How far in the future a click may be: clocks of instances differ.
-const AHEAD: Duration = Duration::from_hours(24);
+pub(crate) const AHEAD: Duration = Duration::from_hours(24);
 /// 2020-01-01: no click of ours is older than that.
 pub(crate) const EARLIEST: UnixMillis = UnixMillis::from_millis(1_577_836_800_000);
 
@@ -57,6 +57,11 @@ impl Enricher {
         if adjusted {
             click.at = now.max(EARLIEST);
         }
+        self.describe(click, adjusted)
+    }
+
+    /// Finds out about a click whose time is settled.
+    pub(crate) fn describe(&self, click: Click, adjusted: bool) -> EnrichedClick {
         let mut values = Values::default();
         let agent = click
             .user_agent

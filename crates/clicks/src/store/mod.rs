@@ -121,7 +121,8 @@ pub trait ClickStore: Send + Sync {
     /// [`QueryError`].
     async fn clicks(&self, list: List) -> Result<ClickPage, QueryError>;
 
-    /// Deletes all that is counted of one link, and its raw clicks. Totals of its domain and of
+    /// Deletes all that is counted of one link, its raw clicks, and the positions of
+    /// [imports](crate::import) of it. Totals of its domain and of
     /// everything stay as they are. Answers whether there was anything.
     ///
     /// # Errors

@@ -43,7 +43,8 @@ impl Day {
             // No click is so far in the future.
             return Self(Self::of(now).0 + 3);
         }
-        Self::of(now.saturating_sub(retain))
+        // What is counted without a time is on the first day, and is no single clicks.
+        Self::of(now.saturating_sub(retain)).max(Self(1))
     }
 }
 

@@ -82,6 +82,48 @@ impl LinkService {
             .collect()
     }
 
+    /// Whether each of many drafts could become a link now, answered in order, as
+    /// [`Self::create_many`] would; somebody else may be faster. None is made.
+    ///
+    /// # Errors
+    /// For each draft, see [`LinkError`].
+    pub async fn check_many(&self, drafts: Vec<LinkDraft>) -> Vec<Result<(), LinkError>> {
+        let count = drafts.len();
+        let new = drafts.into_iter().map(|draft| NewLink {
+            draft,
+            idempotency: None,
+        });
+        let checked = match self.checked(new.collect()).await {
+            Ok(checked) => checked,
+            Err(error) => {
+                tracing::error!(%error, "drafts could not be checked");
+                return std::iter::repeat_with(|| Err(unanswered()))
+                    .take(count)
+                    .collect();
+            }
+        };
+        let mut answers = Vec::with_capacity(count);
+        for checked in checked {
+            answers.push(match checked {
+                Err(error) => Err(error),
+                Ok(Pending {
+                    domain,
+                    code: Wanted::Alias(code),
+                    ..
+                }) => self.is_free(LinkKey { domain, code }).await,
+                Ok(_) => Ok(()),
+            });
+        }
+        answers
+    }
+
+    async fn is_free(&self, key: LinkKey) -> Result<(), LinkError> {
+        match self.parts.store.get(&key).await? {
+            None => Ok(()),
+            Some(_) => Err(LinkError::CodeTaken(key)),
+        }
+    }
+
     /// Checks drafts; only passwords cost enough CPU to leave the runtime for.
     async fn checked(
         &self,
@@ -160,11 +202,7 @@ impl LinkService {
         let code = code.map_err(|error| LinkError::Invalid(vec![error]))?;
         let domain = self.parts.domains.named(domain);
         let domain = domain.map_err(|error| LinkError::Invalid(vec![field("domain", &error)]))?;
-        let key = LinkKey { domain, code };
-        match self.parts.store.get(&key).await? {
-            None => Ok(()),
-            Some(_) => Err(LinkError::CodeTaken(key)),
-        }
+        self.is_free(LinkKey { domain, code }).await
     }
 
     /// One commit: everybody gets a code, the store decides, those that clashed are returned.

@@ -11,7 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, Method, StatusCode};
 use serde::Serialize;
 use tollgate_access::Scope;
-use tollgate_links::{LinkDraft, LinkView, NewLink};
+use tollgate_links::{CreatedLink, LinkDraft, LinkError, LinkView, NewLink};
 use tracing::Instrument;
 use utoipa::ToSchema;
 
@@ -63,7 +63,7 @@ pub(super) struct BulkLine {
 ///
 /// One link a line (`application/x-ndjson`), or one JSON array of links. Each row is answered by a
 /// line of its own, in order, while the rest still arrives; a row that fails does not stop the
-/// others. A row has at most 64 KiB. With an Idempotency-Key, each row is made once under the key
+/// others. A row has at most 64 KiB. With `dry_run`, rows are only checked. With an Idempotency-Key, each row is made once under the key
 /// and its number. If the body stops being readable as rows, the last line says so with the number
 /// of the row that was expected.
 #[utoipa::path(
@@ -72,6 +72,7 @@ pub(super) struct BulkLine {
     tag = "links",
     operation_id = "createLinks",
     params(
+        ("dry_run" = Option<bool>, Query, description = "`true` makes nothing: a row that would become a link now is answered 201 without one, and the others as ever. Rows are not compared with each other"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a repeated request makes no row twice"),
     ),
     request_body(content(
@@ -87,10 +88,15 @@ pub(super) async fn create_many(
     State(state): State<AdminState>,
     OriginalUri(uri): OriginalUri,
     caller: Caller,
-    params: Params,
+    mut params: Params,
     request: Request,
 ) -> Answer {
     caller.require(Scope::LinksWrite)?;
+    let dry_run = match params.take("dry_run")?.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Params::wrong("dry_run", "use true or false")),
+    };
     params.finish()?;
     caller.may_create(&state).await?;
     let headers = request.headers();
@@ -118,6 +124,7 @@ pub(super) async fn create_many(
         state,
         caller,
         repeatable,
+        dry_run,
         rows: Rows::new(format),
         batch: Vec::new(),
         batch_bytes: 0,
@@ -138,6 +145,8 @@ struct Job {
     state: AdminState,
     caller: Caller,
     repeatable: Option<Repeatable>,
+    /// Whether rows are only checked.
+    dry_run: bool,
     rows: Rows,
     batch: Vec<Row>,
     batch_bytes: usize,
@@ -270,11 +279,7 @@ impl Job {
                 Err(problem) => refused.push((number, Some(problem))),
             }
         }
-        let service = &self.state.service;
-        let mut made = service
-            .create_many(wanted, self.caller.id())
-            .await
-            .into_iter();
+        let mut made = self.decide(wanted).await.into_iter();
         let answers = refused.into_iter().map(|(line, problem)| {
             let made = match problem {
                 Some(problem) => Err(problem),
@@ -287,8 +292,12 @@ impl Job {
             match made {
                 Ok(made) => BulkLine {
                     line,
-                    status: if made.reused { 200 } else { 201 },
-                    link: Some(view(&self.state, &made.link)),
+                    status: if made.as_ref().is_some_and(|made| made.reused) {
+                        200
+                    } else {
+                        201
+                    },
+                    link: made.map(|made| view(&self.state, &made.link)),
                     problem: None,
                 },
                 Err(problem) => BulkLine {
@@ -300,6 +309,18 @@ impl Job {
             }
         });
         self.writer.push(lines(answers)).await
+    }
+
+    /// What becomes of links that are wanted; none, where they are only checked.
+    async fn decide(&self, wanted: Vec<NewLink>) -> Vec<Result<Option<CreatedLink>, LinkError>> {
+        let service = &self.state.service;
+        if self.dry_run {
+            let drafts = wanted.into_iter().map(|new| new.draft).collect();
+            let checked = service.check_many(drafts).await.into_iter();
+            return checked.map(|checked| checked.map(|()| None)).collect();
+        }
+        let made = service.create_many(wanted, self.caller.id()).await;
+        made.into_iter().map(|made| made.map(Some)).collect()
     }
 
     fn read(&self, row: Row) -> Result<NewLink, Problem> {

@@ -16,6 +16,7 @@ mod keys;
 mod limits;
 pub(crate) mod links;
 mod list;
+mod past_clicks;
 mod policies;
 mod query;
 mod rows;
@@ -54,6 +55,7 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(stats::link_stats))
         .routes(routes!(stats::stats))
         .routes(routes!(stats::orphan_stats))
+        .routes(routes!(past_clicks::import))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::get, keys::revoke))
         .routes(routes!(limits::check))

@@ -4,7 +4,8 @@ use std::num::NonZeroUsize;
 
 use axum::extract::{Path, State};
 use tollgate_access::Scope as AccessScope;
-use tollgate_clicks::query::{LinkName, QueryError, Scope};
+use tollgate_clicks::import::{UNTIMED, UNTIMED_END};
+use tollgate_clicks::query::{LinkName, Period, Query, QueryError, Scope};
 use tollgate_links::store::{ListQuery, MAX_PAGE_LINKS};
 use tollgate_links::{Domain, LinkError, LinkKey, Tag};
 
@@ -91,10 +92,24 @@ pub(super) async fn link_stats(
     let query = take_query(&mut params, Scope::Link(name(&key)), now)?;
     params.finish()?;
     let statistics = clicks.store.statistics(query.clone()).await?;
-    if statistics.total == 0 {
+    let untimed = untimed(clicks, &query).await?;
+    if statistics.total == 0 && untimed == 0 {
         exists(&state, &key).await?;
     }
-    answer(&query, statistics, format)
+    answer(&query, statistics, untimed, format)
+}
+
+/// Clicks without a time, which are in no period. None with filters: nothing is known of them.
+async fn untimed(clicks: &Clicks, query: &Query) -> Result<u64, Problem> {
+    if !query.filters.is_empty() {
+        return Ok(0);
+    }
+    let day = Period::new(UNTIMED, UNTIMED_END)?;
+    let untimed = Query {
+        bots: query.bots,
+        ..Query::new(query.scope.clone(), day)
+    };
+    Ok(clicks.store.statistics(untimed).await?.total)
 }
 
 /// Refuses a link that is not there. One that is gone may still have clicks.
@@ -152,7 +167,8 @@ pub(super) async fn stats(
         (None, domain) => all_of(domain.as_ref()),
     };
     let statistics = clicks.store.statistics(query.clone()).await?;
-    answer(&query, statistics, format)
+    let untimed = untimed(clicks, &query).await?;
+    answer(&query, statistics, untimed, format)
 }
 
 /// The links with a tag.
@@ -228,5 +244,5 @@ pub(super) async fn orphan_stats(
     let query = take_query(&mut params, Scope::Orphans, now)?;
     params.finish()?;
     let statistics = clicks.store.statistics(query.clone()).await?;
-    answer(&query, statistics, format)
+    answer(&query, statistics, 0, format)
 }

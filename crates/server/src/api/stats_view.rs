@@ -40,6 +40,10 @@ pub(super) struct StatsView {
     /// from sums, which do not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     unique: Option<u64>,
+    /// Clicks beside these whose time is not known: another shortener had counted them. Absent if
+    /// there are none, and with filters.
+    #[serde(skip_serializing_if = "is_zero")]
+    untimed: u64,
     /// Every step of the period, those without clicks included.
     series: Vec<StepView>,
     /// Clicks by value, for each dimension asked for.
@@ -122,8 +126,12 @@ pub(super) struct ClickView {
     values: BTreeMap<&'static str, String>,
 }
 
+const fn is_zero(clicks: &u64) -> bool {
+    *clicks == 0
+}
+
 impl StatsView {
-    fn of(query: &Query, statistics: Statistics) -> Self {
+    fn of(query: &Query, statistics: Statistics, untimed: u64) -> Self {
         let Statistics {
             period,
             total,
@@ -148,6 +156,7 @@ impl StatsView {
             bucket: query.bucket.name(),
             total,
             unique,
+            untimed,
             series: series
                 .into_iter()
                 .map(|step| StepView {
@@ -193,8 +202,13 @@ impl StatsView {
 }
 
 /// Statistics in the format that was asked for.
-pub(super) fn answer(query: &Query, statistics: Statistics, format: Format) -> Answer {
-    let view = StatsView::of(query, statistics);
+pub(super) fn answer(
+    query: &Query,
+    statistics: Statistics,
+    untimed: u64,
+    format: Format,
+) -> Answer {
+    let view = StatsView::of(query, statistics, untimed);
     match format {
         Format::Json => Ok(Json(view).into_response()),
         Format::Csv if view.by.len() > 1 => Err(Params::wrong(

@@ -14,6 +14,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 
+pub use shlink::{ShlinkCondition, condition_of_shlink};
 pub use yourls::YourlsOptions;
 
 use crate::admin::{AdminOptions, AdminState};

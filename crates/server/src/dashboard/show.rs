@@ -11,6 +11,8 @@ pub(super) struct Stats {
     pub(super) bucket: String,
     pub(super) total: u64,
     pub(super) unique: Option<u64>,
+    #[serde(default)]
+    pub(super) untimed: u64,
     pub(super) series: Vec<Step>,
     #[serde(default)]
     pub(super) by: std::collections::BTreeMap<String, Vec<Counted>>,

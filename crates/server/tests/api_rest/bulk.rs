@@ -146,3 +146,40 @@ async fn a_repeated_request_makes_no_row_twice() {
     let all = server.get("/api/v1/links").await.json();
     assert_eq!(all["links"].as_array().unwrap().len(), 6);
 }
+
+#[tokio::test]
+async fn a_dry_run_checks_rows_and_makes_nothing() {
+    let server = Server::start().await;
+    let taken = serde_json::json!({"url": "https://a.example/", "code": "taken"});
+    server.post("/api/v1/links", &taken).await;
+    let rows = [
+        r#"{"url":"https://a.example/","code":"free"}"#,
+        r#"{"url":"https://a.example/"}"#,
+        r#"{"url":"https://b.example/","code":"taken"}"#,
+        r#"{"url":"nowhere"}"#,
+    ];
+    let request = server
+        .request("POST", "/api/v1/links/bulk?dry_run=true")
+        .header("content-type", "application/x-ndjson")
+        .body(full(rows.join("\n")))
+        .unwrap();
+    let answer = server.send(request).await;
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let statuses: Vec<u64> = lines
+        .iter()
+        .map(|line| line["status"].as_u64().unwrap())
+        .collect();
+    assert_eq!(statuses, [201, 201, 409, 422], "{text}");
+    assert!(lines.iter().all(|line| line.get("link").is_none()));
+    assert_eq!(server.get("/api/v1/links/free").await.status, 404);
+    let list = server.get("/api/v1/links").await.json();
+    assert_eq!(list["links"].as_array().unwrap().len(), 1);
+    let wrong = server
+        .post("/api/v1/links/bulk?dry_run=maybe", &taken)
+        .await;
+    wrong.problem(400, "invalid-query");
+}

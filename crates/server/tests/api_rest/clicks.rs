@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
+use tollgate_clicks::capture::{Addresses, Privacy};
 use tollgate_clicks::consume::{Consumer, ConsumerOptions, LiveClicks, Progress};
+use tollgate_clicks::import::ClickImporter;
 use tollgate_clicks::store::{ClickStore, SqliteClickStore, SqliteOptions};
 use tollgate_clicks::{
     Batch, Click, ClickId, ClickKind, ClickSource, Enricher, Position, Snippet, SourceError,
@@ -20,6 +22,7 @@ use tollgate_server::clicks::Clicks;
 /// Counts clicks as the server does.
 pub struct Counter {
     store: Arc<dyn ClickStore>,
+    importer: Arc<ClickImporter>,
     live: LiveClicks,
     progress: Arc<Progress>,
     give: mpsc::UnboundedSender<Vec<Click>>,
@@ -70,13 +73,20 @@ impl Counter {
         let mut consumer = Consumer::new(
             Arc::new(source),
             store.clone(),
-            Enricher::new(None, clock),
+            Enricher::new(None, clock.clone()),
             ConsumerOptions::default(),
         );
         let (live, progress) = (consumer.live(), consumer.progress());
         tokio::spawn(async move { consumer.run().await });
+        let privacy = Privacy {
+            addresses: Addresses::Truncated,
+            respect_dnt: true,
+            key: [7; 16],
+        };
+        let importer = ClickImporter::new(store.clone(), privacy, None, clock);
         Self {
             store,
+            importer: Arc::new(importer),
             live,
             progress,
             give,
@@ -87,6 +97,7 @@ impl Counter {
     pub fn shown(&self, shutdown: &CancellationToken) -> Clicks {
         Clicks {
             store: self.store.clone(),
+            importer: self.importer.clone(),
             live: self.live.clone(),
             shutdown: shutdown.clone(),
         }

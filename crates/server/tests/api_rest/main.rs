@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod links;
 mod nasty;
+mod past_clicks;
 mod places;
 mod problems;
 #[path = "../shared/places.rs"]

@@ -1,6 +1,7 @@
 //! The API's client, as far as the commands need it.
 
 mod listing;
+mod past_clicks;
 mod problem;
 
 use std::io::Read as _;
@@ -15,6 +16,7 @@ use ureq::{Agent, AsSendBody};
 use url::Url;
 
 pub(crate) use listing::Listing;
+pub(crate) use past_clicks::{PastClick, PastClicks};
 pub(crate) use problem::Problem;
 
 use crate::BadUsage;
@@ -34,7 +36,15 @@ const MAX_ANSWER_BYTES: u64 = 512 << 20;
 pub(crate) struct Client {
     agent: Agent,
     base: String,
-    authorization: Option<String>,
+    /// The header that says who asks.
+    authorization: Option<(&'static str, String)>,
+}
+
+/// A row of a bulk request that is done.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    /// The link; none where it was only checked.
+    pub(crate) link: Option<LinkView>,
 }
 
 /// Why a request got no good answer.
@@ -47,7 +57,7 @@ pub(crate) enum ClientError {
     #[error(transparent)]
     Refused(#[from] Problem),
     /// An answer that is none of the API's.
-    #[error("{server} answered something else than Tollgate's API would: {reason}")]
+    #[error("{server} answered something else than the API would: {reason}")]
     Strange { server: String, reason: String },
 }
 
@@ -67,6 +77,18 @@ impl Client {
 
     /// For the server at this address.
     pub(crate) fn to(server: &str, key: Option<&str>) -> anyhow::Result<Self> {
+        // Scripts and containers set variables that they have no value for.
+        let key = key.filter(|key| !key.is_empty());
+        let bearer = key.map(|key| format!("Bearer {key}"));
+        Self::with_header(server, "authorization", bearer.as_deref())
+    }
+
+    /// For a server that takes its key in some header.
+    pub(crate) fn with_header(
+        server: &str,
+        header: &'static str,
+        value: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let url = Url::parse(server)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
@@ -75,11 +97,14 @@ impl Client {
                 format!("{server:?} is no server: write it like --server http://127.0.0.1:8081");
             return Err(BadUsage(message).into());
         };
-        let printable = |key: &&str| key.bytes().all(|byte| byte.is_ascii_graphic());
-        let authorization = match key {
-            // Scripts and containers set variables that they have no value for.
-            None | Some("") => None,
-            Some(key) if printable(&key) => Some(format!("Bearer {key}")),
+        let printable = |value: &str| {
+            value
+                .bytes()
+                .all(|byte| byte == b' ' || byte.is_ascii_graphic())
+        };
+        let authorization = match value {
+            None => None,
+            Some(value) if printable(value) => Some((header, value.to_owned())),
             Some(_) => {
                 return Err(BadUsage("the key holds characters no key has".to_owned()).into());
             }
@@ -151,35 +176,37 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(|error| self.strange(error))
     }
 
-    /// Creates the links in `lines`, which are NDJSON. Answers the status of each of the `rows`, or
-    /// why it was refused. If one is refused for no fault of its own, all count as refused: sent
-    /// again under the same key, none is made twice.
+    /// Creates the links in `lines`, which are NDJSON; without an idempotency key, they are only
+    /// checked. Answers each of the `rows`, or why it was refused. If one is refused for no fault of its
+    /// own, all count as refused: sent again under the same key, none is made twice.
     pub(crate) fn bulk(
         &self,
         lines: &[u8],
-        idempotency_key: &str,
+        idempotency_key: Option<&str>,
         rows: usize,
-    ) -> Result<Vec<Result<u16, Problem>>, ClientError> {
+    ) -> Result<Vec<Result<Made, Problem>>, ClientError> {
         #[derive(Deserialize)]
         struct Line {
-            status: u16,
+            link: Option<LinkView>,
             problem: Option<Problem>,
         }
-        let headers = [
-            ("content-type", "application/x-ndjson".to_owned()),
-            ("idempotency-key", idempotency_key.to_owned()),
-        ];
-        let request = self.request(&Method::POST, "/api/v1/links/bulk", &[], &headers);
+        let mut headers = vec![("content-type", "application/x-ndjson".to_owned())];
+        let mut query = [("dry_run", Some("true"))];
+        if let Some(key) = idempotency_key {
+            headers.push(("idempotency-key", key.to_owned()));
+            query = [("dry_run", None)];
+        }
+        let request = self.request(&Method::POST, "/api/v1/links/bulk", &query, &headers);
         let answer = self.answer(request, lines)?;
         let mut answers = Vec::with_capacity(rows);
         for line in serde_json::Deserializer::from_slice(&answer).into_iter() {
-            let Line { status, problem } = line.map_err(|error| self.strange(error))?;
-            let answer = problem.map_or(Ok(status), Err);
+            let Line { link, problem } = line.map_err(|error| self.strange(error))?;
+            let answer = problem.map_or(Ok(Made { link }), Err);
             match answer.map_err(ClientError::Refused) {
                 Err(error) if error.is_of_server() => return Err(error),
                 Err(ClientError::Refused(problem)) => answers.push(Err(problem)),
                 Err(error) => return Err(error),
-                Ok(status) => answers.push(Ok(status)),
+                Ok(made) => answers.push(Ok(made)),
             }
         }
         if answers.len() != rows {
@@ -242,7 +269,8 @@ impl Client {
         let mut request = Request::builder().method(method).uri(uri);
         request = request.header("accept", "application/json, application/x-ndjson");
         if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
+            let (name, value) = authorization;
+            request = request.header(*name, value);
         }
         for (name, value) in headers {
             request = request.header(*name, value);

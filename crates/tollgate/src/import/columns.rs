@@ -1,4 +1,7 @@
-//! Which column of a CSV means what, under our own names and those of others.
+//! Which column of a CSV, or field of another shortener's export, means what.
+
+use crate::BadUsage;
+use crate::args::ImportFrom;
 
 /// What a column means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +12,8 @@ pub(super) enum Column {
     Code,
     /// The whole short link; its last segment is the code where no column has it.
     ShortUrl,
+    /// Further short links to the same target.
+    MoreShortUrls,
     /// The host.
     Domain,
     /// The title.
@@ -35,71 +40,202 @@ pub(super) enum Column {
     ForwardQuery,
     /// The rules, as JSON.
     Rules,
-    /// Something a link cannot take over, such as its state or its count of visits.
+    /// How often it was clicked.
+    Clicks,
+    /// Whether the source had switched it off: nothing here does that.
+    Off,
+    /// Follows from the others.
+    Derived,
+    /// Something a link cannot take over.
     Ignored,
 }
 
+/// The names by which `--column` calls them.
+const NAMES: [(&str, Column); 18] = [
+    ("url", Column::Url),
+    ("code", Column::Code),
+    ("short_url", Column::ShortUrl),
+    ("domain", Column::Domain),
+    ("title", Column::Title),
+    ("tags", Column::Tags),
+    ("created_at", Column::CreatedAt),
+    ("starts_at", Column::StartsAt),
+    ("expires_at", Column::ExpiresAt),
+    ("max_clicks", Column::MaxClicks),
+    ("clicks_used", Column::ClicksUsed),
+    ("redirect", Column::Redirect),
+    ("password", Column::Password),
+    ("has_password", Column::HasPassword),
+    ("forward_query", Column::ForwardQuery),
+    ("rules", Column::Rules),
+    ("clicks", Column::Clicks),
+    ("ignore", Column::Ignored),
+];
+
 impl Column {
-    /// From a header's name, whatever its case and punctuation; `None` if it is unknown.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        let plain: String = name
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .map(|c| c.to_ascii_lowercase())
-            .collect();
-        Some(match plain.as_str() {
-            "url" | "longurl" | "target" | "targeturl" | "destination" | "destinationurl"
-            | "originalurl" => Self::Url,
-            "code" | "shortcode" | "keyword" | "slug" | "customslug" | "alias" | "address" => {
-                Self::Code
+    /// From a name of a source, whatever its case and punctuation; `None` if it is unknown.
+    pub(super) fn named(name: &str, from: ImportFrom) -> Option<Self> {
+        let plain = plain(name);
+        let own = match from {
+            ImportFrom::Kutt => of_kutt(&plain),
+            ImportFrom::Bitly => of_bitly(&plain),
+            ImportFrom::Tollgate | ImportFrom::Csv | ImportFrom::Shlink | ImportFrom::Yourls => {
+                None
             }
-            "shorturl" | "shortlink" | "link" => Self::ShortUrl,
-            "domain" | "host" => Self::Domain,
-            "title" => Self::Title,
-            "tags" | "tag" => Self::Tags,
-            "createdat" | "created" | "datecreated" | "timestamp" => Self::CreatedAt,
-            "startsat" | "validsince" => Self::StartsAt,
-            "expiresat" | "validuntil" | "expires" => Self::ExpiresAt,
-            "maxclicks" | "maxvisits" => Self::MaxClicks,
-            "clicksused" => Self::ClicksUsed,
-            "redirect" => Self::Redirect,
-            "password" => Self::Password,
-            "haspassword" => Self::HasPassword,
-            "forwardquery" => Self::ForwardQuery,
-            "rules" => Self::Rules,
-            "state" | "origin" | "createdby" | "updatedat" | "version" | "visits" | "clicks"
-            | "visitcount" | "ip" | "description" => Self::Ignored,
-            _ => return None,
+        };
+        own.or_else(|| of_all(&plain)).map(|column| match column {
+            // An export of ours has no clicks: a column of that name is of somebody's own.
+            Self::Clicks if from == ImportFrom::Tollgate => Self::Ignored,
+            column => column,
+        })
+    }
+
+    /// Reads `FIELD=NAME`: the meaning, and the name of the column that has it.
+    pub(super) fn chosen(text: &str) -> Result<(Self, String), BadUsage> {
+        let found = text.split_once('=').and_then(|(field, name)| {
+            let (_, column) = NAMES.iter().find(|(known, _)| *known == field.trim())?;
+            Some((*column, name.to_owned()))
+        });
+        found.ok_or_else(|| {
+            let known: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+            BadUsage(format!(
+                "--column {text:?}: write FIELD=NAME, such as url=Long; the fields are {}",
+                known.join(", ")
+            ))
         })
     }
 }
 
+fn plain(name: &str) -> String {
+    name.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
+}
+
+fn of_all(plain: &str) -> Option<Column> {
+    Some(match plain {
+        "url" | "longurl" | "target" | "targeturl" | "destination" | "destinationurl"
+        | "originalurl" => Column::Url,
+        "code" | "shortcode" | "keyword" | "slug" | "customslug" | "alias" | "address" => {
+            Column::Code
+        }
+        "shorturl" | "shortlink" | "link" => Column::ShortUrl,
+        "domain" | "host" => Column::Domain,
+        "title" => Column::Title,
+        "tags" | "tag" => Column::Tags,
+        "createdat" | "created" | "datecreated" | "timestamp" => Column::CreatedAt,
+        "startsat" | "validsince" => Column::StartsAt,
+        "expiresat" | "validuntil" | "expires" => Column::ExpiresAt,
+        "maxclicks" | "maxvisits" => Column::MaxClicks,
+        "clicksused" => Column::ClicksUsed,
+        "redirect" => Column::Redirect,
+        "password" => Column::Password,
+        "haspassword" => Column::HasPassword,
+        "forwardquery" => Column::ForwardQuery,
+        "rules" => Column::Rules,
+        "visits" | "clicks" | "visitcount" | "visitscount" | "totalclicks" => Column::Clicks,
+        "state" => Column::Derived,
+        "origin" | "createdby" | "updatedat" | "version" | "ip" | "description" => Column::Ignored,
+        _ => return None,
+    })
+}
+
+fn of_kutt(plain: &str) -> Option<Column> {
+    Some(match plain {
+        // There it is what a title is here.
+        "description" => Column::Title,
+        "expirein" => Column::ExpiresAt,
+        // Only whether there is one.
+        "password" => Column::HasPassword,
+        "banned" => Column::Off,
+        "id" | "uuid" | "userid" | "domainid" => Column::Ignored,
+        _ => return None,
+    })
+}
+
+fn of_bitly(plain: &str) -> Option<Column> {
+    Some(match plain {
+        "bitlink" | "bitlinks" | "id" => Column::ShortUrl,
+        "custombitlinks" | "custombackhalf" | "custombackhalves" => Column::MoreShortUrls,
+        "createdts" | "dateadded" => Column::CreatedAt,
+        "engagements" | "totalengagements" | "linkclicks" | "userclicks" => Column::Clicks,
+        "archived" => Column::Off,
+        "createdby" | "clientid" | "deeplinks" | "references" | "isdeleted" | "campaignids"
+        | "guid" | "groupguid" | "launchpadids" | "qrscans" | "scans" | "expirationat" => {
+            Column::Ignored
+        }
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use super::Column::*;
     use super::*;
 
     #[test]
     fn headers_of_others_are_understood() {
-        let read = |header: &str| -> Vec<Option<Column>> {
-            header.split(',').map(Column::named).collect()
-        };
-        use Column::*;
-        assert_eq!(
-            read("createdAt,domain,shortCode,shortUrl,longUrl,title,tags,visits"),
-            [CreatedAt, Domain, Code, ShortUrl, Url, Title, Tags, Ignored].map(Some)
-        );
-        assert_eq!(
-            read("Long URL,Short code,Domain,Title,Tags"),
-            [Url, Code, Domain, Title, Tags].map(Some)
-        );
-        assert_eq!(
-            read("keyword,url,title,timestamp,ip,clicks"),
-            [Code, Url, Title, CreatedAt, Ignored, Ignored].map(Some)
-        );
-        assert_eq!(
-            read("link,url,createdAt,tags,title,description"),
-            [ShortUrl, Url, CreatedAt, Tags, Title, Ignored].map(Some)
-        );
-        assert_eq!(Column::named("colour"), None);
+        for (from, header, columns) in [
+            (
+                ImportFrom::Shlink,
+                "createdAt,domain,shortCode,shortUrl,longUrl,title,tags,visits",
+                vec![CreatedAt, Domain, Code, ShortUrl, Url, Title, Tags, Clicks],
+            ),
+            (
+                ImportFrom::Shlink,
+                "Long URL,Short code,Domain,Title,Tags",
+                vec![Url, Code, Domain, Title, Tags],
+            ),
+            (
+                ImportFrom::Yourls,
+                "keyword,url,title,timestamp,ip,clicks",
+                vec![Code, Url, Title, CreatedAt, Ignored, Clicks],
+            ),
+            (
+                ImportFrom::Kutt,
+                "address,banned,description,expire_in,password,target,visit_count,link",
+                vec![
+                    Code,
+                    Off,
+                    Title,
+                    ExpiresAt,
+                    HasPassword,
+                    Url,
+                    Clicks,
+                    ShortUrl,
+                ],
+            ),
+            (
+                ImportFrom::Bitly,
+                "Bitlink,Long URL,Title,Created At,Tags,Custom Bitlinks,Total Engagements",
+                vec![ShortUrl, Url, Title, CreatedAt, Tags, MoreShortUrls, Clicks],
+            ),
+            (
+                ImportFrom::Csv,
+                "link,url,createdAt,tags,title,description",
+                vec![ShortUrl, Url, CreatedAt, Tags, Title, Ignored],
+            ),
+        ] {
+            let read: Vec<Option<Column>> = header
+                .split(',')
+                .map(|name| Column::named(name, from))
+                .collect();
+            let columns: Vec<Option<Column>> = columns.into_iter().map(Some).collect();
+            assert_eq!(read, columns, "{header}");
+        }
+        assert_eq!(Column::named("colour", ImportFrom::Csv), None);
+        let clicks = Column::named("clicks", ImportFrom::Tollgate);
+        assert_eq!(clicks, Some(Ignored));
+    }
+
+    #[test]
+    fn columns_can_be_chosen() {
+        let chosen = Column::chosen("url=The Long One").unwrap();
+        assert_eq!(chosen, (Url, "The Long One".to_owned()));
+        for wrong in ["url", "colour=x"] {
+            let error = Column::chosen(wrong).unwrap_err().to_string();
+            assert!(error.contains("expires_at"), "{error}");
+        }
     }
 }

@@ -4,57 +4,61 @@ use std::io::Read;
 
 use csv::StringRecord;
 
+use super::RowRules;
+use super::cells::rows_of;
 use super::columns::Column;
 use super::lines::CountLines;
-use super::{Row, RowRules, draft};
+use super::row::{Fault, Place, Row};
 use crate::BadUsage;
 
-/// Reads the header and answers the rows after it.
+/// Reads the header and answers the rows after it. Columns may be chosen by the names that they have
+/// in the header.
 pub(super) fn read(
     reader: Box<dyn Read>,
+    chosen: &[(Column, String)],
     rules: RowRules,
-) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Row>>> {
+) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Row>> + use<>> {
     let (reader, lines) = CountLines::new(reader);
     let mut reader = csv::ReaderBuilder::new().from_reader(reader);
-    let columns = header(reader.headers()?)?;
+    let columns = header(reader.headers()?, chosen, &rules)?;
     let mut record = StringRecord::new();
     let mut ended = false;
-    Ok(std::iter::from_fn(move || {
+    let rows = std::iter::from_fn(move || {
         if ended {
             return None;
         }
         let begin = reader.position().byte();
         let read = reader.read_record(&mut record);
-        let line = lines.borrow_mut().at(begin);
+        let place = Place::Line(lines.borrow_mut().at(begin));
         match read {
             Ok(true) => {
                 let cells = columns.iter().zip(&record);
-                let cells = cells.filter_map(|(column, cell)| Some(((*column)?, cell)));
-                let draft = draft::from_cells(cells, rules);
-                Some(Ok(Row { line, draft }))
+                let cells = cells.map(|((column, name), cell)| (*column, name.as_str(), cell));
+                Some(Ok(rows_of(&place, cells, &rules)))
             }
             Ok(false) => {
                 ended = true;
                 None
             }
             Err(error) => match bad_record(&error) {
-                Some(reason) => Some(Ok(Row {
-                    line,
-                    draft: Err(reason),
-                })),
+                Some(reason) => Some(Ok(vec![Row::bad(place, Fault::whole(reason))])),
                 None => {
                     ended = true;
                     Some(Err(error.into()))
                 }
             },
         }
-    }))
+    });
+    Ok(super::flat(rows))
 }
 
-/// The columns by place; unknown ones are told once and left out.
-fn header(names: &StringRecord) -> anyhow::Result<Vec<Option<Column>>> {
+/// The columns by place, with their names. What is unknown is left out.
+fn header(
+    names: &StringRecord,
+    chosen: &[(Column, String)],
+    rules: &RowRules,
+) -> anyhow::Result<Vec<(Column, String)>> {
     let mut columns = Vec::new();
-    let mut unknown = Vec::new();
     for (at, name) in names.iter().enumerate() {
         // Spreadsheets begin a file with a byte order mark.
         let name = if at == 0 {
@@ -62,25 +66,35 @@ fn header(names: &StringRecord) -> anyhow::Result<Vec<Option<Column>>> {
         } else {
             name
         };
-        let column = Column::named(name);
-        if column.is_none() {
-            unknown.push(format!("{name:?}"));
-        }
-        columns.push(column);
+        let own = chosen.iter().find(|(_, its)| its == name);
+        let column = match own {
+            Some((column, _)) => *column,
+            None => match Column::named(name, rules.from) {
+                // Another one was chosen for that.
+                Some(column) if chosen.iter().any(|(one, _)| *one == column) => Column::Ignored,
+                Some(column) => column,
+                None => Column::Ignored,
+            },
+        };
+        columns.push((column, name.to_owned()));
     }
-    if !columns.contains(&Some(Column::Url)) {
+    let found = || {
         let found: Vec<&str> = names.iter().take(20).collect();
+        found.join(", ")
+    };
+    for (_, name) in chosen {
+        if !columns.iter().any(|(_, its)| its == name) {
+            let message = format!("there is no column {name:?}. Found: {}", found());
+            return Err(BadUsage(message).into());
+        }
+    }
+    if !columns.iter().any(|(column, _)| *column == Column::Url) {
         let message = format!(
-            "the first line names no column for the target: call it url. Found: {}",
-            found.join(", ")
+            "the first line names no column for the target: call it url, or give --column \
+             url=NAME. Found: {}",
+            found()
         );
         return Err(BadUsage(message).into());
-    }
-    if !unknown.is_empty() {
-        eprintln!(
-            "columns that mean nothing here are left out: {}",
-            unknown.join(", ")
-        );
     }
     Ok(columns)
 }
@@ -98,19 +112,16 @@ fn bad_record(error: &csv::Error) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::row::Clicks;
     use super::*;
+    use crate::args::ImportFrom;
 
-    fn rows(text: &[u8]) -> Vec<(u64, Result<String, String>)> {
-        let rules = RowRules {
-            without_passwords: false,
-        };
+    fn read_all(text: &[u8], chosen: &[(Column, String)]) -> Vec<Row> {
+        let rules = RowRules::new(ImportFrom::Csv);
         let reader = Box::new(std::io::Cursor::new(text.to_vec()));
-        read(reader, rules)
+        read(reader, chosen, rules)
             .unwrap()
-            .map(|row| {
-                let row = row.unwrap();
-                (row.line, row.draft.map(|draft| draft.url))
-            })
+            .map(Result::unwrap)
             .collect()
     }
 
@@ -118,22 +129,44 @@ mod tests {
     fn lines_are_those_of_the_file_though_records_span_several() {
         let text = b"\xef\xbb\xbfurl,title\r\nhttps://a.example/,\"two\nlines\"\r\n\r\n\
                      https://b.example/\r\nhttps://c.example/,\xff\r\n,x\r\nhttps://d.example/,\r\n";
-        let rows = rows(text);
-        let lines: Vec<u64> = rows.iter().map(|(line, _)| *line).collect();
-        assert_eq!(lines, [2, 5, 6, 7, 8]);
-        assert_eq!(rows[0].1.as_deref(), Ok("https://a.example/"));
-        assert!(rows[1].1.as_ref().unwrap_err().contains("1 fields"));
-        assert!(rows[2].1.as_ref().unwrap_err().contains("UTF-8"));
-        assert!(rows[3].1.as_ref().unwrap_err().starts_with("url"));
-        assert_eq!(rows[4].1.as_deref(), Ok("https://d.example/"));
+        let rows = read_all(text, &[]);
+        let places: Vec<&Place> = rows.iter().map(|row| &row.place).collect();
+        assert_eq!(
+            places,
+            [2, 5, 6, 7, 8].map(Place::Line).iter().collect::<Vec<_>>()
+        );
+        let url = |row: usize| rows[row].draft.as_ref().unwrap().url.clone();
+        assert_eq!(url(0), "https://a.example/");
+        assert_eq!(url(4), "https://d.example/");
+        for (row, fault) in [(1, "1 fields"), (2, "UTF-8"), (3, "url")] {
+            let told = rows[row].draft.as_ref().unwrap_err().to_string();
+            assert!(told.contains(fault), "{told}");
+        }
     }
 
     #[test]
     fn a_header_without_a_target_is_refused() {
-        let rules = RowRules {
-            without_passwords: false,
+        let rules = RowRules::new(ImportFrom::Csv);
+        let refused = |chosen: &[(Column, String)]| {
+            let reader = Box::new(std::io::Cursor::new(b"code,title\na,b\n".to_vec()));
+            read(reader, chosen, rules.clone())
+                .err()
+                .unwrap()
+                .to_string()
         };
-        let reader = Box::new(std::io::Cursor::new(b"code,title\na,b\n".to_vec()));
-        assert!(read(reader, rules).is_err());
+        assert!(refused(&[]).contains("code, title"));
+        let chosen = [(Column::Url, "long".to_owned())];
+        assert!(refused(&chosen).contains("\"long\""));
+    }
+
+    #[test]
+    fn chosen_columns_stand_before_known_names() {
+        let text = b"Long,url,Hits,colour\nhttps://a.example/,https://b.example/,7,red\n";
+        let chosen = ["url=Long", "clicks=Hits"].map(|one| Column::chosen(one).unwrap());
+        let rows = read_all(text, &chosen);
+        assert_eq!(rows[0].draft.as_ref().unwrap().url, "https://a.example/");
+        assert_eq!(rows[0].clicks, Clicks::Total(7));
+        let left_out: Vec<&str> = rows[0].left_out.iter().map(|one| &*one.field).collect();
+        assert_eq!(left_out, ["url", "colour"]);
     }
 }

@@ -5,17 +5,14 @@ use std::io::{BufRead as _, BufReader, Read};
 use serde_json::{Map, Value};
 use tollgate_links::LinkDraft;
 
-use super::{MAX_ROW_BYTES, Row, RowRules, draft};
+use super::cells::check_password;
+use super::row::{Fault, LeftOut, Place, Row};
+use super::{MAX_ROW_BYTES, RowRules};
 
-/// What the API shows of a link and a new one cannot take over.
-const SHOWN_ONLY: [&str; 6] = [
-    "short_url",
-    "state",
-    "origin",
-    "created_by",
-    "updated_at",
-    "version",
-];
+/// What the API shows of a link and a new one has by itself.
+const DERIVED: [&str; 2] = ["short_url", "state"];
+/// What it shows of a link and a new one cannot take over.
+const SHOWN_ONLY: [&str; 4] = ["origin", "created_by", "updated_at", "version"];
 
 /// Answers the rows; blank lines are none.
 pub(super) fn read(
@@ -34,12 +31,11 @@ pub(super) fn read(
                     line += 1;
                     let text = buffer.trim_ascii();
                     if !fits {
-                        let draft = Err(format!("longer than {MAX_ROW_BYTES} bytes"));
-                        return Some(Ok(Row { line, draft }));
+                        let fault = Fault::whole(format!("longer than {MAX_ROW_BYTES} bytes"));
+                        return Some(Ok(Row::bad(Place::Line(line), fault)));
                     }
                     if !text.is_empty() {
-                        let draft = parse(text, rules);
-                        return Some(Ok(Row { line, draft }));
+                        return Some(Ok(parse(Place::Line(line), text, &rules)));
                     }
                 }
             }
@@ -65,22 +61,43 @@ fn next_line(
     Ok(Some(false))
 }
 
-fn parse(text: &[u8], rules: RowRules) -> Result<LinkDraft, String> {
-    let mut fields: Map<String, Value> =
-        serde_json::from_slice(text).map_err(|error| format!("no JSON object: {error}"))?;
-    for name in SHOWN_ONLY {
+fn parse(place: Place, text: &[u8], rules: &RowRules) -> Row {
+    let mut left_out = Vec::new();
+    let draft = draft(text, rules, &mut left_out);
+    Row {
+        left_out,
+        ..Row::of(place, draft)
+    }
+}
+
+fn draft(text: &[u8], rules: &RowRules, left_out: &mut Vec<LeftOut>) -> Result<LinkDraft, Fault> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(text)
+        .map_err(|error| Fault::whole(format!("no JSON object: {error}")))?;
+    for name in DERIVED {
         fields.remove(name);
     }
+    for name in SHOWN_ONLY {
+        if fields.remove(name).is_some() {
+            left_out.push(LeftOut {
+                field: name.to_owned(),
+                told: None,
+            });
+        }
+    }
     let had_password = fields.remove("has_password") == Some(Value::Bool(true));
-    let draft: LinkDraft =
-        serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
-    draft::check_password(&draft, had_password, rules)?;
+    let mut draft: LinkDraft = serde_json::from_value(Value::Object(fields))
+        .map_err(|error| Fault::whole(error.to_string()))?;
+    if let Some(domain) = &rules.domain {
+        draft.domain.clone_from(domain);
+    }
+    check_password(&draft, had_password, rules)?;
     Ok(draft)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::ImportFrom;
 
     #[test]
     fn lines_are_counted_and_each_fault_is_told() {
@@ -90,24 +107,19 @@ mod tests {
              {long}\n{{\"url\":1}}\nnot json\n{{\"url\":\"https://b.example/\",\"colour\":1}}\n\
              {{\"url\":\"https://c.example/\",\"has_password\":true}}"
         );
-        let rules = RowRules {
-            without_passwords: false,
-        };
-        let rows: Vec<(u64, Result<String, String>)> =
-            read(Box::new(std::io::Cursor::new(text)), rules)
-                .map(|row| {
-                    let row = row.unwrap();
-                    (row.line, row.draft.map(|draft| draft.url))
-                })
-                .collect();
-        let lines: Vec<u64> = rows.iter().map(|(line, _)| *line).collect();
-        assert_eq!(lines, [1, 3, 4, 5, 6, 7]);
-        assert_eq!(rows[0].1.as_deref(), Ok("https://a.example/"));
+        let rules = RowRules::new(ImportFrom::Tollgate);
+        let rows: Vec<Row> = read(Box::new(std::io::Cursor::new(text)), rules)
+            .map(Result::unwrap)
+            .collect();
+        let lines: Vec<&Place> = rows.iter().map(|row| &row.place).collect();
+        let expected = [1, 3, 4, 5, 6, 7].map(Place::Line);
+        assert_eq!(lines, expected.iter().collect::<Vec<_>>());
+        assert_eq!(rows[0].draft.as_ref().unwrap().url, "https://a.example/");
         for (row, fault) in rows[1..]
             .iter()
             .zip(["longer", "string", "JSON", "colour", "password"])
         {
-            let reason = row.1.as_ref().unwrap_err();
+            let reason = row.draft.as_ref().unwrap_err().to_string();
             assert!(reason.contains(fault), "{reason}");
         }
     }

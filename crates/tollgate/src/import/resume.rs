@@ -1,13 +1,14 @@
 //! How far an import is, kept in a file so that it can go on.
 
-use std::fmt;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Row;
+use super::report::Counts;
+use super::row::Row;
 use crate::args::ImportArgs;
 use crate::open;
 
@@ -23,17 +24,9 @@ pub(super) struct State {
     pub(super) digest: String,
     /// What became of them.
     pub(super) counts: Counts,
-}
-
-/// What became of rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Counts {
-    /// Links made.
-    pub(super) created: u64,
-    /// Links that were there, with the same target.
-    pub(super) present: u64,
-    /// Bad lines.
-    pub(super) failed: u64,
+    /// The names at the source of links that rows did not become, where clicks follow under these.
+    #[serde(default)]
+    pub(super) refused: BTreeSet<String>,
 }
 
 impl State {
@@ -44,6 +37,7 @@ impl State {
             rows: 0,
             digest: String::new(),
             counts: Counts::default(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -90,11 +84,12 @@ pub(super) struct Progress {
 impl Progress {
     /// Goes on with an import that was interrupted, or begins a new one.
     pub(super) fn open(args: &ImportArgs) -> anyhow::Result<Self> {
-        let from_stdin = args.file == Path::new("-");
+        let input = args.file.as_deref().filter(|file| *file != Path::new("-"));
         let file = match &args.resume {
+            // What was not done need not be gone on with.
+            _ if args.dry_run => None,
             Some(file) => Some(file.clone()),
-            None if from_stdin => None,
-            None => Some(beside(&args.file)),
+            None => input.map(beside),
         };
         let state = match &file {
             Some(file) => load(file)?,
@@ -154,24 +149,11 @@ fn beside(input: &Path) -> PathBuf {
     open::with_ending(input, ".import")
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts {
-            created,
-            present,
-            failed,
-        } = self.counts;
-        write!(
-            f,
-            "{created} created, {present} there before, {failed} failed"
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tollgate_links::LinkDraft;
 
+    use super::super::row::Place;
     use super::*;
 
     fn rows(urls: &[&str]) -> Vec<anyhow::Result<Row>> {
@@ -180,10 +162,7 @@ mod tests {
                 url: (*url).to_owned(),
                 ..LinkDraft::default()
             };
-            Ok(Row {
-                line: at as u64 + 1,
-                draft: Ok(draft),
-            })
+            Ok(Row::of(Place::Line(at as u64 + 1), Ok(draft)))
         };
         urls.iter().enumerate().map(row).collect()
     }

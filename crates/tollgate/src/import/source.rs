@@ -8,18 +8,19 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::BadUsage;
-use crate::args::FormatArg;
+use crate::args::{FormatArg, ImportArgs, InputFormat};
 
 /// An opened input.
 pub(super) struct Source {
     pub(super) reader: Box<dyn Read>,
-    pub(super) format: FormatArg,
+    pub(super) format: InputFormat,
     /// Counts bytes; hidden where standard error is no terminal.
     pub(super) bar: ProgressBar,
 }
 
 impl Source {
-    pub(super) fn open(path: &Path, format: Option<FormatArg>) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path, args: &ImportArgs) -> anyhow::Result<Self> {
+        let format = args.format;
         if path == Path::new("-") {
             let Some(format) = format else {
                 let message = "standard input has no name that tells its format: give --format";
@@ -32,7 +33,7 @@ impl Source {
                 bar,
             });
         }
-        let format = match format.or_else(|| of_name(path)) {
+        let format = match format.or_else(|| input_of_name(path)) {
             Some(format) => format,
             None => {
                 let message = format!(
@@ -42,8 +43,7 @@ impl Source {
                 return Err(BadUsage(message).into());
             }
         };
-        let file =
-            File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let file = open_again(path)?;
         let bar = bar(file.metadata().ok().map(|data| data.len()));
         Ok(Self {
             reader: Box::new(bar.wrap_read(file)),
@@ -53,7 +53,25 @@ impl Source {
     }
 }
 
-/// The format a file's name tells.
+/// Opens a file that was open already.
+pub(super) fn open_again(path: &Path) -> anyhow::Result<File> {
+    File::open(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+/// The format that the name of an input tells.
+fn input_of_name(path: &Path) -> Option<InputFormat> {
+    match of_name(path) {
+        Some(FormatArg::Csv) => Some(InputFormat::Csv),
+        Some(FormatArg::Ndjson) => Some(InputFormat::Ndjson),
+        None => match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "json" => Some(InputFormat::Json),
+            "sql" => Some(InputFormat::Sql),
+            _ => None,
+        },
+    }
+}
+
+/// The format of an export that a file's name tells.
 pub(crate) fn of_name(path: &Path) -> Option<FormatArg> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     match extension.as_str() {
@@ -63,7 +81,8 @@ pub(crate) fn of_name(path: &Path) -> Option<FormatArg> {
     }
 }
 
-fn bar(bytes: Option<u64>) -> ProgressBar {
+/// A bar of so many bytes, or of who knows how many.
+pub(super) fn bar(bytes: Option<u64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

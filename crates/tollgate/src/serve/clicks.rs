@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tollgate_clicks::ClickSource as _;
-use tollgate_clicks::capture::Capture;
+use tollgate_clicks::capture::{Capture, Privacy};
 use tollgate_clicks::spool::{Spool, SpoolSource};
 use tollgate_clicks::store::ClickStore;
 use tollgate_clock::SystemClock;
@@ -26,11 +26,11 @@ pub(super) struct Clicks {
     spool: Spool,
 }
 
-/// Opens the spool, if clicks are captured. `key` is that of the hash of visitors.
+/// Opens the spool, if clicks are captured.
 pub(super) fn start(
     config: &Config,
     data_dir: &Path,
-    key: [u8; 16],
+    privacy: Privacy,
     statistics: &click_store::Clicks,
 ) -> anyhow::Result<Option<Clicks>> {
     if !config.clicks.enabled {
@@ -38,7 +38,7 @@ pub(super) fn start(
     }
     let random = || getrandom::u64().context("the system gives no randomness");
     let options = options::spool(config, data_dir, random()?, random()?);
-    let capture = Arc::new(options::capture(config, key));
+    let capture = Arc::new(options::capture(config, privacy));
     let clock = Arc::new(SystemClock::new());
     let spool = Spool::start(&options, Arc::clone(&capture), clock).context("clicks.spool")?;
     let clicks = Clicks {

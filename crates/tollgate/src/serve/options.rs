@@ -43,10 +43,15 @@ pub(super) fn edge(config: &Config) -> EdgeOptions {
     }
 }
 
-/// What captures clicks. `key` is that of the hash of visitors.
-pub(super) fn capture(config: &Config, key: [u8; 16]) -> Capture {
+/// What captures clicks.
+pub(super) fn capture(config: &Config, privacy: Privacy) -> Capture {
+    Capture::new(privacy, size(config.clicks.queue_bytes))
+}
+
+/// What is kept of visitors. `key` is that of their hash.
+pub(super) fn privacy(config: &Config, key: [u8; 16]) -> Privacy {
     let clicks = &config.clicks;
-    let privacy = Privacy {
+    Privacy {
         addresses: match clicks.addresses {
             tollgate_config::Addresses::Truncated => Addresses::Truncated,
             tollgate_config::Addresses::Full => Addresses::Full,
@@ -54,8 +59,7 @@ pub(super) fn capture(config: &Config, key: [u8; 16]) -> Capture {
         },
         respect_dnt: clicks.respect_dnt,
         key,
-    };
-    Capture::new(privacy, size(clicks.queue_bytes))
+    }
 }
 
 /// The spool's; `identity` and `process` are random.

@@ -9,6 +9,8 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollgate_clicks::capture::Privacy;
+use tollgate_clicks::import::ClickImporter;
 use tollgate_clicks::{ClickSource as _, SourceId};
 use tollgate_clock::{Clock, SystemClock};
 use tollgate_config::Config;
@@ -63,12 +65,8 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     let webhooks = webhooks::webhooks(config, outbox)?;
     let limits = limits::limits(config, data_dir).await?;
     let visitor_key = secret(&*store.leases, "visitor").await?;
-    let clicks = clicks::start(
-        config,
-        data_dir,
-        secret(&*store.leases, "click visitor").await?,
-        &statistics,
-    )?;
+    let privacy = options::privacy(config, secret(&*store.leases, "click visitor").await?);
+    let clicks = clicks::start(config, data_dir, privacy.clone(), &statistics)?;
     let deletions = match statistics.is_shared {
         true => clickstats::shared_deletions(secret(&*store.leases, "deleted links").await?),
         false => clickstats::own_deletions(),
@@ -88,6 +86,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         visitor_key,
         keys: Arc::new(keys),
         clicks,
+        privacy,
         statistics,
         deletions,
         webhooks,
@@ -157,6 +156,8 @@ struct Made {
     visitor_key: [u8; 16],
     keys: Arc<tollgate_access::Keys>,
     clicks: Option<clicks::Clicks>,
+    /// What is kept of those who click.
+    privacy: Privacy,
     statistics: click_store::Clicks,
     /// The name under which deletions of links are followed.
     deletions: SourceId,
@@ -199,6 +200,7 @@ impl Running {
             visitor_key,
             keys,
             clicks,
+            privacy,
             statistics,
             deletions,
             webhooks,
@@ -278,6 +280,12 @@ impl Running {
             limits,
             clicks: Some(Clicks {
                 store: Arc::clone(&statistics),
+                importer: Arc::new(ClickImporter::new(
+                    Arc::clone(&statistics),
+                    privacy,
+                    config.clicks.geo_file.clone(),
+                    Arc::clone(&service.parts().clock),
+                )),
                 live: counting
                     .as_ref()
                     .map(clickstats::Counting::live)

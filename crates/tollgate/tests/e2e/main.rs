@@ -42,6 +42,7 @@ mod limit_simulate;
 mod limits;
 mod load_balancing;
 mod metrics_reference;
+mod moving;
 mod observe;
 mod package;
 mod pages;

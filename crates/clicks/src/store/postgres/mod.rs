@@ -245,8 +245,10 @@ impl ClickStore for PostgresClickStore {
             || async move { retain::forget_raw(&mut connections.session().await?, scope).await };
         while connections.write(more).await? {}
         let now = self.inner.clock.now();
+        let sources = &crate::import::sources_of(link);
         let forgotten = connections.write(|| async move {
-            retain::forget_rollups(&mut connections.session().await?, scope, now).await
+            let session = &mut connections.session().await?;
+            retain::forget_rollups(session, scope, sources, now).await
         });
         Ok(forgotten.await?)
     }

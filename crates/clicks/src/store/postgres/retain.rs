@@ -164,14 +164,20 @@ pub(super) async fn forget_raw(session: &mut Session, scope: i64) -> Result<bool
     Ok(deleted > 0)
 }
 
-/// Deletes the roll-ups of a scope and its number. Whoever is about to count clicks of it still
+/// Deletes the roll-ups of a scope, its number, and how far imports of it were. Whoever is about to count clicks of it still
 /// writes them under that number, which nobody looks for: [`purge`] deletes them.
 pub(super) async fn forget_rollups(
     session: &mut Session,
     scope: i64,
+    sources: &(String, String),
     now: UnixMillis,
 ) -> Result<bool, Failure> {
     session.begin().await?;
+    // In the order of bytes, whatever the data base sorts by.
+    let (from, to) = sources;
+    let imports =
+        "DELETE FROM click_sources WHERE id COLLATE \"C\" >= $1 AND id COLLATE \"C\" < $2";
+    session.change(imports, &[from, to]).await?;
     let deleted = session
         .change("DELETE FROM click_scopes WHERE id = $1", &[&scope])
         .await?;

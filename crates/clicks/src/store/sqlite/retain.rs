@@ -5,6 +5,7 @@ use tollgate_sqlite::rusqlite;
 
 use super::raw::Table;
 use super::{add, number, raw, schema};
+use crate::import;
 use crate::query::LinkName;
 use crate::rollup::ScopeName;
 use crate::store::raw::Day;
@@ -83,7 +84,7 @@ pub(super) fn forget_raw(connection: &Connection, link: &LinkName) -> rusqlite::
     Ok(false)
 }
 
-/// Deletes the roll-ups of a link, and its number. Answers whether there were any.
+/// Deletes the roll-ups of a link, its number, and how far imports of it were. Answers whether there were any.
 pub(super) fn forget_rollups(connection: &Connection, link: &LinkName) -> rusqlite::Result<bool> {
     let name = ScopeName::Link(link.clone());
     let Some(scope) = add::find_scope(connection, &name)? else {
@@ -98,6 +99,10 @@ pub(super) fn forget_rollups(connection: &Connection, link: &LinkName) -> rusqli
         connection.prepare_cached(&sql)?.execute(keys)?;
     }
     connection.execute("DELETE FROM click_scopes WHERE id = ?1", [scope])?;
+    let (from, to) = import::sources_of(link);
+    connection
+        .prepare_cached("DELETE FROM click_sources WHERE id >= ?1 AND id < ?2")?
+        .execute([&from, &to])?;
     Ok(true)
 }
 

@@ -22,6 +22,7 @@ use http::HeaderName;
 use http::request::Parts;
 
 use self::failure::Failure;
+pub use self::rules::{Written as ShlinkCondition, read as condition_of_shlink};
 use super::in_time;
 use crate::admin::{AdminOptions, AdminState};
 use crate::api::caller::Caller;

@@ -21,10 +21,10 @@ use crate::admin::AdminState;
 use crate::api::body;
 use crate::compat::time::{ATOM, written};
 
-/// A condition in Shlink's form.
+/// A condition of a redirect rule in Shlink's form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
+pub struct Written {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
@@ -124,7 +124,11 @@ const DEVICES: [(&str, Condition); 10] = [
     ("bot", Condition::Device { is: Device::Bot }),
 ];
 
-fn read(written: &Written) -> Result<Condition, String> {
+/// The condition that is meant.
+///
+/// # Errors
+/// What about it cannot be done here, for people.
+pub fn read(written: &Written) -> Result<Condition, String> {
     let key = written.match_key.clone();
     let value = written.match_value.clone();
     let needed = |text: Option<String>, name: &str| {

@@ -225,6 +225,9 @@ fn statistics(link: &LinkView, bucket: &str, stats: &Stats) -> Markup {
                     }
                 }
                 @if let Some(unique) = stats.unique { div { dt { "Visitors" } dd { (number(unique)) } } }
+                @if stats.untimed > 0 {
+                    div { dt title="Counted by another shortener, which did not tell when" { "Without a time" } dd { (number(stats.untimed)) } }
+                }
             }
             @if stats.total == 0 {
                 p.soft { "Nobody has clicked in this time. Follow the short link once to see a click arrive here." }
