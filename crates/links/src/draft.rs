@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use tollgate_clock::UnixMillis;
 
-use crate::{Rule, StrategyKind};
+use crate::{Origin, Rule, StrategyKind};
 
 /// A link somebody wants. Every field is as the caller wrote it; [`crate::SpecRules`] checks it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,28 @@ pub struct LinkDraft {
     /// For imports: clicks already taken of `max_clicks`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clicks_used: Option<u64>,
+    /// For imports of an export: what a new link would have otherwise. Only with `created_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restored>,
+}
+
+/// What an export tells of a link, and what nobody can choose for a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Restored {
+    /// Where the code came from.
+    pub origin: Origin,
+    /// The identifier of the API key that made it.
+    pub created_by: String,
+    /// When it was last edited.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub updated_at: UnixMillis,
+    /// Grows by 1 with each edit; at least 1.
+    pub version: u64,
+    /// The hash of its password: argon2id, as a PHC string. Not with `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_hash: Option<String>,
 }
 
 /// An edit: fields that are absent stay, `null` clears, a value replaces (RFC 7396). The target

@@ -33,11 +33,11 @@ pub use cache::{SharedCache, SharedCacheOptions, SharedCacheStats, WriteThrough}
 pub use code::{Code, CodeError, CodeRules, MAX_CODE_CHARS};
 pub use domain::{Domain, DomainError};
 pub use domains::{Domains, DomainsError, UNRESERVED, without_port};
-pub use draft::{FieldError, LinkDraft, LinkPatch, given};
+pub use draft::{FieldError, LinkDraft, LinkPatch, Restored, given};
 pub use error::LinkError;
 pub use filter::{CodeFilter, Refusal};
 pub use link::{Link, LinkKey, LinkSpec, LinkState, Origin, PasswordHash, RedirectKind};
-pub use password::{PasswordError, PasswordHasher};
+pub use password::{ForeignHash, PasswordError, PasswordHasher};
 pub use rule::{Condition, Device, MAX_CONDITION_CHARS, MAX_CONDITIONS, MAX_RULES, Os, Rule};
 pub use service::{CreatedLink, Follower, LinkService, NewLink, ServiceParts, SweepReport};
 pub use spec::{MAX_PASSWORD_BYTES, MAX_TITLE_CHARS, SpecRules};

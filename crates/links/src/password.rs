@@ -10,6 +10,24 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
+/// What a hash of somebody else may cost at most: a check must not become work for whoever asks.
+const MOST_MEMORY_KIB: u32 = 64 * 1024;
+const MOST_PASSES: u32 = 10;
+const MOST_LANES: u32 = 4;
+
+/// Why a hash of somebody else cannot be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ForeignHash {
+    /// It is none of argon2id.
+    #[error("is no hash of argon2id in PHC form")]
+    Unreadable,
+    /// Checking it would cost too much.
+    #[error(
+        "costs more than {MOST_MEMORY_KIB} KiB of memory, {MOST_PASSES} passes or {MOST_LANES} lanes"
+    )]
+    TooDear,
+}
+
 /// Hashes and checks passwords (argon2id, RFC 9106). Both take tens of milliseconds of CPU and
 /// megabytes of memory: call them where that may block, and bound how many run at once.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +50,26 @@ impl PasswordHasher {
             .hash_password(password.as_bytes())
             .map_err(|error| PasswordError(error.to_string()))?;
         Ok(PasswordHash::from_phc(phc.to_string()))
+    }
+
+    /// A hash that somebody else brings.
+    ///
+    /// # Errors
+    /// [`ForeignHash`].
+    pub fn adopt(&self, phc: &str) -> Result<PasswordHash, ForeignHash> {
+        let hash = argon2::PasswordHash::new(phc).map_err(|_| ForeignHash::Unreadable)?;
+        let is_ours = hash.algorithm == argon2::ARGON2ID_IDENT && hash.hash.is_some();
+        if !is_ours || hash.salt.is_none() {
+            return Err(ForeignHash::Unreadable);
+        }
+        let params = Params::try_from(&hash).map_err(|_| ForeignHash::Unreadable)?;
+        let cheap = params.m_cost() <= MOST_MEMORY_KIB
+            && params.t_cost() <= MOST_PASSES
+            && params.p_cost() <= MOST_LANES;
+        if !cheap {
+            return Err(ForeignHash::TooDear);
+        }
+        Ok(PasswordHash::from_phc(phc))
     }
 
     /// Whether `password` is the one that was hashed. A hash that cannot be read fits nothing.
@@ -57,6 +95,19 @@ mod tests {
         assert!(!hasher.verify("", &hash));
         assert!(hash.as_phc().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert_ne!(hash, hasher.hash("p\u{e4}ss").unwrap(), "salts differ");
+    }
+
+    #[test]
+    fn hashes_of_others_are_kept_if_they_are_cheap() {
+        let hasher = PasswordHasher::default();
+        let hash = hasher.hash("pass").unwrap();
+        assert_eq!(hasher.adopt(hash.as_phc()).as_ref(), Ok(&hash));
+        let dear = hash.as_phc().replace("m=19456", "m=4194304");
+        assert_eq!(hasher.adopt(&dear), Err(ForeignHash::TooDear));
+        let other = hash.as_phc().replace("argon2id", "argon2i");
+        for phc in ["", "$2y$10$abc", "$argon2id$v=19$m=19456,t=2,p=1$", &other] {
+            assert_eq!(hasher.adopt(phc), Err(ForeignHash::Unreadable), "{phc}");
+        }
     }
 
     #[test]

@@ -10,11 +10,13 @@ use crate::rule::{MAX_CONDITION_CHARS, MAX_CONDITIONS};
 use crate::tag::MAX_TAGS;
 use crate::{
     Condition, FieldError, LinkDraft, LinkPatch, LinkSpec, MAX_RULES, PasswordHasher, RedirectKind,
-    Rule, Tag, TargetRules, TargetUrl,
+    Restored, Rule, Tag, TargetRules, TargetUrl,
 };
 
 /// The longest password, in bytes: hashing must not become work for whoever sends megabytes.
 pub const MAX_PASSWORD_BYTES: usize = 256;
+/// The longest identifier of an author, in bytes.
+const MAX_AUTHOR_BYTES: usize = 128;
 /// The longest title, in characters.
 pub const MAX_TITLE_CHARS: usize = 512;
 
@@ -58,7 +60,13 @@ impl SpecRules {
                 "is counted only with max_clicks: set that too",
             );
         }
-        let password = self.password(draft.password.as_deref(), &mut wrong);
+        let restored = draft
+            .restore
+            .as_ref()
+            .and_then(|restored| self.restored(draft, restored, &mut wrong));
+        let password = self
+            .password(draft.password.as_deref(), &mut wrong)
+            .or(restored);
         match target {
             Some(target) if wrong.0.is_empty() => Ok(LinkSpec {
                 target,
@@ -123,6 +131,44 @@ impl SpecRules {
         } else {
             Err(wrong.0)
         }
+    }
+
+    /// Checks what an export tells; answers the hash of the password.
+    fn restored(
+        &self,
+        draft: &LinkDraft,
+        restored: &Restored,
+        wrong: &mut Wrong,
+    ) -> Option<crate::PasswordHash> {
+        match draft.created_at {
+            None => wrong.tell("restore", "only with created_at: an export has it"),
+            Some(made) if restored.updated_at < made => {
+                wrong.tell(
+                    "restore.updated_at",
+                    format_args!("is before created_at, {made}"),
+                );
+            }
+            Some(_) => {}
+        }
+        // Stores count in signed 64-bit integers.
+        if restored.version == 0 || i64::try_from(restored.version).is_err() {
+            wrong.tell("restore.version", format_args!("is 1 to {}", i64::MAX));
+        }
+        let by = restored.created_by.as_str();
+        if by.len() > MAX_AUTHOR_BYTES || by.chars().any(char::is_control) {
+            wrong.tell(
+                "restore.created_by",
+                format_args!("has at most {MAX_AUTHOR_BYTES} bytes, and no control characters"),
+            );
+        }
+        let hash = restored.password_hash.as_deref()?;
+        if draft.password.is_some() {
+            wrong.tell(
+                "restore.password_hash",
+                "a password is given, too: leave one out",
+            );
+        }
+        wrong.keep("restore.password_hash", self.passwords.adopt(hash))
     }
 
     /// Hashes only if nothing else is wrong: a refused request shall be cheap.

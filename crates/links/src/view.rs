@@ -5,7 +5,8 @@ use tollgate_clock::UnixMillis;
 
 use crate::{Domains, Link, LinkState, Origin, Rule};
 
-/// A link as the API shows it. Never holds the password or its hash.
+/// A link as the API shows it. Never holds the password, and its hash only where an administrator asks
+/// for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LinkView {
@@ -39,6 +40,9 @@ pub struct LinkView {
     pub redirect: Option<u16>,
     /// Whether a password is asked for.
     pub has_password: bool,
+    /// The hash of the password, as a PHC string; present only if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_hash: Option<String>,
     /// Labels.
     pub tags: Vec<String>,
     /// For people.
@@ -80,6 +84,7 @@ impl LinkView {
             clicks_used: spec.max_clicks.map(|_| link.clicks_used),
             redirect: spec.redirect.map(Into::into),
             has_password: spec.password.is_some(),
+            password_hash: None,
             tags: spec.tags.iter().map(ToString::to_string).collect(),
             title: spec.title.clone(),
             forward_query: spec.forward_query,
@@ -89,6 +94,16 @@ impl LinkView {
             updated_at: link.updated_at,
             created_by: link.created_by.clone(),
             version: link.version,
+        }
+    }
+
+    /// The same with the hash of the password, which is for exports alone.
+    #[must_use]
+    pub fn with_password_hash(self, link: &Link) -> Self {
+        let hash = link.spec.password.as_ref();
+        Self {
+            password_hash: hash.map(|hash| hash.as_phc().to_owned()),
+            ..self
         }
     }
 }

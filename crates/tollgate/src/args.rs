@@ -640,6 +640,10 @@ pub(crate) struct ImportArgs {
     /// Import links that had a password without one, instead of refusing them
     #[arg(long)]
     pub(crate) without_passwords: bool,
+    /// Take over all that a full export tells, with origins, authors, times, versions and hashes of
+    /// passwords; needs the scope admin
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 /// Whose export is imported.
@@ -712,6 +716,9 @@ pub(crate) struct ExportArgs {
     /// Only links on this host
     #[arg(long, value_name = "HOST")]
     pub(crate) domain: Option<String>,
+    /// With hashes of passwords, so that another instance becomes identical; needs the scope admin
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

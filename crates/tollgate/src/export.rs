@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tollgate_links::LinkView;
 use tollgate_links::store::MAX_PAGE_LINKS;
 
+use crate::BadUsage;
 use crate::args::{ExportArgs, FormatArg};
 use crate::client::{Client, Listing};
 use crate::import::of_name;
@@ -43,11 +44,16 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
         .format
         .or_else(|| file.and_then(of_name))
         .unwrap_or(FormatArg::Ndjson);
+    if args.full && format == FormatArg::Csv {
+        let message = "a full export is NDJSON: a CSV has no room for all of it";
+        return Err(BadUsage(message.to_owned()).into());
+    }
     // Oldest first: an import then makes them in the order they were made.
     let listing = Listing::new(&client)
         .tag(args.tag.as_deref())
         .domain(args.domain.as_deref())
-        .order(Some("created"));
+        .order(Some("created"))
+        .password_hashes(args.full);
     let Some(file) = file else {
         write(listing, format, io::stdout().lock())?;
         return Ok(());

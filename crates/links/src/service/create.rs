@@ -7,7 +7,9 @@ use tollgate_clock::UnixMillis;
 use super::{CreatedLink, LinkService, NewLink, field};
 use crate::store::{IdempotencyToken, Insert, Inserted, StoreError};
 use crate::strategy::Candidate;
-use crate::{Code, Domain, Link, LinkDraft, LinkError, LinkKey, LinkSpec, Origin, StrategyKind};
+use crate::{
+    Code, Domain, Link, LinkDraft, LinkError, LinkKey, LinkSpec, Origin, Restored, StrategyKind,
+};
 
 /// How many codes are tried for one link. With codes of 7 characters even a store of a billion
 /// links takes 16 clashes in a row less than once in 10^56 links; short codes run out visibly.
@@ -28,6 +30,7 @@ struct Pending {
     reuse: bool,
     created_at: UnixMillis,
     clicks_used: u64,
+    restored: Option<Restored>,
     idempotency: Option<IdempotencyToken>,
 }
 
@@ -165,6 +168,7 @@ impl LinkService {
             reuse: draft.reuse,
             created_at: draft.created_at.unwrap_or(now),
             clicks_used: draft.clicks_used.unwrap_or(0),
+            restored: draft.restore,
             idempotency,
         })
     }
@@ -326,17 +330,24 @@ impl Pending {
     }
 
     fn insert(&self, candidate: &Candidate, actor: &str) -> Insert {
+        let mut link = Link {
+            key: self.key(candidate),
+            spec: self.spec.clone(),
+            origin: candidate.origin,
+            created_at: self.created_at,
+            updated_at: self.created_at,
+            created_by: actor.to_owned(),
+            version: 1,
+            clicks_used: self.clicks_used,
+        };
+        if let Some(restored) = &self.restored {
+            link.origin = restored.origin;
+            link.updated_at = restored.updated_at;
+            link.created_by.clone_from(&restored.created_by);
+            link.version = restored.version;
+        }
         Insert {
-            link: Link {
-                key: self.key(candidate),
-                spec: self.spec.clone(),
-                origin: candidate.origin,
-                created_at: self.created_at,
-                updated_at: self.created_at,
-                created_by: actor.to_owned(),
-                version: 1,
-                clicks_used: self.clicks_used,
-            },
+            link,
             // Of an alias, only the link that has it can be reused: see `reusable`.
             reuse: self.reuse && matches!(self.code, Wanted::Generated(_)),
             idempotency: self.idempotency,

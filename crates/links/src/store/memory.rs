@@ -241,7 +241,6 @@ impl State {
             reuse,
             idempotency,
         } = insert;
-        debug_assert_eq!(link.version, 1, "a new link has version 1");
         match self.seen(idempotency.as_ref()) {
             Seen::New => {}
             Seen::Before(Answer::Inserted(link)) => return Inserted::Replayed(link.clone()),
@@ -255,16 +254,17 @@ impl State {
             return Inserted::CodeTaken;
         }
         self.last_id += 1;
-        self.history
-            .entry(link.key.clone())
-            .or_default()
-            .push(Edit {
+        // What was done to a restored link before is not known.
+        if link.version == 1 {
+            let history = self.history.entry(link.key.clone()).or_default();
+            history.push(Edit {
                 at: link.created_at,
                 actor: link.created_by.clone(),
                 action: EditAction::Created,
                 version: 1,
                 changes: changes(None, Some(&link.spec)),
             });
+        }
         self.remember(idempotency, Answer::Inserted(link.clone()));
         self.links.insert(
             link.key.clone(),

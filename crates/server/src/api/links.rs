@@ -220,6 +220,10 @@ pub(crate) fn placed(
     service: &LinkService,
     mut draft: LinkDraft,
 ) -> Result<LinkDraft, Problem> {
+    if draft.restore.is_some() {
+        // Whoever may do that can say that others made a link.
+        caller.require(Scope::Admin)?;
+    }
     if draft.domain.is_none() {
         draft.domain = caller.home().map(ToOwned::to_owned);
     }

@@ -44,6 +44,7 @@ pub(super) struct LinkPage {
         ("q" = Option<String>, Query, description = "Only links whose code, title or target begins with this, whatever the case; a scheme and `www.` before the target's host make no difference"),
         ("tag" = Option<String>, Query, description = "Only links with this tag"),
         ("domain" = Option<String>, Query, description = "Only links of this domain; all the key may see if absent"),
+        ("password_hashes" = Option<bool>, Query, description = "`true` adds the hash of each password, for a full export: scope admin"),
         ("order" = Option<String>, Query, description = "`-created` (newest first, the default), `created`, `code` or `-code`"),
     ),
     responses(
@@ -67,10 +68,26 @@ pub(super) async fn list(
         domain: domain(&state, &caller, params.take("domain")?)?,
         order: order(params.take("order")?)?,
     };
+    let hashes = match params.take("password_hashes")?.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Params::wrong("password_hashes", "use true or false")),
+    };
     params.finish()?;
+    if hashes {
+        caller.require(Scope::Admin)?;
+    }
     let page = state.service.list(&query).await.map_err(in_query)?;
+    let shown = page.links.iter().map(|link| {
+        let shown = view(&state, link);
+        if hashes {
+            shown.with_password_hash(link)
+        } else {
+            shown
+        }
+    });
     Ok(Json(LinkPage {
-        links: page.links.iter().map(|link| view(&state, link)).collect(),
+        links: shown.collect(),
         next_cursor: page.next.map(|Cursor(text)| text),
     })
     .into_response())

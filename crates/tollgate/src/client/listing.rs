@@ -14,6 +14,7 @@ pub(crate) struct Listing<'a> {
     tag: Option<&'a str>,
     domain: Option<&'a str>,
     order: Option<&'static str>,
+    hashes: bool,
     at: Position,
 }
 
@@ -39,6 +40,7 @@ impl<'a> Listing<'a> {
             tag: None,
             domain: None,
             order: None,
+            hashes: false,
             at: Position::Begin,
         }
     }
@@ -63,6 +65,11 @@ impl<'a> Listing<'a> {
         Self { order, ..self }
     }
 
+    /// With the hashes of passwords, which an administrator may ask for.
+    pub(crate) fn password_hashes(self, hashes: bool) -> Self {
+        Self { hashes, ..self }
+    }
+
     /// The next page, of at most `limit` links; `None` after the last one.
     pub(crate) fn next_page(&mut self, limit: usize) -> Result<Option<Vec<LinkView>>, ClientError> {
         let cursor = match &self.at {
@@ -76,6 +83,7 @@ impl<'a> Listing<'a> {
             ("tag", self.tag),
             ("domain", self.domain),
             ("order", self.order),
+            ("password_hashes", self.hashes.then_some("true")),
             ("limit", Some(limit.as_str())),
             ("cursor", cursor),
         ];

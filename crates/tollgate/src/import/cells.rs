@@ -200,9 +200,13 @@ pub(super) fn check_password(
     had_password: bool,
     rules: &RowRules,
 ) -> Result<(), Fault> {
-    if had_password && draft.password.is_none() && !rules.without_passwords {
+    let restored = draft.restore.as_ref();
+    let hash = restored.and_then(|restored| restored.password_hash.as_ref());
+    let lost = draft.password.is_none() && hash.is_none();
+    if had_password && lost && !rules.without_passwords {
         let reason = "the link had one, and exports never tell it. Add it as the field password, \
-                      or give --without-passwords to import such links open to everybody";
+                      bring its hash along by a full export, or give --without-passwords to import \
+                      such links open to everybody";
         return Err(Fault::of("password", reason));
     }
     Ok(())
@@ -326,7 +330,7 @@ mod tests {
     #[test]
     fn a_lost_password_is_no_detail() {
         let cells = [("url", "https://a.example/"), ("has_password", "true")];
-        assert_eq!(fault(&cells).field, Some("password"));
+        assert_eq!(fault(&cells).field.as_deref(), Some("password"));
         let open = RowRules {
             without_passwords: true,
             ..RowRules::new(ImportFrom::Csv)
@@ -346,7 +350,7 @@ mod tests {
             ("short_url", "https://s.example/", "short_url"),
         ] {
             let fault = fault(&[("url", "https://a.example/"), (column, cell)]);
-            assert_eq!(fault.field, Some(field), "{fault}");
+            assert_eq!(fault.field.as_deref(), Some(field), "{fault}");
         }
     }
 

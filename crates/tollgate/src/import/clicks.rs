@@ -69,8 +69,10 @@ impl<'a> ClickSender<'a> {
     /// The link that what follows those `after` belongs to.
     fn link(&mut self, code: &str, domain: Option<&str>, after: u64) -> &mut PastClicks {
         let follows = |link: &PastClicks| {
-            let end = link.after + link.clicks.len() as u64 + link.untimed;
-            link.code == code && link.domain.as_deref() == domain && end == after
+            let end = link.after + link.clicks.len() as u64;
+            // Nothing can follow those that are only a number.
+            let open = link.untimed == 0 && end == after;
+            open && link.code == code && link.domain.as_deref() == domain
         };
         // Newest first: clicks of one link mostly come together.
         let place = self.links.iter().rposition(follows);

@@ -59,12 +59,15 @@ fn rows(place: &Place, link: &Value, rules: &RowRules) -> Vec<Row> {
         let fault = Fault::whole("expected a link, which is a JSON object");
         return vec![Row::bad(place.clone(), fault)];
     };
+    // All of a page begin on one line.
+    let named = fields.get("link").and_then(Value::as_str);
+    let place = named.map_or_else(|| place.clone(), |link| Place::Link(link.to_owned()));
     let cells = cells(fields);
     let cells = cells.iter().map(|(name, cell)| {
         let column = Column::named(name, rules.from).unwrap_or(Column::Ignored);
         (column, *name, cell.as_str())
     });
-    rows_of(place, cells, rules)
+    rows_of(&place, cells, rules)
 }
 
 /// The fields as texts; what is nothing, no or empty is no text.
@@ -121,7 +124,10 @@ mod tests {
             .map(|one| one.field.as_str())
             .collect();
         assert_eq!(left_out, ["id", "updated_at"]);
-        assert_eq!(rows[1].draft.as_ref().unwrap_err().field, Some("password"));
+        assert_eq!(
+            rows[1].draft.as_ref().unwrap_err().field.as_deref(),
+            Some("password")
+        );
         assert!(
             rows[1]
                 .left_out

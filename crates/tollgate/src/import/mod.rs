@@ -64,6 +64,8 @@ struct RowRules {
     domain: Option<Option<String>>,
     /// Whether clicks come along.
     clicks: bool,
+    /// Whether all that an export of ours tells is taken over.
+    full: bool,
 }
 
 impl RowRules {
@@ -74,6 +76,7 @@ impl RowRules {
             without_passwords: false,
             domain: None,
             clicks: true,
+            full: false,
         }
     }
 
@@ -84,6 +87,7 @@ impl RowRules {
             without_passwords: args.without_passwords,
             domain: domain.map(|domain| (!domain.is_empty()).then(|| domain.clone())),
             clicks: !args.without_clicks && args.from != ImportFrom::Tollgate,
+            full: args.full,
         }
     }
 }
@@ -130,8 +134,10 @@ fn check(args: &ImportArgs) -> anyhow::Result<()> {
     if args.source_url.is_some() && args.from != ImportFrom::Shlink {
         return wrong("--source-url is for --from shlink; of others import a file");
     }
-    let clicks = matches!(args.from, ImportFrom::Tollgate);
-    if clicks && args.source_name.is_some() {
+    if args.full && args.from != ImportFrom::Tollgate {
+        return wrong("--full is for an export of Tollgate");
+    }
+    if args.from == ImportFrom::Tollgate && args.source_name.is_some() {
         return wrong("--source-name is for clicks, of which this import has none: give --from");
     }
     Ok(())
@@ -196,6 +202,9 @@ impl Run<'_> {
             return Err(BadUsage("--column is for CSV".to_owned()).into());
         }
         let from = self.args.from;
+        if rules.full && source.format != InputFormat::Ndjson {
+            return Err(BadUsage("a full export is NDJSON".to_owned()).into());
+        }
         Ok(match (from, source.format) {
             (_, InputFormat::Csv) => Box::new(csv_rows::read(reader, &chosen, rules)?),
             (ImportFrom::Tollgate, InputFormat::Ndjson) => {
@@ -311,9 +320,15 @@ impl Run<'_> {
                 counts.found += total;
                 Ok(())
             }
-            (Clicks::Listed { code, domain, .. }, Some(link), Some(shlink)) => {
-                shlink.send_visits((code, domain.as_deref()), link, sender, counts)
-            }
+            (
+                Clicks::Listed {
+                    code,
+                    domain,
+                    total,
+                },
+                Some(link),
+                Some(shlink),
+            ) => shlink.send_visits((code, domain.as_deref()), *total, link, sender, counts),
             // Only rows of a Shlink have them listed.
             (Clicks::Listed { .. }, Some(_), None) => Ok(()),
         }

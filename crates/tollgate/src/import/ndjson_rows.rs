@@ -12,7 +12,13 @@ use super::{MAX_ROW_BYTES, RowRules};
 /// What the API shows of a link and a new one has by itself.
 const DERIVED: [&str; 2] = ["short_url", "state"];
 /// What it shows of a link and a new one cannot take over.
-const SHOWN_ONLY: [&str; 4] = ["origin", "created_by", "updated_at", "version"];
+const SHOWN_ONLY: [&str; 5] = [
+    "origin",
+    "created_by",
+    "updated_at",
+    "version",
+    "password_hash",
+];
 
 /// Answers the rows; blank lines are none.
 pub(super) fn read(
@@ -76,6 +82,9 @@ fn draft(text: &[u8], rules: &RowRules, left_out: &mut Vec<LeftOut>) -> Result<L
     for name in DERIVED {
         fields.remove(name);
     }
+    if rules.full {
+        restore(&mut fields);
+    }
     for name in SHOWN_ONLY {
         if fields.remove(name).is_some() {
             left_out.push(LeftOut {
@@ -92,6 +101,22 @@ fn draft(text: &[u8], rules: &RowRules, left_out: &mut Vec<LeftOut>) -> Result<L
     }
     check_password(&draft, had_password, rules)?;
     Ok(draft)
+}
+
+/// Puts what a new link would have otherwise where the API takes it.
+fn restore(fields: &mut Map<String, Value>) {
+    if !SHOWN_ONLY[..4]
+        .iter()
+        .all(|name| fields.contains_key(*name))
+    {
+        // Somebody wrote this line, or an export that was not full.
+        return;
+    }
+    let restored: Map<String, Value> = SHOWN_ONLY
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), fields.remove(*name)?)))
+        .collect();
+    fields.insert("restore".to_owned(), restored.into());
 }
 
 #[cfg(test)]

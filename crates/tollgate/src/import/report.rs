@@ -83,7 +83,12 @@ pub(super) struct Told {
 impl Told {
     /// Notes a row, and answers the line to be printed for it.
     pub(super) fn note(&mut self, place: &Place, kind: Kind, fault: &Fault) -> String {
-        self.add(place, kind, fault.field.map(str::to_owned), &fault.reason);
+        self.add(
+            place,
+            kind,
+            fault.field.as_deref().map(str::to_owned),
+            &fault.reason,
+        );
         match kind {
             Kind::Differs => format!("{place}: there before, but differs: {fault}"),
             Kind::LeftOut | Kind::Bad | Kind::Conflict => format!("{place}: {fault}"),

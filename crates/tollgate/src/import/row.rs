@@ -1,5 +1,6 @@
 //! A link as a source has it, on its way to the server.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -27,7 +28,7 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Fault {
     /// The field that is wrong, if it is one.
-    pub(super) field: Option<&'static str>,
+    pub(super) field: Option<Cow<'static, str>>,
     /// What is wrong with it.
     pub(super) reason: String,
 }
@@ -42,9 +43,9 @@ impl Fault {
     }
 
     /// Of a field.
-    pub(super) fn of(field: &'static str, reason: impl Into<String>) -> Self {
+    pub(super) fn of(field: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
         Self {
-            field: Some(field),
+            field: Some(field.into()),
             reason: reason.into(),
         }
     }
@@ -52,7 +53,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.field {
+        match &self.field {
             Some(field) => write!(f, "{field}: {}", self.reason),
             None => f.write_str(&self.reason),
         }

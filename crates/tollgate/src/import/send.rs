@@ -174,7 +174,11 @@ impl<'a> Sender<'a> {
     /// A row that the server refused: its code may be taken by the very link it asks for.
     fn refused(&self, draft: &LinkDraft, problem: &Problem) -> anyhow::Result<Became> {
         let (409, Some(code)) = (problem.status, &draft.code) else {
-            return Ok(Became::Bad(Fault::whole(problem.to_string())));
+            let fault = match &problem.errors[..] {
+                [wrong] => Fault::of(wrong.field.clone(), &wrong.reason),
+                _ => Fault::whole(problem.to_string()),
+            };
+            return Ok(Became::Bad(fault));
         };
         let get = || self.client.get(code, draft.domain.as_deref());
         match retrying(get) {

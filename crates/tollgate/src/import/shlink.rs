@@ -315,10 +315,12 @@ impl<'a> Shlink<'a> {
         Ok(rules)
     }
 
-    /// Sends the visits of a short URL for the link that it became, oldest first.
+    /// Sends the visits of a short URL for the link that it became, oldest first, and those of its
+    /// `total` that are not listed any more.
     pub(super) fn send_visits(
         &self,
         (code, domain): (&str, Option<&str>),
+        total: u64,
         link: &Link,
         sender: &mut ClickSender<'_>,
         counts: &mut ClickCounts,
@@ -339,7 +341,11 @@ impl<'a> Shlink<'a> {
                 after += 1;
             }
         }
-        counts.found += after;
+        let rest = total.saturating_sub(after);
+        counts.found += after + rest;
+        if rest > 0 {
+            sender.total(&link.code, link.domain.as_deref(), after, rest, counts)?;
+        }
         Ok(())
     }
 

@@ -433,9 +433,9 @@ mod tests {
         assert_eq!(
             read,
             [
-                (12, vec![some("a"), some("https://a.example/"), some("1")]),
-                (13, vec![some("b"), some("http"), some("2")]),
-                (15, vec![some("c"), None]),
+                (13, vec![some("a"), some("https://a.example/"), some("1")]),
+                (14, vec![some("b"), some("http"), some("2")]),
+                (16, vec![some("c"), None]),
             ]
         );
         assert_eq!(

@@ -34,6 +34,7 @@ pub(super) fn create(args: CreateArgs) -> anyhow::Result<()> {
         strategy: args.strategy,
         created_at: None,
         clicks_used: None,
+        restore: None,
     };
     let link: LinkView = Client::new(&args.server)?.create(&draft)?;
     if args.server.json {

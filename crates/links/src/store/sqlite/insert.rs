@@ -41,7 +41,6 @@ fn insert_one(
         reuse,
         idempotency,
     } = insert;
-    debug_assert_eq!(link.version, 1, "a new link has version 1");
     let token = idempotency.as_ref();
     match token::seen(connection, token, Action::Insert)? {
         Seen::New => {}

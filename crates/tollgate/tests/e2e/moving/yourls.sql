@@ -21,7 +21,7 @@ CREATE TABLE `yourls_log` (
 
 LOCK TABLES `yourls_log` WRITE;
 /*!40000 ALTER TABLE `yourls_log` DISABLE KEYS */;
-INSERT INTO `yourls_log` VALUES (1,'2017-12-10 15:36:52','docs','https://www.news.example/today','Mozilla/5.0 (X11; Linux x86_64; rv:57.0) Gecko/20100101 Firefox/57.0','192.0.2.15','IN'),(2,'2017-12-10 18:48:05','docs','direct','Mozilla/5.0 (X11; Linux x86_64; rv:57.0) Gecko/20100101 Firefox/57.0','192.0.2.15','IN'),(3,'2017-12-11 09:00:00','docs','direct','curl/7.58.0','198.51.100.2','DE'),
+INSERT INTO `yourls_log` VALUES (1,'2017-12-10 15:36:52','guide','https://www.news.example/today','Mozilla/5.0 (X11; Linux x86_64; rv:57.0) Gecko/20100101 Firefox/57.0','192.0.2.15','IN'),(2,'2017-12-10 18:48:05','guide','direct','Mozilla/5.0 (X11; Linux x86_64; rv:57.0) Gecko/20100101 Firefox/57.0','192.0.2.15','IN'),(3,'2017-12-11 09:00:00','guide','direct','curl/7.58.0','198.51.100.2','DE'),
 (4,'2017-12-11 09:00:01','mine','direct','curl/7.58.0','198.51.100.2','DE'),(5,'2017-12-12 09:00:01','removed','direct','curl/7.58.0','198.51.100.2',''),(6,'0000-00-00 00:00:00','caf\'e','https://x.example/?a=\"b\"','Mozilla/5.0 (Windows NT 10.0; rv:57.0) Gecko/20100101 Firefox/57.0','not an address','?');
 /*!40000 ALTER TABLE `yourls_log` ENABLE KEYS */;
 UNLOCK TABLES;
@@ -46,7 +46,7 @@ CREATE TABLE `yourls_url` (
   PRIMARY KEY (`keyword`),
   KEY `timestamp` (`timestamp`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8;
-INSERT INTO `yourls_url` VALUES ('docs','https://docs.example/start','The docs: \'Start\'\n here','2017-12-10 12:00:00','127.0.0.1',10),
+INSERT INTO `yourls_url` VALUES ('guide','https://guide.example/start','The guide: \'Start\'\n here','2017-12-10 12:00:00','127.0.0.1',10),
 ('mine','https://mine.example/',NULL,'2017-12-10 12:00:01','127.0.0.1',1),
 ('mail','mailto:somebody@example.com','Mail','2017-12-10 12:00:02','127.0.0.1',4),
 ('hex',0x68747470733A2F2F6865782E6578616D706C652F,'','2017-12-10 12:00:03','127.0.0.1',0),
