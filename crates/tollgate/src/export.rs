@@ -11,7 +11,8 @@ use tollgate_links::LinkView;
 use tollgate_links::store::MAX_PAGE_LINKS;
 
 use crate::BadUsage;
-use crate::args::{ExportArgs, FormatArg};
+use crate::args::ExportArgs;
+use crate::args::transfer::FormatArg;
 use crate::client::{Client, Listing};
 use crate::import::of_name;
 use crate::open;

@@ -10,7 +10,7 @@ use url::Url;
 use super::RowRules;
 use super::columns::Column;
 use super::row::{Clicks, Fault, LeftOut, Place, Row};
-use crate::args::ImportFrom;
+use crate::args::transfer::ImportFrom;
 
 /// Hosts that belong to Bitly: its links cannot go on living there.
 const OF_BITLY: [&str; 3] = ["bit.ly", "j.mp", "bitly.is"];

@@ -1,7 +1,7 @@
 //! Which column of a CSV, or field of another shortener's export, means what.
 
 use crate::BadUsage;
-use crate::args::ImportFrom;
+use crate::args::transfer::ImportFrom;
 
 /// What a column means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

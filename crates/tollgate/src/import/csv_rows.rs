@@ -114,7 +114,7 @@ fn bad_record(error: &csv::Error) -> Option<String> {
 mod tests {
     use super::super::row::Clicks;
     use super::*;
-    use crate::args::ImportFrom;
+    use crate::args::transfer::ImportFrom;
 
     fn read_all(text: &[u8], chosen: &[(Column, String)]) -> Vec<Row> {
         let rules = RowRules::new(ImportFrom::Csv);

@@ -97,7 +97,7 @@ fn cells(fields: &Map<String, Value>) -> Vec<(&str, String)> {
 mod tests {
     use super::super::row::Clicks;
     use super::*;
-    use crate::args::ImportFrom;
+    use crate::args::transfer::ImportFrom;
 
     fn read_all(from: ImportFrom, text: &'static str) -> Vec<Row> {
         let reader = Box::new(std::io::Cursor::new(text));

@@ -29,17 +29,19 @@ pub(crate) use source::of_name;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use indicatif::ProgressBar;
 use tollgate_clock::{Clock as _, SystemClock};
 
-use crate::args::{ImportArgs, ImportFrom, InputFormat};
+use crate::args::ImportArgs;
+use crate::args::transfer::{ImportFrom, InputFormat};
 use crate::client::Client;
 use crate::{BadUsage, FAILED, show};
 use clicks::ClickSender;
 use columns::Column;
 use report::Report;
 use resume::{Progress, State};
-use retry::retrying;
+use retry::{is_refusal, retrying};
 use row::{Clicks, Row};
 use send::{Link, Sender};
 use shlink::Shlink;
@@ -104,6 +106,9 @@ pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     if rules.clicks {
         // Told before the first link is made, and not in the middle.
         retrying(|| client.import_clicks(&name, &[])).map_err(|error| {
+            if !is_refusal(&error) {
+                return error;
+            }
             error.context(
                 "clicks cannot be imported: give a key with the scope admin, or \
                  --without-clicks to import links alone",
@@ -119,7 +124,9 @@ pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     match (&args.source_url, &args.file) {
         (Some(url), _) => {
             let source = Client::with_header(url, "x-api-key", args.source_key.as_deref())?;
-            shlink::check(&source)?;
+            shlink::check(&source).with_context(|| {
+                format!("{url} cannot be imported from, by the API key that --source-key gives")
+            })?;
             let shlink = Shlink::new(&source, &rules, SystemClock::new().now());
             run.import_from(&shlink)
         }

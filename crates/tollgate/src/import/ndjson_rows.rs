@@ -122,7 +122,7 @@ fn restore(fields: &mut Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::ImportFrom;
+    use crate::args::transfer::ImportFrom;
 
     #[test]
     fn lines_are_counted_and_each_fault_is_told() {

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::BadUsage;
-use crate::args::{FormatArg, ImportArgs, InputFormat};
+use crate::args::ImportArgs;
+use crate::args::transfer::{FormatArg, InputFormat};
 
 /// An opened input.
 pub(super) struct Source {

@@ -152,7 +152,7 @@ fn is_country(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::ImportFrom;
+    use crate::args::transfer::ImportFrom;
 
     #[test]
     fn links_have_the_columns_that_the_dump_tells() {

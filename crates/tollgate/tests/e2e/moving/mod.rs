@@ -469,3 +469,51 @@ fn what_makes_no_sense_is_bad_usage() {
         both(&links_alone)
     );
 }
+
+#[test]
+fn an_import_that_goes_on_counts_clicks_once() {
+    let server = Server::start();
+    let file = server.path("links.csv");
+    let lines = "keyword,url,clicks\na,https://a.example/,5\nb,nowhere,3\nc,https://c.example/,2\n";
+    std::fs::write(&file, lines).unwrap();
+    let path = file.to_str().unwrap();
+    let stopped = output(&server, &["--from", "yourls", "--strict", path]);
+    assert_eq!(stopped.status.code(), Some(1));
+    assert!(both(&stopped).contains("line 3: url"), "{}", both(&stopped));
+    assert_eq!(clicks_of(&server, "a"), (0, 5));
+    std::fs::write(&file, lines.replace("nowhere", "https://b.example/")).unwrap();
+    let told = output(&server, &["--from", "yourls", path]);
+    assert!(
+        both(&told).contains("going on after 1 rows"),
+        "{}",
+        both(&told)
+    );
+    assert_eq!(counts(&report(&told)), [3, 0, 0, 0, 10, 0]);
+    for (code, clicks) in [("a", 5), ("b", 3), ("c", 2)] {
+        assert_eq!(clicks_of(&server, code), (0, clicks), "{code}");
+    }
+}
+
+#[test]
+fn links_can_be_put_on_one_domain() {
+    let server = Options::default()
+        .config("[links]\ndomains = [\"https://lnk.example\"]")
+        .start();
+    let file = copy(&server, "bitly.csv");
+    let file = file.to_str().unwrap();
+    let told = import(
+        &server,
+        &["--from", "bitly", "--domain", "lnk.example", file],
+    );
+    assert_eq!(counts(&told), [1, 0, 0, 0, 20, 0], "{told}");
+    assert_eq!(told["left_out"], json!({}));
+    server.client().link("3abcDE").expect(404);
+    let path = "/api/v1/links/3abcDE/stats?domain=lnk.example";
+    let stats = server.client().api("GET", path).expect(200).json();
+    assert_eq!(stats["untimed"], 20, "{stats}");
+    // One that is not served here is told, and nothing goes elsewhere.
+    let other = ["--from", "bitly", "--domain", "no.example", file];
+    let told = import(&server, &other);
+    assert_eq!(counts(&told), [0, 0, 0, 1, 0, 20], "{told}");
+    assert_eq!(told["rows"][0]["field"], "domain");
+}
