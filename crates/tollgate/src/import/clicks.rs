@@ -1,10 +1,17 @@
 //! Clicks of a source on their way to the server.
 
+use std::collections::HashMap;
+
 use crate::client::{Client, PastClick, PastClicks};
 
 use super::report::ClickCounts;
 use super::retry::retrying;
 
+/// Clicks that are gathered before they are sent: those of a link come from all over a log, and are
+/// counted in as many commits as there are pieces of them.
+const GATHERED: usize = 50_000;
+/// About how many bytes these may have.
+const GATHERED_BYTES: usize = 16 << 20;
 /// Clicks in one request.
 const MOST_CLICKS: usize = 1_000;
 /// Links in one request.
@@ -22,6 +29,8 @@ pub(super) struct ClickSender<'a> {
     /// Whether they are only counted here.
     dry_run: bool,
     links: Vec<PastClicks>,
+    /// Where in `links` a link is, by code and domain; the last one, if it is there more than once.
+    places: HashMap<(String, Option<String>), usize>,
     clicks: usize,
     bytes: usize,
 }
@@ -33,6 +42,7 @@ impl<'a> ClickSender<'a> {
             source,
             dry_run,
             links: Vec::new(),
+            places: HashMap::new(),
             clicks: 0,
             bytes: 0,
         }
@@ -68,43 +78,49 @@ impl<'a> ClickSender<'a> {
 
     /// The link that what follows those `after` belongs to.
     fn link(&mut self, code: &str, domain: Option<&str>, after: u64) -> &mut PastClicks {
-        let follows = |link: &PastClicks| {
-            let end = link.after + link.clicks.len() as u64;
+        let name = (code.to_owned(), domain.map(str::to_owned));
+        let follows = |place: &usize| {
+            let link = &self.links[*place];
             // Nothing can follow those that are only a number.
-            let open = link.untimed == 0 && end == after;
-            open && link.code == code && link.domain.as_deref() == domain
+            link.untimed == 0 && link.after + link.clicks.len() as u64 == after
         };
-        // Newest first: clicks of one link mostly come together.
-        let place = self.links.iter().rposition(follows);
+        let place = self.places.get(&name).copied().filter(follows);
         let place = place.unwrap_or_else(|| {
             self.bytes += CLICK_BYTES + code.len();
             self.links.push(PastClicks {
-                code: code.to_owned(),
-                domain: domain.map(str::to_owned),
+                code: name.0.clone(),
+                domain: name.1.clone(),
                 after,
                 clicks: Vec::new(),
                 untimed: 0,
             });
             self.links.len() - 1
         });
+        self.places.insert(name, place);
         &mut self.links[place]
     }
 
     fn flush_if_full(&mut self, counts: &mut ClickCounts) -> anyhow::Result<()> {
-        let full = self.clicks >= MOST_CLICKS
-            || self.links.len() >= MOST_LINKS
-            || self.bytes >= MOST_BYTES;
+        let full = self.clicks >= GATHERED || self.bytes >= GATHERED_BYTES;
         if full { self.flush(counts) } else { Ok(()) }
     }
 
     /// Sends what there is.
     pub(super) fn flush(&mut self, counts: &mut ClickCounts) -> anyhow::Result<()> {
         let links = std::mem::take(&mut self.links);
+        self.places.clear();
         (self.clicks, self.bytes) = (0, 0);
-        if links.is_empty() || self.dry_run {
+        if self.dry_run {
             return Ok(());
         }
-        let answers = retrying(|| self.client.import_clicks(self.source, &links))?;
+        for request in requests(links) {
+            self.send(&request, counts)?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, links: &[PastClicks], counts: &mut ClickCounts) -> anyhow::Result<()> {
+        let answers = retrying(|| self.client.import_clicks(self.source, links))?;
         for (link, answer) in links.iter().zip(answers) {
             let sent = link.clicks.len() as u64 + link.untimed;
             match answer.problem {
@@ -121,6 +137,48 @@ impl<'a> ClickSender<'a> {
         }
         Ok(())
     }
+}
+
+/// Cuts clicks into requests. Those of one link that follow each other are never in the same one,
+/// where they would be counted at once.
+fn requests(links: Vec<PastClicks>) -> Vec<Vec<PastClicks>> {
+    let mut requests = Vec::new();
+    let mut request: Vec<PastClicks> = Vec::new();
+    let (mut clicks, mut bytes) = (0, 0);
+    for link in links {
+        let begin = |after| PastClicks {
+            code: link.code.clone(),
+            domain: link.domain.clone(),
+            after,
+            clicks: Vec::new(),
+            untimed: 0,
+        };
+        let mut piece = begin(link.after);
+        for click in link.clicks {
+            clicks += 1;
+            bytes += CLICK_BYTES + click.texts();
+            piece.clicks.push(click);
+            if clicks >= MOST_CLICKS || bytes >= MOST_BYTES {
+                let rest = begin(piece.after + piece.clicks.len() as u64);
+                request.push(std::mem::replace(&mut piece, rest));
+                requests.push(std::mem::take(&mut request));
+                (clicks, bytes) = (0, 0);
+            }
+        }
+        piece.untimed = link.untimed;
+        if piece.clicks.is_empty() && piece.untimed == 0 {
+            continue;
+        }
+        request.push(piece);
+        if request.len() >= MOST_LINKS {
+            requests.push(std::mem::take(&mut request));
+            (clicks, bytes) = (0, 0);
+        }
+    }
+    if !request.is_empty() {
+        requests.push(request);
+    }
+    requests
 }
 
 #[cfg(test)]
@@ -145,5 +203,42 @@ mod tests {
             .map(|link| (&*link.code, link.after, link.clicks.len(), link.untimed))
             .collect();
         assert_eq!(links, [("a", 0, 2, 5), ("b", 0, 1, 0), ("b", 7, 1, 0)]);
+    }
+
+    #[test]
+    fn requests_have_bounds_and_all_clicks_in_order() {
+        let link = |code: &str, clicks: usize, untimed: u64| PastClicks {
+            code: code.to_owned(),
+            domain: None,
+            after: 3,
+            clicks: vec![PastClick::default(); clicks],
+            untimed,
+        };
+        let mut links = vec![link("a", 400, 0), link("b", 2_500, 9), link("c", 0, 0)];
+        links.extend((0..300).map(|n| link(&format!("d{n}"), 1, 0)));
+        let cut = requests(links);
+        for request in &cut {
+            let clicks: usize = request.iter().map(|link| link.clicks.len()).sum();
+            assert!(clicks <= MOST_CLICKS && request.len() <= MOST_LINKS);
+            let codes: std::collections::HashSet<_> = request.iter().map(|one| &one.code).collect();
+            assert_eq!(codes.len(), request.len());
+        }
+        let of_b: Vec<_> = cut
+            .iter()
+            .flatten()
+            .filter(|link| link.code == "b")
+            .map(|link| (link.after, link.clicks.len(), link.untimed))
+            .collect();
+        assert_eq!(of_b, [(3, 600, 0), (603, 1_000, 0), (1_603, 900, 9)]);
+        let all: usize = cut.iter().flatten().map(|link| link.clicks.len()).sum();
+        assert_eq!(all, 400 + 2_500 + 300);
+        let long = PastClick {
+            user_agent: Some("x".repeat(MOST_BYTES)),
+            ..PastClick::default()
+        };
+        let mut heavy = link("e", 0, 1);
+        heavy.clicks = vec![long; 2];
+        let pieces: Vec<usize> = requests(vec![heavy]).iter().map(Vec::len).collect();
+        assert_eq!(pieces, [1, 1, 1]);
     }
 }
