@@ -334,6 +334,9 @@ section! {
         tls_cert: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
         /// The private key of the certificate, PEM.
         tls_key: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// A logo that QR codes can have in the middle, `?logo=true`: a PNG of up to 256 KiB and 1024x1024
+        /// pixels, read at start.
+        qr_logo: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
     }
 }
 

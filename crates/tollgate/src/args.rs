@@ -567,7 +567,7 @@ pub(crate) struct QrArgs {
     /// The width of the margin, in modules; 4 by default
     #[arg(long, value_name = "MODULES", requires = "output")]
     pub(crate) margin: Option<u32>,
-    /// The level of error correction: l, m, q or h; m by default
+    /// The level of error correction: l, m, q or h; m by default, h with a logo
     #[arg(long, requires = "output")]
     pub(crate) level: Option<String>,
     /// The colour of the modules, such as 0b57d0; black by default
@@ -576,6 +576,9 @@ pub(crate) struct QrArgs {
     /// The colour behind them; white by default
     #[arg(long, value_name = "HEX", requires = "output")]
     pub(crate) background: Option<String>,
+    /// A PNG to put into the middle, of up to 256 KiB and 1024x1024 pixels
+    #[arg(long, value_name = "FILE", requires = "output")]
+    pub(crate) logo: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

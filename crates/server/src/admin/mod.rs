@@ -26,6 +26,7 @@ use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
+use crate::qr::Logo;
 use crate::sign_on::SignOn;
 use crate::webhooks::Webhooks;
 
@@ -46,6 +47,8 @@ pub struct AdminOptions {
     pub compat: CompatOptions,
     /// Whether there is a dashboard.
     pub dashboard: bool,
+    /// What its QR codes can have in the middle.
+    pub qr_logo: Option<Arc<Logo>>,
 }
 
 impl Default for AdminOptions {
@@ -58,6 +61,7 @@ impl Default for AdminOptions {
             max_connections: 1_024,
             compat: CompatOptions::default(),
             dashboard: true,
+            qr_logo: None,
         }
     }
 }

@@ -7,7 +7,7 @@
 //! | 302, 307, 303 after a password | `no-store` | every click is seen, every edit counts at once |
 //! | 403, 404, 410, preview | `no-store` | a link made or edited now works now |
 //! | 5xx | `no-store` | |
-//! | QR codes | `public, max-age=86400` | they say what their address says |
+//! | QR codes | `public, max-age=86400` | they say what their address and the configuration say |
 //! | `/`, `/robots.txt`, `/favicon.ico` | `public, max-age=86400` | they only change with the configuration |
 //!
 //! `Vary` is not needed: answers that depend on request headers are never stored, and a

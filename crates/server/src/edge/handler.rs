@@ -227,6 +227,7 @@ fn step(
             Step::Answer(Reply::qr(
                 &short_url,
                 head.query.unwrap_or_default(),
+                thread.shared.options.qr_logo.as_deref(),
                 source,
             ))
         }

@@ -27,11 +27,12 @@ use tollgate_links::{LinkService, RedirectKind, TargetUrl};
 
 use crate::limits::Guard;
 use crate::metrics::Metrics;
+use crate::qr::Logo;
 
 pub use crate::threads::{Handle as EdgeHandle, ServeError};
 pub use crate::tls::{TlsError, TlsFiles};
 pub use bind::{BindError, BoundEdge, bind};
-pub(crate) use pages::{IMAGE_POLICY, target};
+pub(crate) use pages::target;
 
 /// A good [`EdgeOptions::linger`]: a round trip around the world, and little beside a restart.
 pub const LINGER: Duration = Duration::from_millis(250);
@@ -65,6 +66,8 @@ pub struct EdgeOptions {
     pub root: RootPage,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What QR codes can have in the middle.
+    pub qr_logo: Option<Arc<Logo>>,
 }
 
 /// What `/` shows.

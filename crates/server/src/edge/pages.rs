@@ -14,9 +14,6 @@ pub(super) const POLICY: &str = "default-src 'none'; \
 style-src 'sha256-IraCowYxvQPwCfVjcAkG5mkLv/JR+/CzludI3fiCGUY='; base-uri 'none'; \
 form-action 'none'; frame-ancestors 'none'";
 
-/// For an image that is opened by itself: an SVG is a document.
-pub(crate) const IMAGE_POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'";
-
 /// As [`POLICY`], for the page with the form. There is no `form-action`: browsers apply it to the
 /// redirects after the submission too, and the password's reward is a redirect to another site.
 pub(super) const FORM_POLICY: &str = "default-src 'none'; \

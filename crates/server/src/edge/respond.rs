@@ -19,7 +19,7 @@ use super::pages;
 use crate::limits::headers::seconds;
 use crate::metrics::{Outcome, Source};
 use crate::problem::HTML;
-use crate::qr::QrStyle;
+use crate::qr::{Logo, QrStyle};
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -104,20 +104,23 @@ impl Reply {
     }
 
     /// 200 and the QR code, or 400.
-    pub(super) fn qr(short_url: &str, query: &str, source: Source) -> Self {
-        let drawn = QrStyle::from_query(query).and_then(|style| {
+    pub(super) fn qr(short_url: &str, query: &str, logo: Option<&Logo>, source: Source) -> Self {
+        let drawn = QrStyle::from_query(query, logo).and_then(|style| {
             let image = style.draw(short_url)?;
-            Ok((style.format().media_type(), image))
+            Ok((style, image))
         });
-        let (media_type, image) = match drawn {
+        let (style, image) = match drawn {
             Ok(drawn) => drawn,
             Err(error) => return Self::refused(StatusCode::BAD_REQUEST, &error.to_string()),
         };
         let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        // It says what its address says, whatever becomes of the link.
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(style.format().media_type()),
+        );
+        // It says what its address and the configuration say, whatever becomes of the link.
         headers.insert(CACHE_CONTROL, one_day());
-        let policy = HeaderValue::from_static(pages::IMAGE_POLICY);
+        let policy = HeaderValue::from_static(style.policy());
         headers.insert(CONTENT_SECURITY_POLICY, policy);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let answer = answer(StatusCode::OK, headers, image.into());

@@ -52,6 +52,7 @@ pub fn options() -> EdgeOptions {
         tls: None,
         root: RootPage::Landing,
         trusted_proxies: Vec::new(),
+        qr_logo: None,
     }
 }
 

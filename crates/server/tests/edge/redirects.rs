@@ -1,9 +1,10 @@
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use tollgate_clock::UnixMillis;
 use tollgate_links::{Condition, Device, Domain, RedirectKind, Rule, TargetUrl};
-use tollgate_server::edge::RootPage;
-use tollgate_server::qr::QrStyle;
+use tollgate_server::edge::{EdgeOptions, RootPage};
+use tollgate_server::qr::{Logo, QrStyle};
 
 use crate::client::Client;
 use crate::edge::{Edge, NOW, options};
@@ -193,7 +194,7 @@ fn a_qr_code_says_the_short_url_and_spends_nothing() {
             Some("public, max-age=86400")
         );
         let query = path.split_once('?').map_or("", |(_, query)| query);
-        let style = QrStyle::from_query(query).unwrap();
+        let style = QrStyle::from_query(query, None).unwrap();
         let drawn = style.draw("https://go.example.com/abc").unwrap();
         assert_eq!(response.body.as_bytes(), drawn, "{path}");
     }
@@ -204,6 +205,45 @@ fn a_qr_code_says_the_short_url_and_spends_nothing() {
     assert_eq!(client.get("/abc").status, 302);
     assert_eq!(client.get("/abc").status, 410);
     assert_eq!(client.get("/abc.qr").status, 410);
+}
+
+#[test]
+fn a_qr_code_has_the_logo_of_the_configuration_if_it_is_asked_for() {
+    let path = "/abc.qr?logo=true";
+    let plain = Edge::start();
+    plain.link("abc", |_| {});
+    let none = plain.client().get(path);
+    assert_eq!(none.status, 400);
+    assert!(none.body.contains("edge.qr_logo"), "{}", none.body);
+    assert_eq!(none.header("cache-control"), Some("no-store"));
+
+    let logo = Arc::new(Logo::parse(include_bytes!("../shared/logo.png")).unwrap());
+    let edge = Edge::with(EdgeOptions {
+        qr_logo: Some(Arc::clone(&logo)),
+        ..options()
+    });
+    edge.link("abc", |_| {});
+    let mut client = edge.client();
+    let without = client.get("/abc.qr");
+    assert_eq!(without, plain.client().get("/abc.qr"));
+    let response = client.get(path);
+    assert_eq!(response.status, 200);
+    let style = QrStyle::from_query("logo=true", Some(&logo)).unwrap();
+    let drawn = style.draw("https://go.example.com/abc").unwrap();
+    assert_eq!(response.body.as_bytes(), drawn);
+    assert!(response.body.contains("data:image/png;base64,"));
+    assert_eq!(
+        response.header("cache-control"),
+        Some("public, max-age=86400")
+    );
+    for (response, shows_data) in [(&without, false), (&response, true)] {
+        let policy = response.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none';"), "{policy}");
+        assert_eq!(policy.contains("img-src data:"), shows_data, "{policy}");
+    }
+    let low = client.get("/abc.qr?logo=true&level=m");
+    assert_eq!(low.status, 400);
+    assert!(low.body.contains("level is wrong"), "{}", low.body);
 }
 
 #[test]

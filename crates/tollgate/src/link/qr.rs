@@ -1,6 +1,9 @@
 //! QR codes of links.
 
-use tollgate_server::qr::{self, QrStyle};
+use std::path::Path;
+
+use anyhow::Context as _;
+use tollgate_server::qr::{self, Logo, QrStyle};
 
 use crate::BadUsage;
 use crate::args::QrArgs;
@@ -10,8 +13,12 @@ use crate::show;
 /// Draws the QR code of a link: into a file, or on the terminal.
 pub(super) fn run(args: &QrArgs) -> anyhow::Result<()> {
     // What is wrong is told before anything is asked.
+    let logo = match &args.logo {
+        Some(file) => Some(logo(file)?),
+        None => None,
+    };
     let file = match &args.output {
-        Some(file) => Some((file, style(args)?)),
+        Some(file) => Some((file, style(args, logo.as_ref())?)),
         None => None,
     };
     let link = Client::new(&args.link.server)?.get(&args.link.code, args.link.domain.as_deref())?;
@@ -22,7 +29,12 @@ pub(super) fn run(args: &QrArgs) -> anyhow::Result<()> {
     show::file(file, image)
 }
 
-fn style(args: &QrArgs) -> anyhow::Result<QrStyle> {
+fn logo(file: &Path) -> anyhow::Result<Logo> {
+    let logo = Logo::read(file);
+    logo.with_context(|| format!("--logo: {} is no logo", file.display()))
+}
+
+fn style<'a>(args: &QrArgs, logo: Option<&'a Logo>) -> anyhow::Result<QrStyle<'a>> {
     let end = args.output.as_ref().and_then(|file| file.extension());
     let format = end.unwrap_or_default().to_ascii_lowercase();
     let format = format.to_string_lossy();
@@ -40,11 +52,12 @@ fn style(args: &QrArgs) -> anyhow::Result<QrStyle> {
         ("level", args.level.clone()),
         ("color", hex(&args.color)),
         ("background", hex(&args.background)),
+        ("logo", logo.map(|_| "true".to_owned())),
     ] {
         if let Some(value) = value {
             query.append_pair(name, &value);
         }
     }
-    let style = QrStyle::from_query(&query.finish());
+    let style = QrStyle::from_query(&query.finish(), logo);
     style.map_err(|error| BadUsage(error.to_string()).into())
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tollgate_clicks::capture::{Addresses, Capture, Privacy};
@@ -19,10 +20,21 @@ use tollgate_server::edge::{EdgeOptions, LINGER, RootPage, TlsFiles};
 use tollgate_server::grpc::GrpcOptions;
 use tollgate_server::limits::{Attribute as Counted, AuditOptions, Forwarding};
 use tollgate_server::proxy::ProxyOptions;
+use tollgate_server::qr::Logo;
 use tollgate_server::resp::{MAX_FRAME, RespOptions};
 
+/// What QR codes can have in the middle.
+pub(super) fn qr_logo(config: &Config) -> anyhow::Result<Option<Arc<Logo>>> {
+    let Some(file) = &config.edge.qr_logo else {
+        return Ok(None);
+    };
+    let logo = Logo::read(file);
+    let logo = logo.with_context(|| format!("edge.qr_logo: {} is no logo", file.display()))?;
+    Ok(Some(Arc::new(logo)))
+}
+
 /// The edge's.
-pub(super) fn edge(config: &Config) -> EdgeOptions {
+pub(super) fn edge(config: &Config, qr_logo: Option<Arc<Logo>>) -> EdgeOptions {
     let edge = &config.edge;
     EdgeOptions {
         listen: edge.listen,
@@ -40,6 +52,7 @@ pub(super) fn edge(config: &Config) -> EdgeOptions {
             Root::Redirect(url) => RootPage::Redirect(TargetUrl::from_stored(url.as_str())),
         },
         trusted_proxies: edge.trusted_proxies.clone(),
+        qr_logo,
     }
 }
 
@@ -75,7 +88,7 @@ pub(super) fn spool(config: &Config, data_dir: &Path, identity: u64, process: u6
 }
 
 /// The admin side's.
-pub(super) fn admin(config: &Config) -> AdminOptions {
+pub(super) fn admin(config: &Config, qr_logo: Option<Arc<Logo>>) -> AdminOptions {
     let admin = &config.admin;
     AdminOptions {
         max_body_bytes: size(admin.max_body),
@@ -84,6 +97,7 @@ pub(super) fn admin(config: &Config) -> AdminOptions {
         drain: admin.drain,
         max_connections: size(admin.max_connections),
         dashboard: admin.dashboard,
+        qr_logo,
         compat: compat(config),
     }
 }

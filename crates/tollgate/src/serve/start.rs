@@ -21,6 +21,7 @@ use tollgate_server::clicks::Clicks;
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
 use tollgate_server::metrics::Metrics;
+use tollgate_server::qr::Logo;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 use tollgate_server::webhooks::Webhooks;
 
@@ -37,9 +38,10 @@ use crate::{click_store, open, show};
 /// Runs everything until a signal.
 pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
+    let qr_logo = options::qr_logo(config)?;
     // The addresses first: nothing is made on disk by a second start by mistake, and short links
     // may be named after the edge's port, which the system may choose.
-    let edge = edge::bind(options::edge(config)).map_err(address_help)?;
+    let edge = edge::bind(options::edge(config, qr_logo.clone())).map_err(address_help)?;
     let edge_address = edge.local_addr();
     let resp = options::resp(config)
         .map(resp::bind)
@@ -91,6 +93,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         deletions,
         webhooks,
         limits,
+        qr_logo,
     };
     let running = Running::start(config, bound, made)?;
     let scheme = if config.edge.tls_cert.is_some() {
@@ -163,6 +166,7 @@ struct Made {
     deletions: SourceId,
     webhooks: Webhooks,
     limits: limits::Made,
+    qr_logo: Option<Arc<Logo>>,
 }
 
 /// What runs, with what is needed to end it.
@@ -205,6 +209,7 @@ impl Running {
             deletions,
             webhooks,
             limits,
+            qr_logo,
         }: Made,
     ) -> anyhow::Result<Self> {
         let lifecycle = Arc::clone(&store.lifecycle);
@@ -298,7 +303,7 @@ impl Running {
             metrics: Arc::clone(&metrics),
             health: health.clone(),
             sign_on: sign_on::sign_on(config, Arc::new(SystemClock::new()))?,
-            options: options::admin(config),
+            options: options::admin(config, qr_logo),
         };
         let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));
         let background = background(config, &service, &metrics, &tasks);

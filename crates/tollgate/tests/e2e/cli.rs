@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::server::{Server, both, run, tollgate};
+use crate::server::{Options, Server, both, new_home, run, tollgate};
 
 #[test]
 fn a_link_lives_through_its_commands() {
@@ -62,6 +62,45 @@ fn a_link_lives_through_its_commands() {
     assert_eq!(std::fs::read_to_string(file).unwrap(), served.text());
     link(&["delete", "cli"]);
     assert_eq!(client.visit("cli").status, 404);
+}
+
+#[test]
+fn a_qr_code_has_a_logo_on_both_sides() {
+    let home = new_home();
+    let logo = home.path().join("logo.png");
+    std::fs::write(
+        &logo,
+        include_bytes!("../../../server/tests/shared/logo.png"),
+    )
+    .unwrap();
+    let logo = logo.to_str().unwrap();
+    let server = Options::default()
+        .config(&format!("[edge]\nqr_logo = {logo:?}"))
+        .start_in(&home);
+    let client = server.client();
+    client.create(&serde_json::json!({"url": "https://a.example/", "code": "cli"}));
+    let qr = |args: &[&str]| {
+        let mut command = server.cli();
+        command.args(["link", "qr", "cli", "--logo"]).args(args);
+        command.output().unwrap()
+    };
+    for format in ["svg", "png"] {
+        let file = home.path().join(format!("code.{format}"));
+        let output = qr(&[logo, "-o", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", both(&output));
+        let served = client.visit_with(&format!("cli.qr?logo=true&format={format}"), &[]);
+        assert_eq!(served.status, 200);
+        assert_eq!(std::fs::read(file).unwrap(), served.body);
+    }
+    let told = |args: &[&str], code: i32| {
+        let output = qr(args);
+        assert_eq!(output.status.code(), Some(code), "{}", both(&output));
+        both(&output)
+    };
+    let config = home.path().join("tollgate.toml");
+    assert!(told(&[config.to_str().unwrap(), "-o", "never.svg"], 1).contains("no PNG"));
+    assert!(told(&[logo, "-o", "never.svg", "--level", "l"], 2).contains("level is wrong"));
+    assert!(told(&[logo], 2).contains("--output"));
 }
 
 #[test]

@@ -40,6 +40,30 @@ fn config_check_says_what_serve_would() {
 }
 
 #[test]
+fn a_logo_that_cannot_be_read_is_told_at_start() {
+    let home = new_home();
+    let file = home.path().join("logo.png");
+    for (content, told) in [
+        (None, "cannot be read"),
+        (Some(&b"GIF89a"[..]), "no PNG"),
+        (Some(&[0; 300 * 1024][..]), "256 KiB"),
+    ] {
+        if let Some(content) = content {
+            std::fs::write(&file, content).unwrap();
+        }
+        let output = Options::default()
+            .config(&format!("[edge]\nqr_logo = {file:?}"))
+            .fails_to_start(&home);
+        assert_eq!(output.status.code(), Some(1));
+        let text = both(&output);
+        assert!(
+            text.contains("edge.qr_logo") && text.contains(told),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn the_environment_wins_over_the_file() {
     let server = Options::default()
         .config("[links]\nredirect = 301")

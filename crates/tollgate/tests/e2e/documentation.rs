@@ -136,6 +136,11 @@ const BEFORE: &[(&str, &str)] = &[
     ("docs/links.md", "block docs/links.md json >rules.json"),
     (
         "docs/links.md",
+        "echo iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mMIBQAAVwBWkstlwQAAAABJRU5ErkJggg== \
+         | base64 -d >logo.png",
+    ),
+    (
+        "docs/links.md",
         "tollgate serve; tollgate link create https://example.com/ --code spring --password secret",
     ),
     (

@@ -16,8 +16,11 @@ use crate::dashboard::client::{ApiPath, Refusal, push_parameter};
 use crate::dashboard::layout::Place;
 use crate::dashboard::show::{Stats, change, chart, number, ranking, when};
 use crate::dashboard::visitor::{Failure, Shown, Visitor};
-use crate::edge::{IMAGE_POLICY, target};
+use crate::edge::target;
 use crate::qr::QrStyle;
+
+/// What a QR code with a logo is asked for with.
+const LOGO: [(&str, &str); 1] = [("logo", "true")];
 
 /// What is counted by, and what the page calls it.
 const DIMENSIONS: [(&str, &str); 8] = [
@@ -103,7 +106,7 @@ pub(in crate::dashboard) async fn page(
         (head(&visitor, &link))
         div.split {
             (facts(&link))
-            (qr_card(&link))
+            (qr_card(&link, visitor.dashboard.admin.options.qr_logo.is_some()))
         }
         @match &clicked {
             Some((stats, clicks)) => {
@@ -171,7 +174,7 @@ fn facts(link: &LinkView) -> Markup {
     }
 }
 
-fn qr_card(link: &LinkView) -> Markup {
+fn qr_card(link: &LinkView, has_logo: bool) -> Markup {
     let with = |query: &[(&str, &str)]| {
         let mut address = super::address(link, "/qr");
         for (name, value) in query {
@@ -182,10 +185,18 @@ fn qr_card(link: &LinkView) -> Markup {
     html! {
         section.card {
             h2 { "QR code" }
-            img.qr src=(with(&[])) alt={ "QR code of " (link.short_url) } width="176" height="176";
+            img.qr src=(with(if has_logo { &LOGO } else { &[] })) alt={ "QR code of " (link.short_url) } width="176" height="176";
             p.actions {
                 a.button.small href=(with(&[("format", "svg"), ("size", "1000")])) download { "SVG" }
                 a.button.small href=(with(&[("format", "png"), ("size", "1000")])) download { "PNG" }
+                @if has_logo {
+                    a.button.small href=(with(&[("format", "svg"), ("size", "1000"), LOGO[0]])) download {
+                        "SVG with logo"
+                    }
+                    a.button.small href=(with(&[("format", "png"), ("size", "1000"), LOGO[0]])) download {
+                        "PNG with logo"
+                    }
+                }
             }
         }
     }
@@ -353,17 +364,18 @@ pub(in crate::dashboard) async fn qr(
             ..Refusal::default()
         })
     };
-    let style = QrStyle::from_query(&style.join("&")).map_err(wrong)?;
+    let logo = visitor.dashboard.admin.options.qr_logo.as_deref();
+    let style = QrStyle::from_query(&style.join("&"), logo).map_err(wrong)?;
     let bytes = style.draw(&link.short_url).map_err(wrong)?;
     Ok(image(style, bytes, &link.code))
 }
 
-fn image(style: QrStyle, bytes: Vec<u8>, code: &str) -> Response {
+fn image(style: QrStyle<'_>, bytes: Vec<u8>, code: &str) -> Response {
     let format = style.format();
     let plain: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
     let head = [
         (CONTENT_TYPE, format.media_type()),
-        (CONTENT_SECURITY_POLICY, IMAGE_POLICY),
+        (CONTENT_SECURITY_POLICY, style.policy()),
     ];
     let mut response = (head, bytes).into_response();
     let name = format!("inline; filename=\"qr-{plain}.{}\"", format.ending());

@@ -1,6 +1,10 @@
 //! Links made and changed by forms.
 
+use std::sync::Arc;
+
 use serde_json::json;
+use tollgate_server::admin::AdminOptions;
+use tollgate_server::qr::Logo;
 
 use super::sign_in;
 use crate::server::Server;
@@ -152,4 +156,34 @@ async fn several_links_are_changed_at_once() {
         visitor.post("/links", &[("action", "delete")]).await.status,
         422
     );
+}
+
+#[tokio::test]
+async fn the_page_of_a_link_shows_the_logo_if_there_is_one() {
+    let logo = Logo::parse(include_bytes!("../../shared/logo.png")).unwrap();
+    let with_logo = AdminOptions {
+        qr_logo: Some(Arc::new(logo)),
+        ..AdminOptions::default()
+    };
+    for (options, has_logo) in [(AdminOptions::default(), false), (with_logo, true)] {
+        let server = Server::with(options).await;
+        let visitor = sign_in(&server, &server.admin).await;
+        let fields = [("url", "https://a.example/"), ("code", "spring")];
+        assert_eq!(visitor.post("/new", &fields).await.status, 303);
+        let answer = visitor.get("/links/spring").await;
+        // An image has a policy of its own, and the page's stays as it is.
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("img-src 'self';"), "{policy}");
+        let page = answer.page();
+        assert_eq!(page.contains("PNG with logo"), has_logo, "{page}");
+        assert_eq!(page.contains("/qr?logo=true\""), has_logo, "{page}");
+
+        let image = visitor.get("/links/spring/qr?logo=true").await;
+        assert_eq!(image.status, if has_logo { 200 } else { 400 });
+        let policy = image.header("content-security-policy");
+        assert_eq!(policy.contains("img-src data:"), has_logo, "{policy}");
+        let text = String::from_utf8_lossy(&image.body);
+        let is_embedded = text.contains("href=\"data:image/png;base64,");
+        assert_eq!(is_embedded, has_logo);
+    }
 }
