@@ -354,61 +354,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_click_is_counted_once_however_often_it_is_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let importer = importer(directory.path());
-        let counted = |new, position| Ok(Imported::Counted { new, position });
-        let two = vec![click(NOW - DAY_MS), click(NOW - 2 * DAY_MS)];
-        assert_eq!(
-            importer.import(&past(0, two.clone(), 3)).await,
-            counted(5, 5)
-        );
-        assert_eq!(
-            importer.import(&past(0, two.clone(), 3)).await,
-            counted(0, 5)
-        );
-        // Two more have come since.
-        assert_eq!(
-            importer.import(&past(0, two.clone(), 5)).await,
-            counted(2, 7)
-        );
-        assert_eq!(
-            importer.import(&past(6, two.clone(), 0)).await,
-            counted(1, 8)
-        );
-        let gap = importer.import(&past(9, two.clone(), 0)).await;
-        assert_eq!(gap, Ok(Imported::Gap { position: 8 }));
-        assert_eq!(totals(&importer).await.people, 8);
-        // Of another source they are others.
-        let other = PastClicks {
-            source: "other".into(),
-            ..past(0, two, 0)
-        };
-        assert_eq!(importer.import(&other).await, counted(2, 2));
-        assert_eq!(totals(&importer).await.people, 10);
-    }
-
-    #[tokio::test]
-    async fn what_has_no_time_is_in_no_period() {
-        let directory = tempfile::tempdir().unwrap();
-        let importer = importer(directory.path());
-        let clicks = vec![
-            // From before Tollgate.
-            click(1_262_304_000_000),
-            PastClick::default(),
-            click(NOW + 3 * DAY_MS),
-            click(-1),
-        ];
-        // More than one commit.
-        importer.import(&past(0, clicks, 120_000)).await.unwrap();
-        assert_eq!(totals(&importer).await.people, 120_004);
-        assert_eq!(in_period(&importer, DAY_MS, NOW).await.total, 1);
-        let year = in_period(&importer, 1_262_304_000_000, 1_264_982_400_000).await;
-        assert_eq!(year.total, 1);
-        assert_eq!(in_period(&importer, 0, DAY_MS).await.total, 120_003);
-    }
-
-    #[tokio::test]
     async fn what_is_told_of_a_click_becomes_its_dimensions() {
         let directory = tempfile::tempdir().unwrap();
         let importer = importer(directory.path());
@@ -434,33 +379,6 @@ mod tests {
         assert_eq!(
             [first(0), first(1), first(2)],
             ["DE", "Berlin, DE", "mail"].map(str::to_owned)
-        );
-    }
-
-    #[tokio::test]
-    async fn a_link_that_is_forgotten_can_be_imported_again() {
-        let directory = tempfile::tempdir().unwrap();
-        let importer = importer(directory.path());
-        let like_it = PastClicks {
-            link: LinkName {
-                code: "abc0".into(),
-                ..link()
-            },
-            ..past(0, Vec::new(), 4)
-        };
-        importer.import(&past(0, Vec::new(), 4)).await.unwrap();
-        importer.import(&like_it).await.unwrap();
-        assert!(importer.store.forget(&link()).await.unwrap());
-        assert_eq!(totals(&importer).await.people, 0);
-        importer.import(&past(0, Vec::new(), 4)).await.unwrap();
-        assert_eq!(totals(&importer).await.people, 4);
-        let again = importer.import(&like_it).await;
-        assert_eq!(
-            again,
-            Ok(Imported::Counted {
-                new: 0,
-                position: 4
-            })
         );
     }
 }

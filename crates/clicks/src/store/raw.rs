@@ -14,6 +14,9 @@ use crate::query::{LinkName, Period};
 use crate::rollup::{DAY_MS, RollupBatch, ScopeName};
 use crate::{Click, ClickId, ClickKind, Dimension, EnrichedClick, Network, Snippet, Values};
 
+/// How many days a click may be counted late, and still be kept single.
+const LATEST_DAYS: i64 = 366;
+
 /// A day, since 1970 in UTC, whose raw clicks are kept and dropped together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Day(pub(super) i64);
@@ -45,6 +48,13 @@ impl Day {
         }
         // What is counted without a time is on the first day, and is no single clicks.
         Self::of(now.saturating_sub(retain)).max(Self(1))
+    }
+
+    /// The first day whose clicks are kept single when they are counted now. Those that are older than
+    /// a year are not, however long others are kept: every day has a place of its own, and ten
+    /// years of another shortener would make thousands at once.
+    pub(super) fn taken(now: UnixMillis, retain: std::time::Duration) -> Self {
+        Self::kept(now, retain).max(Self(Self::of(now).0 - LATEST_DAYS))
     }
 }
 

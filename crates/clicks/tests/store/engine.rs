@@ -62,6 +62,13 @@ macro_rules! suite {
                 instances_that_count_the_same_links_at_once_lose_nothing,
                 many_values_of_a_dimension_are_bounded_and_none_is_lost,
             }
+            importing::{
+                past_clicks_count_once_however_often_they_are_told,
+                past_clicks_count_once_when_instances_import_them_at_once,
+                past_clicks_without_a_time_are_in_no_period,
+                past_clicks_are_kept_single_only_within_their_time,
+                past_clicks_of_a_forgotten_link_can_be_imported_again,
+            }
             retention::{
                 days_past_their_time_are_archived_and_dropped_and_roll_ups_stay,
                 nothing_is_dropped_that_cannot_be_archived,

@@ -7,6 +7,7 @@
 
 mod counting;
 mod engine;
+mod importing;
 mod model;
 mod queries;
 mod retention;

@@ -115,6 +115,23 @@ fn partitions_are_made_ahead_and_dropped_behind() {
 }
 
 #[test]
+fn clicks_of_ten_years_make_no_partitions_but_of_the_last_one() {
+    runtime().block_on(async {
+        let engine = Postgres::fresh();
+        let clicks: Vec<_> = (0..800)
+            .map(|number| one_click("x", NOW - 5 * number * DAY))
+            .collect();
+        for (days, step, late) in [(20, 0, 4), (30_000, 1, 73)] {
+            let store = engine.open(Keep::days(days)).await;
+            let batch = batch(at(step), at(step + 1), &clicks);
+            store.add(batch).await.unwrap();
+            // Those that are ahead and today come besides.
+            assert_eq!(partitions(&engine).len(), 8 + late);
+        }
+    });
+}
+
+#[test]
 fn who_counts_at_the_same_time_takes_another_lane_and_waits_for_nobody() {
     runtime().block_on(async {
         let engine = Postgres::fresh();

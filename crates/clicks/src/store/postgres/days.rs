@@ -10,6 +10,8 @@ use crate::store::raw::Day;
 
 /// Days that are made ahead, today not counted.
 const AHEAD: i64 = 7;
+/// Days that are made in one transaction.
+const CHUNK: usize = 16;
 
 /// The partition of a day.
 pub(super) struct Partition(pub(super) Day);
@@ -37,15 +39,18 @@ pub(super) async fn make_ahead(session: &mut Session, today: Day) -> Result<(), 
     prepare(session, &wanted).await
 }
 
-/// Makes the partitions of days, in a transaction of its own: who needs the same ones need not wait
-/// until clicks are counted.
+/// Makes the partitions of days, in transactions of their own: who needs the same ones need not wait
+/// until clicks are counted, and those that were made stay if there is no time for all of them.
 pub(super) async fn prepare(session: &mut Session, days: &[Day]) -> Result<(), Failure> {
-    if days.is_empty() || missing(session, days, "").await?.is_empty() {
+    if days.is_empty() {
         return Ok(());
     }
-    session.begin().await?;
-    make(session, days).await?;
-    session.commit().await
+    for some in missing(session, days, "").await?.chunks(CHUNK) {
+        session.begin().await?;
+        make(session, some).await?;
+        session.commit().await?;
+    }
+    Ok(())
 }
 
 /// Sees to it, within a transaction, that days have a partition, and keep it until the end of the

@@ -138,7 +138,8 @@ impl Inner {
     }
 
     async fn add(&self, batch: &EnrichedBatch, rollups: &RollupBatch) -> Result<Added, StoreError> {
-        let (connections, keep) = (&self.connections, self.keep());
+        let connections = &self.connections;
+        let keep = Day::taken(self.clock.now(), self.retain_raw);
         let added = connections.write(|| async move {
             add::add(&mut connections.session().await?, batch, rollups, keep).await
         });

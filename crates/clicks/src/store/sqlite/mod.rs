@@ -142,7 +142,7 @@ impl ClickStore for SqliteClickStore {
     }
 
     async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError> {
-        let keep = self.keep();
+        let keep = Day::taken(self.clock.now(), self.options.retain_raw);
         let rollups = RollupBatch::of(batch.clicks.iter().map(Arc::as_ref));
         let write =
             move |connection: &rusqlite::Connection| add::add(connection, &batch, &rollups, keep);
