@@ -8,6 +8,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
+use crate::private_postgres::PrivatePostgres;
 use crate::server::{Options, Server, both, eventually};
 use stub::Stub;
 
@@ -349,6 +350,61 @@ fn files_of_others_move_in() {
         client.visit("zwei").expect(302).location(),
         "https://b.example/"
     );
+}
+
+#[test]
+fn statistics_in_postgresql_take_what_moves_in_once() {
+    let postgres = PrivatePostgres::start();
+    let url = postgres.url("postgres");
+    let start = || {
+        Options::default()
+            .env("TOLLGATE_LINKS__STORE", &url)
+            .env("TOLLGATE_CLICKS__STORE", &url)
+            .start()
+    };
+    let servers = [start(), start()];
+    let dump = copy(&servers[0], "yourls.sql");
+    let arguments = ["--from", "yourls", dump.to_str().unwrap()];
+    let told = import(&servers[0], &arguments);
+    // Lost: of `mail`, four; of links that are not in the dump, two.
+    assert_eq!(counts(&told), [4, 0, 0, 1, 18, 6], "{told}");
+    // Again, as if nothing had been noted, and by another server.
+    for server in &servers {
+        let dump = copy(&servers[1], "yourls.sql");
+        let told = import(server, &["--from", "yourls", dump.to_str().unwrap()]);
+        assert_eq!(counts(&told), [0, 4, 0, 1, 0, 6], "{told}");
+        assert_eq!(told["clicks"]["before"], 18, "{told}");
+    }
+    for server in &servers {
+        assert_eq!(clicks_of(server, "guide"), (3, 7));
+        assert_eq!(clicks_of(server, "plain"), (0, 7));
+        assert_eq!(clicks_of(server, "mine"), (1, 0));
+        let all = "/api/v1/stats?from=2010-01-01&to=2100-01-01&bucket=month";
+        let stats = server.client().api("GET", all).expect(200).json();
+        assert_eq!(
+            (&stats["total"], &stats["untimed"]),
+            (&json!(4), &json!(14))
+        );
+    }
+    let number = |sql: &str| postgres.sql("postgres", sql);
+    let of_all = "SELECT sum(clicks) FROM click_days JOIN click_scopes ON id = scope AND kind = 0";
+    assert_eq!(number(of_all), "18");
+    // They are older than single clicks are kept.
+    assert_eq!(number("SELECT count(*) FROM click_raw"), "0");
+    assert_eq!(
+        number("SELECT count(*) FROM click_raw_days WHERE day < 20000"),
+        "0"
+    );
+
+    // A link that goes takes along how far it was imported.
+    servers[0].client().delete("guide").expect(204);
+    eventually("the clicks of a deleted link to go", || {
+        let left = number("SELECT count(*) FROM click_sources WHERE id LIKE 'import/%/guide/%'");
+        (left == "0").then_some(())
+    });
+    let told = import(&servers[1], &arguments);
+    assert_eq!(counts(&told), [1, 3, 0, 1, 10, 6], "{told}");
+    assert_eq!(clicks_of(&servers[0], "guide"), (3, 7));
 }
 
 #[test]
