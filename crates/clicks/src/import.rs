@@ -4,6 +4,7 @@
 //! are counted is kept as the position of a [`SourceId`] of its own: so an import that is repeated or
 //! goes on after a break counts each click once, and a later one only what has come since.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::capture::{
 use crate::enrich::AHEAD;
 use crate::query::LinkName;
 use crate::rollup::DAY_MS;
-use crate::store::{Added, ClickStore, EnrichedBatch, StoreError};
+use crate::store::{AddedTogether, ClickStore, EnrichedBatch, StoreError};
 use crate::{
     Click, ClickId, ClickKind, Dimension, EnrichedClick, Enricher, MAX_VALUE_BYTES, Position,
     Snippet, SourceId, Values,
@@ -33,7 +34,7 @@ pub const UNTIMED_END: UnixMillis = UnixMillis::from_millis(DAY_MS);
 
 /// The most clicks in one commit.
 const MAX_BATCH: u64 = 50_000;
-/// How often a batch is tried again because another import of the same link was faster.
+/// How often batches are tried again because another import of the same links was faster.
 const MAX_RACES: usize = 16;
 
 /// A click as its source tells it.
@@ -117,41 +118,96 @@ impl ClickImporter {
         }
     }
 
-    /// Counts clicks, but those that were counted before. It computes a lot between its waits.
+    /// Counts clicks, but those that were counted before; answers what became of each. Those of many
+    /// links become durable together, in as few commits as may be. It computes a lot between its waits.
     ///
     /// # Errors
     /// [`StoreError`]; to give them again is right.
-    pub async fn import(&self, past: &PastClicks) -> Result<Imported, StoreError> {
-        let source = source_id(&past.link, &past.source);
-        let listed = past.clicks.len() as u64;
-        let end = past.after + listed + past.untimed;
-        let mut new = 0;
+    pub async fn import(&self, all: &[PastClicks]) -> Result<Vec<Imported>, StoreError> {
+        let ids: Vec<SourceId> = all
+            .iter()
+            .map(|past| source_id(&past.link, &past.source))
+            .collect();
+        let found = self.store.positions(&ids).await?;
+        let mut positions: HashMap<&SourceId, u64> = HashMap::new();
+        positions.extend(ids.iter().zip(found.iter().map(|found| found.offset)));
+        let mut new = vec![0; all.len()];
+        let mut imported = vec![None; all.len()];
         let mut races = 0;
         loop {
-            let position = self.store.position(&source).await?.offset;
-            if position < past.after {
-                return Ok(Imported::Gap { position });
+            let steps = self.steps(all, &ids, &positions, &mut imported, &new);
+            if steps.is_empty() {
+                return Ok(imported.into_iter().flatten().collect());
             }
-            if position >= end {
-                return Ok(Imported::Counted { new, position });
-            }
-            let from = position - past.after;
-            let to = (from + MAX_BATCH).min(end - past.after);
-            let batch = EnrichedBatch {
-                after: at(position),
-                to: at(past.after + to),
-                clicks: self.enriched(past, &source, from..to),
-                source: source.clone(),
-            };
-            match self.store.add(batch).await? {
-                Added::Counted => new += to - from,
-                Added::Elsewhere(_) if races < MAX_RACES => races += 1,
-                Added::Elsewhere(_) => {
-                    let busy = "others import clicks of the same link: try again";
+            let (places, batches): (Vec<usize>, Vec<EnrichedBatch>) = steps.into_iter().unzip();
+            let to: Vec<Position> = batches.iter().map(|batch| batch.to).collect();
+            let is_at = match self.store.add_together(batches).await? {
+                AddedTogether::Counted => {
+                    for (place, to) in places.iter().zip(&to) {
+                        new[*place] += to.offset - positions[&ids[*place]];
+                    }
+                    to
+                }
+                AddedTogether::Elsewhere(found) if races < MAX_RACES => {
+                    races += 1;
+                    found
+                }
+                AddedTogether::Elsewhere(_) => {
+                    let busy = "others import clicks of the same links: try again";
                     return Err(StoreError::Unavailable(busy.to_owned()));
                 }
+            };
+            for (place, is_at) in places.iter().zip(is_at) {
+                positions.insert(&ids[*place], is_at.offset);
             }
         }
+    }
+
+    /// What can be counted together next, each with its place in `all`; and notes in `imported` what
+    /// there is nothing more to do of.
+    fn steps(
+        &self,
+        all: &[PastClicks],
+        ids: &[SourceId],
+        positions: &HashMap<&SourceId, u64>,
+        imported: &mut [Option<Imported>],
+        new: &[u64],
+    ) -> Vec<(usize, EnrichedBatch)> {
+        let mut steps = Vec::new();
+        let mut room = MAX_BATCH;
+        // More of a source has to wait until what comes before it is counted.
+        let mut begun: HashSet<&SourceId> = HashSet::new();
+        for (place, (past, source)) in all.iter().zip(ids).enumerate() {
+            if imported[place].is_some() || begun.contains(source) {
+                continue;
+            }
+            let position = positions[source];
+            let end = past.after + past.clicks.len() as u64 + past.untimed;
+            if position < past.after {
+                imported[place] = Some(Imported::Gap { position });
+                continue;
+            }
+            if position >= end {
+                let new = new[place];
+                imported[place] = Some(Imported::Counted { new, position });
+                continue;
+            }
+            begun.insert(source);
+            let from = position - past.after;
+            let to = (from + room).min(end - past.after);
+            if from == to {
+                continue;
+            }
+            room -= to - from;
+            let batch = EnrichedBatch {
+                source: source.clone(),
+                after: at(position),
+                to: at(past.after + to),
+                clicks: self.enriched(past, source, from..to),
+            };
+            steps.push((place, batch));
+        }
+        steps
     }
 
     /// Those of `past` from one number to another.
@@ -370,7 +426,7 @@ mod tests {
             ..click(NOW - DAY_MS)
         };
         let clicks = vec![told.clone(), told, program];
-        importer.import(&past(0, clicks, 0)).await.unwrap();
+        importer.import(&[past(0, clicks, 0)]).await.unwrap();
         let all = totals(&importer).await;
         assert_eq!((all.people, all.programs), (2, 1));
         let statistics = in_period(&importer, NOW - 2 * DAY_MS, NOW).await;

@@ -66,6 +66,12 @@ pub struct EnrichedBatch {
     pub clicks: Vec<Arc<EnrichedClick>>,
 }
 
+/// All clicks of batches.
+fn clicks_of(batches: &[EnrichedBatch]) -> impl Iterator<Item = &EnrichedClick> {
+    let clicks = batches.iter().flat_map(|batch| &batch.clicks);
+    clicks.map(Arc::as_ref)
+}
+
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Added {
@@ -74,6 +80,16 @@ pub enum Added {
     /// Nothing was done, because the source is counted up to here, which is not where the batch
     /// begins: it was counted before, or another one is missing. Go on from here.
     Elsewhere(Position),
+}
+
+/// What became of batches that were given together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddedTogether {
+    /// All are counted, and durable.
+    Counted,
+    /// Nothing was done, because not every source is counted up to where its batch begins. Up to where
+    /// each is, in the order of the batches.
+    Elsewhere(Vec<Position>),
 }
 
 /// What [`ClickStore::retain`] did.
@@ -92,7 +108,16 @@ pub trait ClickStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn position(&self, source: &SourceId) -> Result<Position, StoreError>;
+    async fn position(&self, source: &SourceId) -> Result<Position, StoreError> {
+        let positions = self.positions(std::slice::from_ref(source)).await?;
+        Ok(positions.first().copied().unwrap_or_default())
+    }
+
+    /// Up to where each of some sources is counted, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn positions(&self, sources: &[SourceId]) -> Result<Vec<Position>, StoreError>;
 
     /// Counts a batch: roll-ups, raw clicks and the new position become durable together or not at
     /// all. Only if the source is counted up to exactly [`EnrichedBatch::after`]; so a batch that is
@@ -100,7 +125,21 @@ pub trait ClickStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`]. It may have been counted nevertheless: to give it again is right.
-    async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError>;
+    async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError> {
+        Ok(match self.add_together(vec![batch]).await? {
+            AddedTogether::Counted => Added::Counted,
+            AddedTogether::Elsewhere(positions) => {
+                Added::Elsewhere(positions.first().copied().unwrap_or_default())
+            }
+        })
+    }
+
+    /// Counts batches of different sources as [`Self::add`] does, in one transaction: all of them, or
+    /// none. Many small ones cost much less together, as they have roll-ups in common.
+    ///
+    /// # Errors
+    /// [`StoreError`]. They may have been counted nevertheless: to give them again is right.
+    async fn add_together(&self, batches: Vec<EnrichedBatch>) -> Result<AddedTogether, StoreError>;
 
     /// Answers a query.
     ///

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 use tollgate_clock::UnixMillis;
 
-use super::EnrichedBatch;
+use super::{EnrichedBatch, clicks_of};
 use crate::query::{LinkName, Period};
 use crate::rollup::{DAY_MS, RollupBatch, ScopeName};
 use crate::{Click, ClickId, ClickKind, Dimension, EnrichedClick, Network, Snippet, Values};
@@ -155,16 +155,16 @@ impl<'c> RawClick<'c> {
     }
 }
 
-/// The clicks of a batch by their day. `numbers` are those of the scopes of its roll-ups.
+/// The clicks of batches by their day. `numbers` are those of the scopes of its roll-ups.
 pub(super) fn by_day<'c>(
-    batch: &'c EnrichedBatch,
+    batches: &'c [EnrichedBatch],
     rollups: &RollupBatch,
     numbers: &[i64],
 ) -> BTreeMap<Day, Vec<RawClick<'c>>> {
     let numbers: BTreeMap<&ScopeName, i64> =
         rollups.scopes.iter().zip(numbers.iter().copied()).collect();
     let mut days: BTreeMap<Day, Vec<_>> = BTreeMap::new();
-    for click in &batch.clicks {
+    for click in clicks_of(batches) {
         let raw = RawClick::of(click, |name| numbers.get(name).copied());
         days.entry(Day::of(click.click.at)).or_default().push(raw);
     }

@@ -14,7 +14,7 @@ use tollgate_clicks::query::{
     ClickPage, LinkName, List, Period, Query, QueryError, Scope, Statistics, Totals,
 };
 use tollgate_clicks::store::{
-    Added, ClickStore, EnrichedBatch, Retained, SqliteClickStore, SqliteOptions, StoreError,
+    AddedTogether, ClickStore, EnrichedBatch, Retained, SqliteClickStore, SqliteOptions, StoreError,
 };
 use tollgate_clicks::{
     Batch, Click, ClickId, ClickKind, ClickSource, Enricher, Position, SourceError, SourceId,
@@ -135,12 +135,14 @@ fn away() -> StoreError {
 
 #[async_trait]
 impl ClickStore for Unreliable {
-    async fn position(&self, source: &SourceId) -> Result<Position, StoreError> {
-        self.story.step(away(), self.store.position(source)).await
+    async fn positions(&self, sources: &[SourceId]) -> Result<Vec<Position>, StoreError> {
+        let positions = self.store.positions(sources);
+        self.story.step(away(), positions).await
     }
 
-    async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError> {
-        self.story.step(away(), self.store.add(batch)).await
+    async fn add_together(&self, batches: Vec<EnrichedBatch>) -> Result<AddedTogether, StoreError> {
+        let added = self.store.add_together(batches);
+        self.story.step(away(), added).await
     }
 
     async fn statistics(&self, query: Query) -> Result<Statistics, QueryError> {

@@ -65,6 +65,8 @@ macro_rules! suite {
             importing::{
                 past_clicks_count_once_however_often_they_are_told,
                 past_clicks_count_once_when_instances_import_them_at_once,
+                past_clicks_of_many_links_count_once_together,
+                past_clicks_of_many_links_count_once_by_instances_at_once,
                 past_clicks_without_a_time_are_in_no_period,
                 past_clicks_are_kept_single_only_within_their_time,
                 past_clicks_of_a_forgotten_link_can_be_imported_again,

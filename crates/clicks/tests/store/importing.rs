@@ -43,7 +43,7 @@ fn told(at: i64) -> PastClick {
 }
 
 async fn import(importer: &ClickImporter, past: PastClicks) -> Imported {
-    importer.import(&past).await.unwrap()
+    importer.import(&[past]).await.unwrap()[0]
 }
 
 const fn counted(new: u64, position: u64) -> Imported {
@@ -131,6 +131,91 @@ pub(crate) fn past_clicks_count_once_when_instances_import_them_at_once<E: Engin
         assert_eq!(totals(&*store, of("x")).await.people, 250);
         assert_eq!(totals(&*store, of("y")).await.people, 9);
         assert_eq!(totals(&*store, Scope::Everything).await.people, 259);
+    });
+}
+
+/// Of many links some have been counted before, in whole or in part, and some are named twice.
+pub(crate) fn past_clicks_of_many_links_count_once_together<E: Engine>() {
+    runtime().block_on(async {
+        let engine = E::fresh();
+        let store = engine.open(Keep::days(30)).await;
+        let importer = importer(&store);
+        import(&importer, past("x", 0, vec![told(NOW)], 3)).await;
+        let all = [
+            past("x", 0, vec![told(NOW)], 5),
+            past("y", 0, vec![told(NOW - DAY), told(NOW)], 0),
+            past("z", 1, vec![], 1),
+            past("y", 2, vec![told(YEAR_2015)], 60_000),
+            past("y", 60_003, vec![], 1),
+            past("x", 7, vec![], 1),
+            past("x", 0, vec![], 0),
+            past("w", 0, vec![], 70_000),
+        ];
+        let gap = |position| Imported::Gap { position };
+        let expected = [
+            counted(2, 6),
+            counted(2, 2),
+            gap(0),
+            counted(60_001, 60_003),
+            counted(1, 60_004),
+            gap(6),
+            counted(0, 6),
+            counted(70_000, 70_000),
+        ];
+        assert_eq!(importer.import(&all).await.unwrap(), expected);
+        for (place, answer) in importer.import(&all).await.unwrap().into_iter().enumerate() {
+            let new = matches!(answer, Imported::Counted { new: 1.., .. });
+            assert!(!new, "{place}: {answer:?}");
+        }
+        for (code, clicks) in [("x", 6), ("y", 60_004), ("z", 0), ("w", 70_000)] {
+            assert_eq!(totals(&*store, of(code)).await.people, clicks);
+        }
+        assert_eq!(totals(&*store, Scope::Everything).await.people, 130_010);
+        assert_eq!(raw(&*store, Scope::Everything).await.len(), 3);
+        assert_eq!(importer.import(&[]).await.unwrap(), []);
+    });
+}
+
+/// Instances that import the same many links, in whatever order, neither count twice nor wait in a circle.
+pub(crate) fn past_clicks_of_many_links_count_once_by_instances_at_once<E: Engine>() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let engine = E::fresh();
+        let store = engine.open(Keep::days(30)).await;
+        let mut tasks = Vec::new();
+        for instance in 0..4 {
+            let store = engine.open(Keep::days(30)).await;
+            tasks.push(tokio::spawn(async move {
+                let importer = importer(&store);
+                let mut new = 0;
+                for part in 0..5 {
+                    let mut all: Vec<_> = (part * 40..part * 40 + 60)
+                        .map(|number| past(&format!("c{number}"), 0, vec![told(NOW)], 2))
+                        .collect();
+                    if instance % 2 == 1 {
+                        all.reverse();
+                    }
+                    for answer in importer.import(&all).await.unwrap() {
+                        let Imported::Counted { new: its, .. } = answer else {
+                            panic!("{answer:?}");
+                        };
+                        new += its;
+                    }
+                }
+                new
+            }));
+        }
+        let mut new = 0;
+        for task in tasks {
+            new += task.await.unwrap();
+        }
+        assert_eq!(new, 3 * 220);
+        assert_eq!(totals(&*store, Scope::Everything).await.people, 3 * 220);
+        assert_eq!(raw(&*store, Scope::Everything).await.len(), 220);
     });
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use tollgate_access::Scope;
 use tollgate_clicks::import::{Imported, PastClick, PastClicks};
-use tollgate_clicks::query::QueryError;
+use tollgate_clicks::query::{LinkName, QueryError};
 use tollgate_clock::UnixMillis;
 use tollgate_links::FieldError;
 use utoipa::ToSchema;
@@ -153,70 +153,93 @@ pub(super) async fn import(
         let reason = format!("are at most {MAX_LINKS}, not {}", wanted.links.len());
         return Err(wrong("links", reason));
     }
-    // Together, so that they share commits.
-    let counting = wanted.links.into_iter().map(|link| {
-        let (state, caller, source) = (&state, &caller, source.clone());
-        async move {
-            let code = link.code.clone();
-            let domain = link.domain.clone();
-            let counted = count(state, caller, clicks, source, link).await;
-            let (counted, position, problem) = match counted {
-                Ok((new, position)) => (new, Some(position), None),
-                // The store is away, or full: that is about the whole request.
-                Err(problem) if problem.status().is_server_error() => return Err(problem),
-                Err(problem) => (0, None, Some(problem)),
-            };
-            Ok(LinkImported {
-                code,
-                domain,
-                counted,
-                position,
-                problem,
-            })
-        }
-    });
-    let links: Result<Vec<LinkImported>, Problem> = join_all(counting).await.into_iter().collect();
-    Ok(Json(ClicksImported { links: links? }).into_response())
+    let looking = wanted
+        .links
+        .iter()
+        .map(|link| linked(&state, &caller, link));
+    let names = join_all(looking).await;
+    let mut links = Vec::with_capacity(names.len());
+    let (mut counting, mut places) = (Vec::new(), Vec::new());
+    for (link, name) in wanted.links.into_iter().zip(names) {
+        let (code, domain) = (link.code.clone(), link.domain.clone());
+        let problem = match name.and_then(|name| past(name, source.clone(), link)) {
+            Ok(past) => {
+                places.push((links.len(), past.after));
+                counting.push(past);
+                None
+            }
+            // The store is away, or full: that is about the whole request.
+            Err(problem) if problem.status().is_server_error() => return Err(problem),
+            Err(problem) => Some(problem),
+        };
+        links.push(LinkImported {
+            code,
+            domain,
+            counted: 0,
+            position: None,
+            problem,
+        });
+    }
+    let imported = count(clicks, counting).await?;
+    for ((place, after), imported) in places.into_iter().zip(imported) {
+        links[place].tell(imported, after);
+    }
+    Ok(Json(ClicksImported { links }).into_response())
 }
 
-/// Counts the clicks of one link; answers how many were new, and how many there are from the source.
-async fn count(
+impl LinkImported {
+    /// What became of clicks that come after so many others.
+    fn tell(&mut self, imported: Imported, after: u64) {
+        match imported {
+            Imported::Counted { new, position } => {
+                self.counted = new;
+                self.position = Some(position);
+            }
+            Imported::Gap { position } => {
+                let detail = format!(
+                    "{position} clicks of this link are counted from this source, and these come \
+                     after {after}: send those in between first."
+                );
+                self.problem = Some(Problem::new(Kind::ClicksMissing, detail));
+            }
+        }
+    }
+}
+
+/// The link whose clicks they are.
+async fn linked(
     state: &AdminState,
     caller: &Caller,
-    clicks: &Clicks,
-    source: SmolStr,
-    link: LinkClicks,
-) -> Result<(u64, u64), Problem> {
+    link: &LinkClicks,
+) -> Result<LinkName, Problem> {
     let key = caller.link(&state.service, link.domain.as_deref(), &link.code)?;
     state.service.get(&key).await?;
-    if link.untimed > MAX_UNTIMED || link.after > MAX_UNTIMED {
+    Ok(name(&key))
+}
+
+fn past(link: LinkName, source: SmolStr, told: LinkClicks) -> Result<PastClicks, Problem> {
+    if told.untimed > MAX_UNTIMED || told.after > MAX_UNTIMED {
         return Err(wrong("untimed", format!("is at most {MAX_UNTIMED}")));
     }
-    let told = link.clicks.into_iter().enumerate();
-    let past = PastClicks {
-        link: name(&key),
+    let clicks = told.clicks.into_iter().enumerate();
+    Ok(PastClicks {
+        link,
         source,
-        after: link.after,
-        clicks: told.map(checked).collect::<Result<_, _>>()?,
-        untimed: link.untimed,
-    };
+        after: told.after,
+        clicks: clicks.map(checked).collect::<Result<_, _>>()?,
+        untimed: told.untimed,
+    })
+}
+
+/// Counts clicks; answers what became of those of each link.
+async fn count(clicks: &Clicks, past: Vec<PastClicks>) -> Result<Vec<Imported>, Problem> {
     // It computes for long: not among the requests of others.
     let importer = std::sync::Arc::clone(&clicks.importer);
     let runtime = tokio::runtime::Handle::current();
     let work = move || runtime.block_on(async move { importer.import(&past).await });
     let imported = tokio::task::spawn_blocking(work).await;
     let imported = imported.map_err(|_| Problem::internal())?;
-    match imported.map_err(QueryError::from)? {
-        Imported::Counted { new, position } => Ok((new, position)),
-        Imported::Gap { position } => {
-            let detail = format!(
-                "{position} clicks of this link are counted from this source, and these come after \
-                 {}: send those in between first.",
-                link.after
-            );
-            Err(Problem::new(Kind::ClicksMissing, detail))
-        }
-    }
+    Ok(imported.map_err(QueryError::from)?)
 }
 
 fn source(name: &str) -> Result<SmolStr, Problem> {

@@ -15,7 +15,7 @@ const GATHERED_BYTES: usize = 16 << 20;
 /// Clicks in one request.
 const MOST_CLICKS: usize = 1_000;
 /// Links in one request.
-const MOST_LINKS: usize = 250;
+const MOST_LINKS: usize = 1_000;
 /// About how many bytes a request may have: far less than a server takes by default.
 const MOST_BYTES: usize = 300 << 10;
 /// About how many bytes a click has beside its texts.
@@ -169,8 +169,9 @@ fn requests(links: Vec<PastClicks>) -> Vec<Vec<PastClicks>> {
         if piece.clicks.is_empty() && piece.untimed == 0 {
             continue;
         }
+        bytes += CLICK_BYTES + link.code.len();
         request.push(piece);
-        if request.len() >= MOST_LINKS {
+        if request.len() >= MOST_LINKS || bytes >= MOST_BYTES {
             requests.push(std::mem::take(&mut request));
             (clicks, bytes) = (0, 0);
         }
@@ -232,6 +233,9 @@ mod tests {
         assert_eq!(of_b, [(3, 600, 0), (603, 1_000, 0), (1_603, 900, 9)]);
         let all: usize = cut.iter().flatten().map(|link| link.clicks.len()).sum();
         assert_eq!(all, 400 + 2_500 + 300);
+        let numbers = (0..2_500).map(|n| link(&format!("e{n}"), 0, 1)).collect();
+        let pieces: Vec<usize> = requests(numbers).iter().map(Vec::len).collect();
+        assert_eq!(pieces, [1_000, 1_000, 500]);
         let long = PastClick {
             user_agent: Some("x".repeat(MOST_BYTES)),
             ..PastClick::default()

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tollgate_clicks::query::{
     ClickPage, LinkName, List, Query, QueryError, Scope, Statistics, Totals,
 };
-use tollgate_clicks::store::{Added, ClickStore, EnrichedBatch, Retained, StoreError};
+use tollgate_clicks::store::{AddedTogether, ClickStore, EnrichedBatch, Retained, StoreError};
 use tollgate_clicks::{ClickKind, Position, SourceId};
 
 /// Clicked links that wait to be looked at. What comes beyond is looked at after its next click.
@@ -73,18 +73,18 @@ impl Clicked {
 
 #[async_trait]
 impl ClickStore for Clicked {
-    async fn position(&self, source: &SourceId) -> Result<Position, StoreError> {
-        self.inner.position(source).await
+    async fn positions(&self, sources: &[SourceId]) -> Result<Vec<Position>, StoreError> {
+        self.inner.positions(sources).await
     }
 
-    async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError> {
+    async fn add_together(&self, batches: Vec<EnrichedBatch>) -> Result<AddedTogether, StoreError> {
         let watched = self.links.lock().is_some();
         let names = if watched {
-            visited(&batch)
+            visited(&batches)
         } else {
             HashSet::new()
         };
-        let added = self.inner.add(batch).await?;
+        let added = self.inner.add_together(batches).await?;
         // If they were counted before, somebody else may not have looked.
         self.put_back(names);
         Ok(added)
@@ -111,8 +111,9 @@ impl ClickStore for Clicked {
     }
 }
 
-fn visited(batch: &EnrichedBatch) -> HashSet<LinkName> {
-    let clicks = batch.clicks.iter().map(|enriched| &enriched.click);
+fn visited(batches: &[EnrichedBatch]) -> HashSet<LinkName> {
+    let clicks = batches.iter().flat_map(|batch| &batch.clicks);
+    let clicks = clicks.map(|enriched| &enriched.click);
     clicks
         .filter(|click| click.kind == ClickKind::Visit)
         .map(|click| LinkName {

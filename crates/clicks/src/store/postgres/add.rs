@@ -1,68 +1,82 @@
-//! Counting a batch, in one transaction.
+//! Counting batches, in one transaction.
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use tollgate_postgres::{Failure, Session};
+use tollgate_postgres::{Failure, Row, Session};
 
-use super::{clicks_of, days, raw, schema, scopes};
+use super::{days, number_of, raw, schema, scopes};
 use crate::rollup::{DamagedRollup, Grain, QUARTERS, Rollup, RollupBatch, Sums};
 use crate::store::raw::{Day, by_day};
-use crate::store::{Added, EnrichedBatch};
+use crate::store::{AddedTogether, EnrichedBatch};
 use crate::{Position, SourceId};
 
 /// Roll-ups in one statement.
 const CHUNK: usize = 1_000;
 
-/// Up to where a source is counted.
-pub(super) async fn position(
+/// Up to where each source is counted, in their order.
+pub(super) async fn positions(
     session: &mut Session,
-    source: &SourceId,
-) -> Result<Position, Failure> {
-    let sql = "SELECT segment, at FROM click_sources WHERE id = $1";
-    Ok(find(session, source, sql).await?.unwrap_or_default())
+    sources: &[SourceId],
+) -> Result<Vec<Position>, Failure> {
+    let ids: Vec<&str> = sources.iter().map(|source| source.0.as_str()).collect();
+    let sql = "SELECT id, segment, at FROM click_sources WHERE id = ANY($1)";
+    let found = find(session, &ids, sql).await?;
+    Ok(in_order(&ids, &found))
 }
 
-/// The same; nobody else changes it before the end of the transaction.
-async fn hold_position(session: &mut Session, source: &SourceId) -> Result<Position, Failure> {
-    let sql = "SELECT segment, at FROM click_sources WHERE id = $1 FOR UPDATE";
-    if let Some(found) = find(session, source, sql).await? {
-        return Ok(found);
+/// The same; nobody else changes them before the end of the transaction, in which nothing was done
+/// yet.
+async fn hold_positions(session: &mut Session, ids: &[&str]) -> Result<Vec<Position>, Failure> {
+    // In one order, so that nobody waits in a circle.
+    let sql = "SELECT id, segment, at FROM click_sources WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+    let mut found = find(session, ids, sql).await?;
+    if found.len() < ids.len() {
+        // Who waits for others to make new ones must not hold any: so these first, and then all.
+        session.roll_back().await?;
+        session.begin().await?;
+        session
+            .change(
+                "INSERT INTO click_sources(id, segment, at)
+                 SELECT id, 0, 0 FROM unnest($1::text[]) AS id ORDER BY id COLLATE \"C\"
+                 ON CONFLICT DO NOTHING",
+                &[&ids],
+            )
+            .await?;
+        found = find(session, ids, sql).await?;
     }
-    session
-        .change(
-            "INSERT INTO click_sources(id, segment, at) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING",
-            &[&source.0.as_str()],
-        )
-        .await?;
-    Ok(find(session, source, sql).await?.unwrap_or_default())
+    Ok(in_order(ids, &found))
 }
 
-async fn find(
-    session: &mut Session,
-    source: &SourceId,
-    sql: &str,
-) -> Result<Option<Position>, Failure> {
-    let row = session.row(sql, &[&source.0.as_str()]).await?;
-    row.map(|row| {
-        Ok(Position {
-            segment: row.try_get::<_, i64>(0)?.cast_unsigned(),
-            offset: row.try_get::<_, i64>(1)?.cast_unsigned(),
-        })
-    })
-    .transpose()
+type Positions = HashMap<String, Position, RandomState>;
+
+async fn find(session: &mut Session, ids: &[&str], sql: &str) -> Result<Positions, Failure> {
+    let rows = session.rows(sql, &[&ids]).await?;
+    let read = |row: &Row| {
+        let position = Position {
+            segment: row.try_get::<_, i64>(1)?.cast_unsigned(),
+            offset: row.try_get::<_, i64>(2)?.cast_unsigned(),
+        };
+        Ok((row.try_get(0)?, position))
+    };
+    rows.iter().map(read).collect()
 }
 
-/// Counts a batch if the source is counted up to where it begins. Raw clicks of days before `keep`
+fn in_order(ids: &[&str], found: &Positions) -> Vec<Position> {
+    let of = |id: &&str| found.get(*id).copied().unwrap_or_default();
+    ids.iter().map(of).collect()
+}
+
+/// Counts batches if each source is counted up to where its batch begins. Raw clicks of days before `keep`
 /// are not kept.
 pub(super) async fn add(
     session: &mut Session,
-    batch: &EnrichedBatch,
+    batches: &[EnrichedBatch],
     rollups: &RollupBatch,
     keep: Day,
-) -> Result<Added, Failure> {
+) -> Result<AddedTogether, Failure> {
     let scopes = scopes::make(session, &rollups.scopes).await?;
-    let mut raw = by_day(batch, rollups, &scopes);
+    let mut raw = by_day(batches, rollups, &scopes);
     let late = match raw.first_key_value() {
         Some((first, _)) if *first < keep => {
             let kept = raw.split_off(&keep);
@@ -73,39 +87,45 @@ pub(super) async fn add(
     let with_clicks: Vec<Day> = raw.keys().copied().collect();
     days::prepare(session, &with_clicks).await?;
     session.begin().await?;
-    let position = hold_position(session, &batch.source).await?;
-    if position != batch.after {
+    let ids: Vec<&str> = batches
+        .iter()
+        .map(|batch| batch.source.0.as_str())
+        .collect();
+    let positions = hold_positions(session, &ids).await?;
+    let after = batches.iter().map(|batch| batch.after);
+    if !after.eq(positions.iter().copied()) {
         session.roll_back().await?;
-        return Ok(Added::Elsewhere(position));
+        return Ok(AddedTogether::Elsewhere(positions));
     }
     if let Some(late) = late {
         days::note_gone(session, late).await?;
     }
-    if !batch.clicks.is_empty() {
+    if !rollups.rollups.is_empty() {
         days::hold(session, &with_clicks).await?;
         for clicks in raw.into_values() {
             raw::insert(session, &clicks).await?;
         }
-        let lane = lane(session, &batch.source).await?;
+        let lane = lane(session, &ids).await?;
         add_rollups(session, rollups, &scopes, lane).await?;
     }
+    let to = || batches.iter().map(|batch| batch.to);
+    let segments: Vec<i64> = to().map(|to| to.segment.cast_signed()).collect();
+    let offsets: Vec<i64> = to().map(|to| to.offset.cast_signed()).collect();
     session
         .change(
-            "UPDATE click_sources SET segment = $2, at = $3 WHERE id = $1",
-            &[
-                &batch.source.0.as_str(),
-                &batch.to.segment.cast_signed(),
-                &batch.to.offset.cast_signed(),
-            ],
+            "UPDATE click_sources AS source SET segment = new.segment, at = new.at
+             FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS new(id, segment, at)
+             WHERE source.id = new.id",
+            &[&ids, &segments, &offsets],
         )
         .await?;
     session.commit().await?;
-    Ok(Added::Counted)
+    Ok(AddedTogether::Counted)
 }
 
 /// Takes a lane until the end of the transaction: the first that nobody has, so that one instance
 /// alone always has the same; waits for one only if all are taken.
-async fn lane(session: &mut Session, source: &SourceId) -> Result<i16, Failure> {
+async fn lane(session: &mut Session, ids: &[&str]) -> Result<i16, Failure> {
     let free = session
         .row(
             "SELECT lane FROM generate_series(0, $2::integer) AS lane
@@ -117,7 +137,8 @@ async fn lane(session: &mut Session, source: &SourceId) -> Result<i16, Failure> 
         let lane: i32 = row.try_get(0)?;
         return Ok(lane as i16);
     }
-    let hash = xxhash_rust::xxh3::xxh3_64(source.0.as_bytes());
+    let first = ids.first().copied().unwrap_or_default();
+    let hash = xxhash_rust::xxh3::xxh3_64(first.as_bytes());
     let lane = (hash % schema::LANES.cast_unsigned() as u64) as i16;
     session
         .rows(
@@ -202,7 +223,7 @@ async fn stored<const CLICKS: usize>(
         let key = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let mut clicks = [0; CLICKS];
         for (place, clicks) in clicks.iter_mut().enumerate() {
-            *clicks = clicks_of(&row, 3 + place)?;
+            *clicks = number_of(&row, 3 + place)?;
         }
         let (visitors, counts) = (3 + CLICKS, 4 + CLICKS);
         let sums = Sums::read(row.try_get(visitors)?, row.try_get(counts)?).map_err(damaged)?;

@@ -26,7 +26,7 @@ use tollgate_postgres::{Connections, Error, Failure, Row, migrate};
 
 use self::retain::{Held, blocking};
 use super::raw::Day;
-use super::{Added, ClickStore, EnrichedBatch, Retained, StoreError};
+use super::{AddedTogether, ClickStore, EnrichedBatch, Retained, StoreError, clicks_of};
 use crate::query::{ClickPage, LinkName, List, Query, QueryError, Scope, Statistics, Totals};
 use crate::rollup::{RollupBatch, ScopeName};
 use crate::{Position, SourceId};
@@ -137,11 +137,15 @@ impl Inner {
         Ok(made.await?)
     }
 
-    async fn add(&self, batch: &EnrichedBatch, rollups: &RollupBatch) -> Result<Added, StoreError> {
+    async fn add(
+        &self,
+        batches: &[EnrichedBatch],
+        rollups: &RollupBatch,
+    ) -> Result<AddedTogether, StoreError> {
         let connections = &self.connections;
         let keep = Day::taken(self.clock.now(), self.retain_raw);
         let added = connections.write(|| async move {
-            add::add(&mut connections.session().await?, batch, rollups, keep).await
+            add::add(&mut connections.session().await?, batches, rollups, keep).await
         });
         Ok(added.await?)
     }
@@ -185,21 +189,22 @@ impl Inner {
 
 #[async_trait]
 impl ClickStore for PostgresClickStore {
-    async fn position(&self, source: &SourceId) -> Result<Position, StoreError> {
+    async fn positions(&self, sources: &[SourceId]) -> Result<Vec<Position>, StoreError> {
         let connections = &self.inner.connections;
-        let read = connections
-            .read(|| async move { add::position(&mut connections.session().await?, source).await });
+        let read = connections.read(|| async move {
+            add::positions(&mut connections.session().await?, sources).await
+        });
         Ok(read.await?)
     }
 
-    async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError> {
-        let rollups = RollupBatch::of(batch.clicks.iter().map(Arc::as_ref));
+    async fn add_together(&self, batches: Vec<EnrichedBatch>) -> Result<AddedTogether, StoreError> {
+        let rollups = RollupBatch::of(clicks_of(&batches));
         // Whoever counts may run only where nobody else wants to: a transaction that others wait for
         // should not. It ends with whoever waits for it.
         let inner = Arc::clone(&self.inner);
         let mut adding = JoinSet::new();
         adding.spawn_on(
-            async move { inner.add(&batch, &rollups).await },
+            async move { inner.add(&batches, &rollups).await },
             &self.runtime,
         );
         match adding.join_next().await {
@@ -289,7 +294,7 @@ impl ClickStore for PostgresClickStore {
 }
 
 /// A number of clicks.
-fn clicks_of(row: &Row, column: usize) -> Result<u64, Failure> {
+fn number_of(row: &Row, column: usize) -> Result<u64, Failure> {
     let stored: i64 = row.try_get(column)?;
     u64::try_from(stored).map_err(|_| Failure::Damaged(format!("{stored} clicks")))
 }

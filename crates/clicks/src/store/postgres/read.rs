@@ -4,7 +4,7 @@ use tollgate_clock::UnixMillis;
 use tollgate_postgres::{Failure, Given, Row as Stored, Session, Type};
 
 use super::add::damaged;
-use super::{clicks_of, days, raw, scopes};
+use super::{days, number_of, raw, scopes};
 use crate::query::answer::{Answer, Question, Row};
 use crate::query::plan::Run;
 use crate::query::{
@@ -226,7 +226,7 @@ fn row<'r>(stored: &'r Stored, run: &Run) -> Result<Row<'r>, Failure> {
     };
     let mut quarters = [0; QUARTERS];
     for (place, clicks) in quarters.iter_mut().enumerate() {
-        *clicks = clicks_of(stored, 3 + place)?;
+        *clicks = number_of(stored, 3 + place)?;
     }
     Ok(Row {
         start: UnixMillis::from_millis(i64::from(stored.try_get::<_, i32>(2)?) * unit),
@@ -318,8 +318,8 @@ pub(super) async fn totals(session: &mut Session, asked: &[Scope]) -> Answered<V
     for row in rows {
         let of: &mut Totals = sums.entry(row.try_get::<_, i64>(0)?).or_default();
         match row.try_get(1)? {
-            true => of.programs = clicks_of(&row, 2)?,
-            false => of.people = clicks_of(&row, 2)?,
+            true => of.programs = number_of(&row, 2)?,
+            false => of.people = number_of(&row, 2)?,
         }
     }
     let mut begin = 0;

@@ -48,7 +48,7 @@ async fn held(session: &mut Session, day: Day) -> Result<Held, Failure> {
         .await?;
     let sum: &str = row.try_get(1)?;
     Ok(Held {
-        clicks: super::clicks_of(&row, 0)?,
+        clicks: super::number_of(&row, 0)?,
         sum: sum
             .parse()
             .map_err(|_| Failure::Damaged("numbers of raw clicks".into()))?,

@@ -1,4 +1,4 @@
-//! Counting a batch, inside of one transaction.
+//! Counting batches, inside of one transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tollgate_sqlite::rusqlite;
@@ -7,11 +7,11 @@ use super::raw::insert;
 use super::{damaged, number, schema};
 use crate::rollup::{Grain, QUARTERS, Rollup, RollupBatch, ScopeName, Sums};
 use crate::store::raw::{self, Day};
-use crate::store::{Added, EnrichedBatch};
+use crate::store::{AddedTogether, EnrichedBatch};
 use crate::{Position, SourceId};
 
 /// Up to where a source is counted.
-pub(super) fn position(connection: &Connection, source: &SourceId) -> rusqlite::Result<Position> {
+fn position(connection: &Connection, source: &SourceId) -> rusqlite::Result<Position> {
     let found = connection
         .prepare_cached("SELECT segment, at FROM click_sources WHERE id = ?1")?
         .query_row([source.0.as_str()], |row| {
@@ -24,17 +24,26 @@ pub(super) fn position(connection: &Connection, source: &SourceId) -> rusqlite::
     Ok(found.unwrap_or_default())
 }
 
-/// Counts a batch if the source is counted up to where it begins. Raw clicks of days before `keep`
+/// Up to where each source is counted.
+pub(super) fn positions<'s>(
+    connection: &Connection,
+    sources: impl Iterator<Item = &'s SourceId>,
+) -> rusqlite::Result<Vec<Position>> {
+    sources.map(|source| position(connection, source)).collect()
+}
+
+/// Counts batches if each source is counted up to where its batch begins. Raw clicks of days before `keep`
 /// are not kept.
 pub(super) fn add(
     connection: &Connection,
-    batch: &EnrichedBatch,
+    batches: &[EnrichedBatch],
     rollups: &RollupBatch,
     keep: Day,
-) -> rusqlite::Result<Added> {
-    let position = position(connection, &batch.source)?;
-    if position != batch.after {
-        return Ok(Added::Elsewhere(position));
+) -> rusqlite::Result<AddedTogether> {
+    let positions = positions(connection, batches.iter().map(|batch| &batch.source))?;
+    let after = batches.iter().map(|batch| batch.after);
+    if !after.eq(positions.iter().copied()) {
+        return Ok(AddedTogether::Elsewhere(positions));
     }
     let mut scopes = Vec::with_capacity(rollups.scopes.len());
     for name in &rollups.scopes {
@@ -47,17 +56,18 @@ pub(super) fn add(
             Grain::Day(_) => add_day(connection, key, rollups, rollup)?,
         }
     }
-    add_raw(connection, batch, rollups, &scopes, keep)?;
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO click_sources(id, segment, at) VALUES (?1, ?2, ?3)",
-        )?
-        .execute(params![
+    add_raw(connection, batches, rollups, &scopes, keep)?;
+    let mut counted = connection.prepare_cached(
+        "INSERT OR REPLACE INTO click_sources(id, segment, at) VALUES (?1, ?2, ?3)",
+    )?;
+    for batch in batches {
+        counted.execute(params![
             batch.source.0.as_str(),
             batch.to.segment.cast_signed(),
             batch.to.offset.cast_signed(),
         ])?;
-    Ok(Added::Counted)
+    }
+    Ok(AddedTogether::Counted)
 }
 
 /// The number of a scope, which is made if it is new.
@@ -158,12 +168,12 @@ fn stored_number(clicks: u64) -> i64 {
 /// Keeps the single clicks.
 fn add_raw(
     connection: &Connection,
-    batch: &EnrichedBatch,
+    batches: &[EnrichedBatch],
     rollups: &RollupBatch,
     scopes: &[i64],
     keep: Day,
 ) -> rusqlite::Result<()> {
-    for (day, clicks) in raw::by_day(batch, rollups, scopes) {
+    for (day, clicks) in raw::by_day(batches, rollups, scopes) {
         if day < keep {
             super::retain::note_gone(connection, day)?;
         } else {

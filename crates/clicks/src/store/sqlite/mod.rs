@@ -21,7 +21,7 @@ use tollgate_sqlite::{
 
 use super::archive::{Archive, Written};
 use super::raw::Day;
-use super::{Added, ClickStore, EnrichedBatch, Retained, StoreError};
+use super::{AddedTogether, ClickStore, EnrichedBatch, Retained, StoreError, clicks_of};
 use crate::query::{ClickPage, LinkName, List, Query, QueryError, Scope, Statistics, Totals};
 use crate::rollup::RollupBatch;
 use crate::{Position, SourceId};
@@ -135,17 +135,18 @@ impl SqliteClickStore {
 
 #[async_trait]
 impl ClickStore for SqliteClickStore {
-    async fn position(&self, source: &SourceId) -> Result<Position, StoreError> {
-        let source = source.clone();
-        let read = move |connection: &mut rusqlite::Connection| add::position(connection, &source);
+    async fn positions(&self, sources: &[SourceId]) -> Result<Vec<Position>, StoreError> {
+        let sources = sources.to_vec();
+        let read =
+            move |connection: &mut rusqlite::Connection| add::positions(connection, sources.iter());
         Ok(self.readers.run(read).await?)
     }
 
-    async fn add(&self, batch: EnrichedBatch) -> Result<Added, StoreError> {
+    async fn add_together(&self, batches: Vec<EnrichedBatch>) -> Result<AddedTogether, StoreError> {
         let keep = Day::taken(self.clock.now(), self.options.retain_raw);
-        let rollups = RollupBatch::of(batch.clicks.iter().map(Arc::as_ref));
+        let rollups = RollupBatch::of(clicks_of(&batches));
         let write =
-            move |connection: &rusqlite::Connection| add::add(connection, &batch, &rollups, keep);
+            move |connection: &rusqlite::Connection| add::add(connection, &batches, &rollups, keep);
         Ok(self.writer.run(write).await?)
     }
 
