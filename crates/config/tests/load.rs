@@ -136,6 +136,7 @@ fn every_key_can_be_set_by_its_environment_variable() {
             "blocked_words",
             "tls_cert",
             "tls_key",
+            "qr_logo",
             "upstream_ca",
             "policies",
             "spool",
