@@ -126,6 +126,8 @@
   });
   document.querySelectorAll("[data-fills]").forEach((input) => { input.closest("[hidden]").hidden = false; });
 
+  // On a phone not all pages fit into the navigation: where one is comes first.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const all = () => document.querySelectorAll("[data-series]").forEach(draw);
   all();
   document.querySelectorAll("[data-live]").forEach(watch);
