@@ -1,6 +1,55 @@
 //! Fields whose page is redrawn as soon as they change.
 
+use std::collections::BTreeMap;
+
+use http::StatusCode;
 use maud::{Markup, html};
+
+/// What is wrong, by the name of the field.
+pub(super) type Wrong = BTreeMap<&'static str, String>;
+
+/// What a page is answered with.
+pub(super) fn status(wrong: &Wrong) -> StatusCode {
+    match wrong.is_empty() {
+        true => StatusCode::OK,
+        false => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+/// A form that asks for its page again whenever a field changes, and takes from it the part `shows` and what is
+/// wrong.
+pub(super) fn form(path: &str, shows: &str, fields: &Markup) -> Markup {
+    html! {
+        form.card.sliders method="get" action=(path) hx-get=(path) hx-trigger="input delay:150ms, submit"
+            hx-target={ "#" (shows) } hx-select={ "#" (shows) } hx-select-oob=".error" hx-swap="outerHTML"
+            hx-sync="this:replace" hx-replace-url="true" { (fields) }
+    }
+}
+
+/// Tells what is wrong, and what holds all the same.
+pub(super) fn told(wrong: &Wrong, title: &str, instead: Option<&str>) -> Markup {
+    html! {
+        div role="status" {
+            @if !wrong.is_empty() {
+                div.alert {
+                    strong { (title) }
+                    ul { @for (name, reason) in wrong { li { a href={ "#" (name) } { (name) } ": " (reason) } } }
+                    @if let Some(instead) = instead { p { (instead) } }
+                }
+            }
+        }
+    }
+}
+
+/// The commands that make what a page shows.
+pub(super) fn commands(lines: &str) -> Markup {
+    html! {
+        section.card {
+            h2 { "The same on the command line" }
+            pre.command { (lines) }
+        }
+    }
+}
 
 /// A field with a number and, with scripts, a slider that goes through usual values of it.
 #[derive(Default)]

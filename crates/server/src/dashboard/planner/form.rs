@@ -5,7 +5,7 @@ use tollgate_plan::{Assumption, Group};
 
 use super::inputs::{By, Inputs, OF_RATES, OF_USERS, STRATEGIES};
 use crate::dashboard::form::{Fields, select};
-use crate::dashboard::slider::{Slider, error_of, nearest};
+use crate::dashboard::slider::{self, Slider, error_of, nearest};
 
 /// A label and where a slider stops.
 pub(super) struct Stops(pub(super) Assumption, &'static str, &'static str);
@@ -96,68 +96,65 @@ const GROUPS: [Group; 7] = [
 ];
 
 pub(super) fn form(fields: &Fields, inputs: &Inputs) -> Markup {
-    html! {
-        form.card.sliders method="get" action="/planner" hx-get="/planner" hx-trigger="input delay:150ms, submit"
-            hx-target="#plan" hx-select="#plan" hx-select-oob=".error" hx-swap="outerHTML" hx-sync="this:replace"
-            hx-replace-url="true" {
+    let all = html! {
+        fieldset {
+            legend { "Traffic" }
+            div.ticks {
+                (radio("users", "from users", inputs.by == By::Users))
+                (radio("rates", "from rates", inputs.by == By::Rates))
+            }
+            div.by-users { @for one in OF_USERS { (slider(fields, inputs, one)) } }
+            div.by-rates { @for one in OF_RATES { (slider(fields, inputs, one)) } }
+            (slider(fields, inputs, Assumption::Peak))
+        }
+        @for group in [Group::Storage, Group::Memory, Group::Codes] {
             fieldset {
-                legend { "Traffic" }
-                div.ticks {
-                    (radio("users", "from users", inputs.by == By::Users))
-                    (radio("rates", "from rates", inputs.by == By::Rates))
-                }
-                div.by-users { @for one in OF_USERS { (slider(fields, inputs, one)) } }
-                div.by-rates { @for one in OF_RATES { (slider(fields, inputs, one)) } }
-                (slider(fields, inputs, Assumption::Peak))
-            }
-            @for group in [Group::Storage, Group::Memory, Group::Codes] {
-                fieldset {
-                    legend { (group.title()) }
-                    @for Stops(one, ..) in SLIDERS { @if one.group() == group { (slider(fields, inputs, one)) } }
-                    @if group == Group::Codes {
-                        @let options = STRATEGIES.map(|one| (one.as_str().to_owned(), one.as_str().to_owned()));
-                        (select("strategy", "Codes are made by", fields.text("strategy"), &options))
-                    }
+                legend { (group.title()) }
+                @for Stops(one, ..) in SLIDERS { @if one.group() == group { (slider(fields, inputs, one)) } }
+                @if group == Group::Codes {
+                    @let options = STRATEGIES.map(|one| (one.as_str().to_owned(), one.as_str().to_owned()));
+                    (select("strategy", "Codes are made by", fields.text("strategy"), &options))
                 }
             }
-            fieldset {
-                legend { "Chart" }
-                @let options = SLIDERS.map(|Stops(one, label, _)| (one.name().to_owned(), label.to_owned()));
-                @let chosen = match fields.text("sweep") { "" => Assumption::HitRate.name(), name => name };
-                (select("sweep", "What changes", chosen, &options))
-                (error_of("sweep", inputs.wrong("sweep")))
-                @let swept = Assumption::named(chosen).unwrap_or(Assumption::HitRate);
-                @let (least, most) = inputs.range(swept);
-                div.pair {
-                    @for (name, label, usual) in [("from", "From", least), ("to", "To", most)] {
-                        (Slider { name, label, value: fields.text(name), placeholder: &swept.unit().show_short(usual), ..Slider::default() }.show(inputs.wrong(name)))
-                    }
+        }
+        fieldset {
+            legend { "Chart" }
+            @let options = SLIDERS.map(|Stops(one, label, _)| (one.name().to_owned(), label.to_owned()));
+            @let chosen = match fields.text("sweep") { "" => Assumption::HitRate.name(), name => name };
+            (select("sweep", "What changes", chosen, &options))
+            (error_of("sweep", inputs.wrong("sweep")))
+            @let swept = Assumption::named(chosen).unwrap_or(Assumption::HitRate);
+            @let (least, most) = inputs.range(swept);
+            div.pair {
+                @for (name, label, usual) in [("from", "From", least), ("to", "To", most)] {
+                    (Slider { name, label, value: fields.text(name), placeholder: &swept.unit().show_short(usual), ..Slider::default() }.show(inputs.wrong(name)))
                 }
             }
-            details open[others().any(|one| inputs.wrong(one.name()).is_some())] {
-                summary { "All other numbers" }
-                @for group in GROUPS {
-                    @if others().any(|one| one.group() == group) {
-                        fieldset {
-                            legend { (group.title()) }
-                            @for one in others().filter(|one| one.group() == group) {
-                                @let usual = one.default().map(|value| one.unit().show_short(value));
-                                (Slider {
-                                    name: one.name(),
-                                    // Without the hyphens of flags.
-                                    label: &one.help().replace("--", ""),
-                                    value: fields.text(one.name()),
-                                    placeholder: usual.as_deref().unwrap_or("none"),
-                                    ..Slider::default()
-                                }.show(inputs.wrong(one.name())))
-                            }
+        }
+        details open[others().any(|one| inputs.wrong(one.name()).is_some())] {
+            summary { "All other numbers" }
+            @for group in GROUPS {
+                @if others().any(|one| one.group() == group) {
+                    fieldset {
+                        legend { (group.title()) }
+                        @for one in others().filter(|one| one.group() == group) {
+                            @let usual = one.default().map(|value| one.unit().show_short(value));
+                            (Slider {
+                                name: one.name(),
+                                // Without the hyphens of flags.
+                                label: &one.help().replace("--", ""),
+                                value: fields.text(one.name()),
+                                placeholder: usual.as_deref().unwrap_or("none"),
+                                ..Slider::default()
+                            }.show(inputs.wrong(one.name())))
                         }
                     }
                 }
             }
-            p.actions { button.primary { "Plan" } a.button href="/planner" { "Start again" } }
         }
-    }
+        p.actions { button.primary { "Plan" } a.button href="/planner" { "Start again" } }
+    };
+    slider::form("/planner", "plan", &all)
 }
 
 /// Those without a slider.

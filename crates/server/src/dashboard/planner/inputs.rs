@@ -1,14 +1,12 @@
 //! What the form of the planner says.
 
-use std::collections::BTreeMap;
-
 use tollgate_plan::{
     Assumption, Assumptions, Conflict, DEFAULT_POINTS, Origin, Setting, Strategy, Sweep,
     SweepTable, Unit,
 };
 
 use crate::dashboard::form::Fields;
-use crate::dashboard::slider::sentence;
+use crate::dashboard::slider::{Wrong, sentence};
 
 /// What the traffic follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +39,7 @@ pub(super) struct Inputs {
     pub(super) assumptions: Assumptions,
     /// Over what the sweep goes, and what comes of it.
     pub(super) sweep: Option<(Assumption, SweepTable)>,
-    /// What is wrong, by the name of the field.
-    pub(super) wrong: BTreeMap<&'static str, String>,
+    pub(super) wrong: Wrong,
     /// The same on the command line.
     pub(super) command: String,
     /// With the sweep, too.
@@ -69,7 +66,7 @@ impl Inputs {
             _ => By::Users,
         };
         let mut assumptions = Assumptions::new();
-        let mut wrong = BTreeMap::new();
+        let mut wrong = Wrong::new();
         let mut command = "tollgate plan".to_owned();
         let named = STRATEGIES
             .into_iter()

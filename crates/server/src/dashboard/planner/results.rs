@@ -6,7 +6,7 @@ use tollgate_plan::{
 };
 
 use super::inputs::Inputs;
-use crate::dashboard::slider::picture;
+use crate::dashboard::slider::{commands, picture, told};
 
 /// What most people came for.
 const FIGURES: [Output; 8] = [
@@ -27,15 +27,7 @@ pub(super) fn results(inputs: &Inputs) -> Markup {
     let plan = Plan::new(inputs.assumptions.clone());
     html! {
         div #plan {
-            div role="status" {
-                @if !inputs.wrong.is_empty() {
-                    div.alert {
-                        strong { "Not taken" }
-                        ul { @for (name, reason) in &inputs.wrong { li { a href={ "#" (name) } { (name) } ": " (reason) } } }
-                        @if plan.is_ok() { p { "Below, what usually holds stands in for it." } }
-                    }
-                }
-            }
+            (told(&inputs.wrong, "Not taken", plan.is_ok().then_some("Below, what usually holds stands in for it.")))
             @if let Ok(plan) = &plan {
                 (warnings(plan))
                 dl.figures {
@@ -46,7 +38,7 @@ pub(super) fn results(inputs: &Inputs) -> Markup {
                 (chart(inputs))
                 @for section in Section::ALL { (part(plan, section)) }
                 (assumptions(plan))
-                (command(inputs))
+                (commands([&*inputs.command, &*inputs.sweep_command].join("\n").trim_end()))
             }
         }
     }
@@ -161,15 +153,6 @@ fn assumptions(plan: &Plan) -> Markup {
                 }
             }
             @if plan.is_of_our_machine() { p.soft { "Benchmarks ran on " (MACHINE) "; run them on yours." } }
-        }
-    }
-}
-
-fn command(inputs: &Inputs) -> Markup {
-    html! {
-        section.card {
-            h2 { "The same on the command line" }
-            pre.command { (inputs.command) @if !inputs.sweep_command.is_empty() { "\n" (inputs.sweep_command) } }
         }
     }
 }

@@ -5,7 +5,7 @@ use tollgate_limit::AlgorithmKind;
 
 use super::inputs::{Inputs, TRAFFIC};
 use crate::dashboard::form::{Fields, select, tick};
-use crate::dashboard::slider::{Slider, error_of, nearest};
+use crate::dashboard::slider::{self, Slider, error_of, nearest};
 
 /// A name, a label, where a slider stops, and what holds if the field is empty.
 struct Stops(&'static str, &'static str, &'static str, &'static str);
@@ -64,30 +64,27 @@ const OF_FLEETS: [Stops; 3] = [
 
 pub(super) fn form(fields: &Fields, inputs: &Inputs) -> Markup {
     let traffic = TRAFFIC.map(|(name, what)| (name.to_owned(), format!("{name}: {what}")));
-    html! {
-        form.card.sliders method="get" action="/simulator" hx-get="/simulator" hx-trigger="input delay:150ms, submit"
-            hx-target="#run" hx-select="#run" hx-select-oob=".error" hx-swap="outerHTML" hx-sync="this:replace"
-            hx-replace-url="true" {
-            fieldset {
-                legend { "Traffic" }
-                (select("traffic", "What comes", inputs.traffic, &traffic))
-                @for stops in &OF_THE_TRAFFIC { (slider(fields, inputs, stops)) }
-                div.of-fleet { @for stops in &OF_FLEETS { (slider(fields, inputs, stops)) } }
-            }
-            fieldset {
-                legend { "Limit" }
-                @for stops in &OF_THE_LIMIT { (slider(fields, inputs, stops)) }
-            }
-            fieldset #algorithm {
-                legend { "Algorithms" }
-                @for kind in AlgorithmKind::ALL {
-                    (tick("algorithm", kind.name(), kind.name(), inputs.algorithms.contains(&kind)))
-                }
-                (error_of("algorithm", inputs.wrong("algorithm")))
-            }
-            p.actions { button.primary { "Run" } a.button href="/simulator" { "Start again" } }
+    let all = html! {
+        fieldset {
+            legend { "Traffic" }
+            (select("traffic", "What comes", inputs.traffic, &traffic))
+            @for stops in &OF_THE_TRAFFIC { (slider(fields, inputs, stops)) }
+            div.of-fleet { @for stops in &OF_FLEETS { (slider(fields, inputs, stops)) } }
         }
-    }
+        fieldset {
+            legend { "Limit" }
+            @for stops in &OF_THE_LIMIT { (slider(fields, inputs, stops)) }
+        }
+        fieldset #algorithm {
+            legend { "Algorithms" }
+            @for kind in AlgorithmKind::ALL {
+                (tick("algorithm", kind.name(), kind.name(), inputs.algorithms.contains(&kind)))
+            }
+            (error_of("algorithm", inputs.wrong("algorithm")))
+        }
+        p.actions { button.primary { "Run" } a.button href="/simulator" { "Start again" } }
+    };
+    slider::form("/simulator", "run", &all)
 }
 
 fn slider(fields: &Fields, inputs: &Inputs, stops: &Stops) -> Markup {

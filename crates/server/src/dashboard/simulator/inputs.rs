@@ -1,6 +1,5 @@
 //! What the form of the simulator says.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,10 +8,7 @@ use tollgate_limit::{AlgorithmKind, Quota};
 use tollgate_simulate::compare::{Fleet, Options, Traffic};
 
 use crate::dashboard::form::Fields;
-use crate::dashboard::slider::sentence;
-
-/// What is wrong, by the name of the field.
-pub(super) type Wrong = BTreeMap<&'static str, String>;
+use crate::dashboard::slider::{Wrong, sentence};
 
 /// Traffic by name, and what it is.
 pub(super) const TRAFFIC: [(&str, &str); 6] = [

@@ -5,7 +5,6 @@ mod inputs;
 mod results;
 
 use axum::extract::RawQuery;
-use http::StatusCode;
 use maud::html;
 use tokio::sync::Semaphore;
 use tollgate_simulate::compare::{CompareError, Comparison, Options, compare};
@@ -13,10 +12,10 @@ use tollgate_simulate::compare::{CompareError, Comparison, Options, compare};
 use super::form::Fields;
 use super::layout::Place;
 use super::show::number;
-use super::slider::sentence;
+use super::slider::{Wrong, sentence, status};
 use super::visitor::{Shown, Visitor};
 use crate::problem::{Kind, Problem};
-use inputs::{Inputs, Wrong};
+use inputs::Inputs;
 
 /// The most decisions for one page: requests, times algorithms, times ways to go on if servers share a Redis. It
 /// takes about a second.
@@ -35,10 +34,7 @@ pub(super) async fn page(visitor: Visitor, RawQuery(query): RawQuery) -> Shown {
         None => Err(Wrong::new()),
     };
     let comparison = comparison.map_err(|wrong| inputs.wrong.extend(wrong)).ok();
-    let status = match inputs.wrong.is_empty() {
-        true => StatusCode::OK,
-        false => StatusCode::UNPROCESSABLE_ENTITY,
-    };
+    let status = status(&inputs.wrong);
     let body = html! {
         div.head { h1 { "Simulator" } }
         p.soft { "Made traffic through algorithms side by side, in memory, on a clock of its own: no limit of this server counts it. The address has all numbers, to share the run." }

@@ -6,19 +6,12 @@ use tollgate_simulate::compare::{Comparison, Outcome, draw};
 use super::MOST_DECISIONS;
 use super::inputs::Inputs;
 use crate::dashboard::show::{number, rate};
-use crate::dashboard::slider::picture;
+use crate::dashboard::slider::{commands, picture, told};
 
 pub(super) fn results(inputs: &Inputs, comparison: Option<&Comparison>) -> Markup {
     html! {
         div #run {
-            div role="status" {
-                @if !inputs.wrong.is_empty() {
-                    div.alert {
-                        strong { "Nothing was run" }
-                        ul { @for (name, reason) in &inputs.wrong { li { a href={ "#" (name) } { (name) } ": " (reason) } } }
-                    }
-                }
-            }
+            (told(&inputs.wrong, "Nothing was run", None))
             @if let Some(comparison) = comparison {
                 section.card {
                     h2 { "What passes" }
@@ -43,10 +36,7 @@ pub(super) fn results(inputs: &Inputs, comparison: Option<&Comparison>) -> Marku
                         "Worst: the most of one key that passed in any interval of a window, or of a tenth of one. False: what an exact log of the last window of what passed would have decided otherwise."
                     }
                 }
-                section.card {
-                    h2 { "The same on the command line" }
-                    pre.command { (inputs.command) }
-                }
+                (commands(&inputs.command))
             }
             p.soft { "A page makes at most " (number(MOST_DECISIONS as u64)) " decisions, one run after the other; the command line has no such bound." }
         }
