@@ -100,6 +100,11 @@ pub(super) fn micros(micros: Option<u64>) -> String {
     }
 }
 
+/// A part of a whole; none if there is nothing.
+pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
 /// A share, as a percentage.
 pub(super) fn percent(share: Option<f64>) -> String {
     share.map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share))

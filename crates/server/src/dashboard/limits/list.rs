@@ -8,7 +8,7 @@ use super::probe;
 use crate::dashboard::client::{ApiPath, joined, push_parameter};
 use crate::dashboard::layout::Place;
 use crate::dashboard::replay::Forecast;
-use crate::dashboard::show::{micros, number, percent, rate, when};
+use crate::dashboard::show::{micros, number, percent, rate, share, when};
 use crate::dashboard::visitor::{Failure, Shown, Visitor};
 
 #[derive(Deserialize)]
@@ -51,8 +51,7 @@ impl Policy {
     /// The share of requests that it refuses, or would.
     fn share(&self) -> Option<f64> {
         let over = self.denied + self.would_deny;
-        let requests = self.allowed + over;
-        (requests > 0).then(|| over as f64 / requests as f64)
+        share(over, self.allowed + over)
     }
 }
 

@@ -4,6 +4,8 @@ use parking_lot::Mutex;
 use tollgate_clock::UnixMillis;
 use tollgate_simulate::replay::Report;
 
+use crate::dashboard::show::share;
+
 /// More domains than this have no forecast.
 const MOST_DOMAINS: usize = 1_000;
 
@@ -18,27 +20,26 @@ pub(in crate::dashboard) struct Forecast {
     /// When the log began and ended.
     pub(in crate::dashboard) from: Option<UnixMillis>,
     pub(in crate::dashboard) to: Option<UnixMillis>,
-    /// By the place of the policy: requests, and those that were refused or would have been.
-    rules: HashMap<String, (u64, u64)>,
+    /// By the place of the policy: the share of its requests that were refused or would have been.
+    shares: HashMap<String, Option<f64>>,
 }
 
 impl Forecast {
     fn of(report: &Report) -> Self {
-        let rules = report.rules.iter().map(|rule| {
+        let shares = report.rules.iter().map(|rule| {
             let over = rule.refused + rule.would_refuse;
-            (rule.path.clone(), (rule.requests, over))
+            (rule.path.clone(), share(over, rule.requests))
         });
         Self {
             from: report.from,
             to: report.to,
-            rules: rules.collect(),
+            shares: shares.collect(),
         }
     }
 
     /// The share of its requests that a policy refuses; none if it had none.
     pub(in crate::dashboard) fn share(&self, path: &str) -> Option<f64> {
-        let (requests, over) = *self.rules.get(path)?;
-        (requests > 0).then(|| over as f64 / requests as f64)
+        *self.shares.get(path)?
     }
 }
 

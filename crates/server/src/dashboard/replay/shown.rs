@@ -1,17 +1,17 @@
 use maud::{Markup, html};
 use tollgate_simulate::replay::{Report, RuleReport};
 
-use crate::dashboard::show::{number, percent, rate, when};
+use crate::dashboard::show::{number, percent, rate, share, when};
 
 /// What came of a replay.
 pub(super) fn shown(report: &Report) -> Markup {
-    let share = |part: u64, whole: u64| percent((whole > 0).then(|| part as f64 / whole as f64));
+    let percent_of = |part: u64, whole: u64| percent(share(part, whole));
     html! {
         dl.figures {
             div { dt { "Requests" } dd { (number(report.requests)) @if let (Some(from), Some(to)) = (report.from, report.to) { small { (when(from)) " to " (when(to)) } } } }
-            div { dt { "Would be refused" } dd { (number(report.refused)) small { (share(report.refused, report.requests)) } } }
+            div { dt { "Would be refused" } dd { (number(report.refused)) small { (percent_of(report.refused, report.requests)) } } }
             @if let Some(good) = report.good {
-                div { dt { "Good clients refused" } dd { (number(good.refused)) small { "of " (number(good.requests)) " requests, " (share(good.refused, good.requests)) } } }
+                div { dt { "Good clients refused" } dd { (number(good.refused)) small { "of " (number(good.requests)) " requests, " (percent_of(good.refused, good.requests)) } } }
             }
             @if report.uncounted > 0 { div { dt { "Counted by no policy" } dd { (number(report.uncounted)) } } }
             @if report.lines.bad > 0 { div { dt { "Lines that are no requests" } dd { (number(report.lines.bad)) } } }
