@@ -1,6 +1,7 @@
 //! Who is signed in: sessions in memory, bounded in number, ended by time.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,12 +93,7 @@ impl Sessions {
         let now = self.clock.monotonic();
         let mut kept = self.kept.lock();
         kept.retain(|_, one| one.lasts(now));
-        if kept.len() >= MAX_SESSIONS {
-            let stalest = kept.iter().min_by_key(|(_, one)| one.used);
-            if let Some(id) = stalest.map(|(id, _)| *id) {
-                kept.remove(&id);
-            }
-        }
+        make_room(&mut kept, MAX_SESSIONS, |one| one.used);
         let id = session.id;
         let notice = None;
         kept.insert(
@@ -140,6 +136,20 @@ impl Sessions {
     /// What is to be told, once.
     pub(super) fn told(&self, id: SessionId) -> Option<String> {
         self.kept.lock().get_mut(&id)?.notice.take()
+    }
+}
+
+/// Drops the one with the earliest time if there are as many as there may be.
+pub(super) fn make_room<K: Clone + Eq + Hash, V>(
+    kept: &mut HashMap<K, V>,
+    most: usize,
+    time: impl Fn(&V) -> Duration,
+) {
+    if kept.len() >= most {
+        let earliest = kept.iter().min_by_key(|(_, one)| time(one));
+        if let Some(key) = earliest.map(|(key, _)| key.clone()) {
+            kept.remove(&key);
+        }
     }
 }
 

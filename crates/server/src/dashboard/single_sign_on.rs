@@ -16,6 +16,7 @@ use tollgate_links::UNRESERVED;
 use tollgate_oidc::{Begun, Person, SignInError};
 
 use super::cookie::{Cookie, SameSite};
+use super::session::make_room;
 use super::sign_in::{Wanted, own, page, too_many};
 use super::visitor::Shown;
 use super::{Dashboard, layout};
@@ -51,12 +52,7 @@ impl Away {
     fn send(&self, begun: Begun, next: String, now: Duration) {
         let mut away = self.0.lock();
         away.retain(|_, one| now.saturating_sub(one.at) < LONGEST);
-        if away.len() >= MAX_AWAY {
-            let oldest = away.iter().min_by_key(|(_, one)| one.at);
-            if let Some(state) = oldest.map(|(state, _)| state.clone()) {
-                away.remove(&state);
-            }
-        }
+        make_room(&mut away, MAX_AWAY, |one| one.at);
         let state = begun.state.clone();
         away.insert(
             state,
