@@ -10,13 +10,24 @@ use crate::dashboard::slider::{self, Slider, error_of, nearest};
 /// A name, a label, where a slider stops, and what holds if the field is empty.
 struct Stops(&'static str, &'static str, &'static str, &'static str);
 
+impl Stops {
+    /// What is in the field, or what holds if it is empty.
+    fn value<'f>(&self, fields: &'f Fields) -> &'f str {
+        match fields.text(self.0) {
+            "" => self.3,
+            text => text,
+        }
+    }
+}
+
+const LIMIT: Stops = Stops(
+    "limit",
+    "Requests a window",
+    "1 2 5 10 20 50 100 200 300 500 1000",
+    "100",
+);
 const OF_THE_LIMIT: [Stops; 3] = [
-    Stops(
-        "limit",
-        "Requests a window",
-        "1 2 5 10 20 50 100 200 300 500 1000",
-        "100",
-    ),
+    LIMIT,
     Stops("window", "Window", "1s 5s 10s 30s 1m 5m 15m 1h 1d", "1m"),
     Stops(
         "burst",
@@ -88,11 +99,8 @@ pub(super) fn form(fields: &Fields, inputs: &Inputs) -> Markup {
 }
 
 fn slider(fields: &Fields, inputs: &Inputs, stops: &Stops) -> Markup {
-    let Stops(name, label, stops, usual) = *stops;
-    let value = match fields.text(name) {
-        "" => usual,
-        text => text,
-    };
+    let value = stops.value(fields);
+    let Stops(name, label, stops, _) = *stops;
     let placeholder = match name {
         "burst" => "the limit",
         "keys" => "usual",
@@ -101,14 +109,9 @@ fn slider(fields: &Fields, inputs: &Inputs, stops: &Stops) -> Markup {
     };
     // What holds if they are empty is told by others.
     let holds = match (name, value) {
-        ("burst", "") => fields.text("limit"),
+        ("burst", "") => LIMIT.value(fields),
         ("keys", "") if inputs.traffic == "zipf" => "1000",
         _ => value,
-    };
-    let holds = if name == "burst" && holds.is_empty() {
-        "100"
-    } else {
-        holds
     };
     let at = read(holds).map_or(0, |value| nearest(stops, value, read));
     Slider {
