@@ -10,8 +10,8 @@ use url::Url;
 
 use crate::secret::Secret;
 use crate::sections::{
-    Addresses, Attribute, ClickQueue, ClickStore, Hash, LimitStore, LinkStore, LogFormat,
-    OnLinkDelete, OnStoreFailure, Redirect, Root, Strategy,
+    Addresses, Attribute, ClickQueue, Engine, Hash, LimitStore, LogFormat, OnLinkDelete,
+    OnStoreFailure, Redirect, Root, Strategy,
 };
 use crate::value::{Kind, Value};
 
@@ -448,12 +448,6 @@ pub(crate) const STORE: Form<Option<PathBuf>> = Form {
     },
 };
 
-/// A file of SQLite, none being the usual one, or a PostgreSQL.
-enum Engine {
-    Sqlite(Option<PathBuf>),
-    Postgres(Secret),
-}
-
 /// The URL of a PostgreSQL may hold a password: no message shows it.
 fn engine(value: &Value) -> Result<Engine, String> {
     let text = value.text().map_or_else(wrong, Ok)?;
@@ -473,26 +467,16 @@ fn engine(value: &Value) -> Result<Engine, String> {
     }
 }
 
-pub(crate) const LINK_STORE: Form<LinkStore> = Form {
+pub(crate) const LINK_STORE: Form<Engine> = Form {
     kind: Kind::Text,
     expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\"",
-    read: |value| {
-        Ok(match engine(value)? {
-            Engine::Sqlite(file) => LinkStore::Sqlite(file),
-            Engine::Postgres(url) => LinkStore::Postgres(url),
-        })
-    },
+    read: engine,
 };
 
-pub(crate) const CLICK_STORE: Form<ClickStore> = Form {
+pub(crate) const CLICK_STORE: Form<Engine> = Form {
     kind: Kind::Text,
     expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/clicks.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\"",
-    read: |value| {
-        Ok(match engine(value)? {
-            Engine::Sqlite(file) => ClickStore::Sqlite(file),
-            Engine::Postgres(url) => ClickStore::Postgres(url),
-        })
-    },
+    read: engine,
 };
 
 /// The URL of a Redis may hold a password: no message shows it.

@@ -21,8 +21,8 @@ pub use load::{Config, Sources};
 pub use reference::{default_file, reference};
 pub use secret::Secret;
 pub use sections::{
-    Access, Addresses, Admin, Attribute, Audit, ClickQueue, ClickStore, Clicks, ClicksPostgres,
-    ClicksRedis, Compat, Edge, Grpc, Hash, LimitStore, Limits, LinkStore, Links, Log, LogFormat,
-    MemoryCache, Oidc, OnLinkDelete, OnStoreFailure, Postgres, Redirect, Resp, Root, SharedCache,
-    Strategy, Sweep, Webhooks,
+    Access, Addresses, Admin, Attribute, Audit, ClickQueue, Clicks, ClicksPostgres, ClicksRedis,
+    Compat, Edge, Engine, Grpc, Hash, LimitStore, Limits, Links, Log, LogFormat, MemoryCache, Oidc,
+    OnLinkDelete, OnStoreFailure, Postgres, Redirect, Resp, Root, SharedCache, Strategy, Sweep,
+    Webhooks,
 };

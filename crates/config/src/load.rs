@@ -8,9 +8,9 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, ClickQueue, ClickStore, Clicks, ClicksPostgres, ClicksRedis, Compat,
-    Edge, Grpc, Limits, LinkStore, Links, Log, MemoryCache, Oidc, Postgres, Proxy, Resp,
-    SharedCache, Sweep, Webhooks,
+    Access, Admin, Audit, ClickQueue, Clicks, ClicksPostgres, ClicksRedis, Compat, Edge, Engine,
+    Grpc, Limits, Links, Log, MemoryCache, Oidc, Postgres, Proxy, Resp, SharedCache, Sweep,
+    Webhooks,
 };
 use crate::source::Given;
 
@@ -194,10 +194,7 @@ impl Config {
     /// The file the links are kept in; `None` if they are kept in no file.
     #[must_use]
     pub fn links_file(&self, data_dir: &Path) -> Option<PathBuf> {
-        match &self.links.store {
-            LinkStore::Sqlite(file) => Some(file_or(file.as_deref(), data_dir, "links.db")),
-            LinkStore::Postgres(_) => None,
-        }
+        file_of(&self.links.store, data_dir, "links.db")
     }
 
     /// Where clicks wait to be counted.
@@ -209,10 +206,7 @@ impl Config {
     /// The file the statistics of clicks are kept in; `None` if they are kept in no file.
     #[must_use]
     pub fn clicks_file(&self, data_dir: &Path) -> Option<PathBuf> {
-        match &self.clicks.store {
-            ClickStore::Sqlite(file) => Some(file_or(file.as_deref(), data_dir, "clicks.db")),
-            ClickStore::Postgres(_) => None,
-        }
+        file_of(&self.clicks.store, data_dir, "clicks.db")
     }
 
     /// Where webhooks and their messages are kept.
@@ -225,6 +219,13 @@ impl Config {
     #[must_use]
     pub fn keys_file(&self, data_dir: &Path) -> PathBuf {
         file_or(self.access.store.as_deref(), data_dir, "keys.db")
+    }
+}
+
+fn file_of(store: &Engine, data_dir: &Path, name: &str) -> Option<PathBuf> {
+    match store {
+        Engine::Sqlite(file) => Some(file_or(file.as_deref(), data_dir, name)),
+        Engine::Postgres(_) => None,
     }
 }
 
@@ -283,7 +284,7 @@ fn check_hosts(links: &Links, given: &mut Given) {
 /// How far a spool is counted has to be known to whoever counts it.
 fn check_queue(clicks: &Clicks, given: &mut Given) {
     let is_shared = matches!(clicks.queue, ClickQueue::Redis(_));
-    if is_shared && matches!(clicks.store, ClickStore::Sqlite(_)) {
+    if is_shared && matches!(clicks.store, Engine::Sqlite(_)) {
         let place = given.place("clicks.queue");
         let what = "servers that share a queue have to share the statistics: set clicks.store to a \
                     PostgreSQL as well";

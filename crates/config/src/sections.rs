@@ -74,18 +74,9 @@ pub enum Attribute {
     Header(String),
 }
 
-/// Where links are kept.
+/// Where links, or statistics of clicks, are kept.
 #[derive(Debug, Clone, PartialEq)]
-pub enum LinkStore {
-    /// In a file; `None` is that in the data directory.
-    Sqlite(Option<PathBuf>),
-    /// In the PostgreSQL at this URL, which may hold a password.
-    Postgres(Secret),
-}
-
-/// Where the statistics of clicks are kept.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ClickStore {
+pub enum Engine {
     /// In a file; `None` is that in the data directory.
     Sqlite(Option<PathBuf>),
     /// In the PostgreSQL at this URL, which may hold a password.
@@ -199,7 +190,7 @@ section! {
         /// The store of the links: `sqlite:` and the path of a file, or the URL of a PostgreSQL that
         /// instances share, `postgres://user:password@host:5432/database`. Empty: the file
         /// `links.db` in the data directory.
-        store: LinkStore = r#""""#, LINK_STORE;
+        store: Engine = r#""""#, LINK_STORE;
         /// A cache between the memory and the store, in a Redis that instances share. Empty: none.
         cache: Option<Secret> = r#""""#, LINK_CACHE;
         /// What short links on the default domain begin with. Empty: the address of the edge, which
@@ -434,7 +425,7 @@ section! {
         /// The store of the statistics: `sqlite:` and the path of a file, or the URL of a PostgreSQL in which
         /// instances count together, `postgres://user:password@host:5432/database`. Empty: the file
         /// `clicks.db` in the data directory.
-        store: ClickStore = r#""""#, CLICK_STORE;
+        store: Engine = r#""""#, CLICK_STORE;
         /// How long single clicks are kept, in whole days in UTC. Statistics stay when they go.
         /// 0 keeps none.
         retain_raw: Duration = r#""90d""#, DURATION;

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use tollgate_config::{
-    Addresses, Attribute, ClickQueue, ClickStore, Config, LimitStore, LinkStore, Place, Redirect,
-    Root, Sources, Strategy, default_file, keys, reference,
+    Addresses, Attribute, ClickQueue, Config, Engine, LimitStore, Place, Redirect, Root, Sources,
+    Strategy, default_file, keys, reference,
 };
 
 fn load(
@@ -265,7 +265,7 @@ format = 'xml'
 fn links_may_be_in_a_postgres_whose_password_is_not_shown() {
     let url = "postgres://me:sesame@one:5432,two/links?sslmode=verify-full";
     let config = load("", &[("TOLLGATE_LINKS__STORE", url)], &[]).unwrap();
-    let LinkStore::Postgres(secret) = &config.links.store else {
+    let Engine::Postgres(secret) = &config.links.store else {
         panic!("{config:?}");
     };
     assert_eq!(secret.expose(), url);
@@ -288,7 +288,7 @@ fn links_may_be_in_a_postgres_whose_password_is_not_shown() {
 fn statistics_may_be_in_a_postgres_whose_password_is_not_shown() {
     let url = "postgres://me:sesame@one:5432/clicks";
     let config = load("", &[("TOLLGATE_CLICKS__STORE", url)], &[]).unwrap();
-    let ClickStore::Postgres(secret) = &config.clicks.store else {
+    let Engine::Postgres(secret) = &config.clicks.store else {
         panic!("{config:?}");
     };
     assert_eq!(secret.expose(), url);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tollgate_clicks::store::{ClickStore, SqliteClickStore, SqliteOptions};
 use tollgate_clock::SystemClock;
-use tollgate_config::{ClickStore as Place, Config};
+use tollgate_config::{Config, Engine};
 use tollgate_server::metrics::Metrics;
 
 use crate::open;
@@ -26,8 +26,8 @@ pub(crate) struct Clicks {
 /// Opens the store; its tables are made if they are not there.
 pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Clicks> {
     match &config.clicks.store {
-        Place::Postgres(url) => shared::open_clicks(url, config).await,
-        Place::Sqlite(_) => {
+        Engine::Postgres(url) => shared::open_clicks(url, config).await,
+        Engine::Sqlite(_) => {
             // It is in a file.
             let file = config.clicks_file(data_dir).unwrap_or_default();
             Ok(Clicks {

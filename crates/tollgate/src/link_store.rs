@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tollgate_clock::SystemClock;
-use tollgate_config::{Config, LinkStore as Place};
+use tollgate_config::{Config, Engine};
 use tollgate_links::store::{
     ChangeFeed, LeaseStore, Lifecycle, LinkStore, SqliteLinkStore, SqliteOptions,
 };
@@ -45,8 +45,8 @@ impl Links {
 /// Opens the store; its tables are made if they are not there.
 pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Links> {
     match &config.links.store {
-        Place::Postgres(url) => shared::open(url, &config.postgres).await,
-        Place::Sqlite(_) => {
+        Engine::Postgres(url) => shared::open(url, &config.postgres).await,
+        Engine::Sqlite(_) => {
             // It is in a file.
             let file = config.links_file(data_dir).unwrap_or_default();
             open::directory_of(&file)?;
