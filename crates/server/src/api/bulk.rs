@@ -92,11 +92,7 @@ pub(super) async fn create_many(
     request: Request,
 ) -> Answer {
     caller.require(Scope::LinksWrite)?;
-    let dry_run = match params.take("dry_run")?.as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Params::wrong("dry_run", "use true or false")),
-    };
+    let dry_run = params.take_switch("dry_run")?;
     params.finish()?;
     caller.may_create(&state).await?;
     let headers = request.headers();

@@ -103,11 +103,7 @@ pub(super) async fn events(
     let clicks = state.clicks()?;
     let domain = params.take("domain")?;
     let code = params.take("code")?;
-    let orphans = match params.take("orphans")?.as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Params::wrong("orphans", "use true or false")),
-    };
+    let orphans = params.take_switch("orphans")?;
     params.finish()?;
     let wanted = match code {
         Some(code) => {

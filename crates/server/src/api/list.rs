@@ -68,11 +68,7 @@ pub(super) async fn list(
         domain: domain(&state, &caller, params.take("domain")?)?,
         order: order(params.take("order")?)?,
     };
-    let hashes = match params.take("password_hashes")?.as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Params::wrong("password_hashes", "use true or false")),
-    };
+    let hashes = params.take_switch("password_hashes")?;
     params.finish()?;
     if hashes {
         caller.require(Scope::Admin)?;

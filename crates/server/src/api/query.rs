@@ -39,6 +39,15 @@ impl Params {
         found.into_iter().map(|(_, value)| value).collect()
     }
 
+    /// Takes a parameter that is on or off; off if it is absent.
+    pub(super) fn take_switch(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.take(name)?.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Self::wrong(name, "use true or false")),
+        }
+    }
+
     /// Takes the number of entries wanted on a page.
     pub(super) fn take_limit(&mut self, most: usize) -> Result<Option<usize>, Problem> {
         let Some(text) = self.take("limit")? else {
