@@ -12,7 +12,6 @@ use tollgate_access::Scope;
 use tollgate_clicks::import::{Imported, PastClick, PastClicks};
 use tollgate_clicks::query::{LinkName, QueryError};
 use tollgate_clock::UnixMillis;
-use tollgate_links::FieldError;
 use utoipa::ToSchema;
 
 use super::Answer;
@@ -283,9 +282,5 @@ fn checked((place, told): (usize, OneClick)) -> Result<PastClick, Problem> {
 }
 
 fn wrong(field: &str, reason: impl Into<String>) -> Problem {
-    vec![FieldError {
-        field: field.to_owned(),
-        reason: reason.into(),
-    }]
-    .into()
+    Problem::wrong(Kind::InvalidFields, field, reason)
 }
