@@ -58,17 +58,11 @@ impl LinkService {
         let mut results: Vec<Option<Result<CreatedLink, LinkError>>> = Vec::new();
         results.resize_with(new.len(), || None);
         let mut pending = Vec::with_capacity(new.len());
-        match self.checked(new).await {
-            Ok(checked) => {
-                for (place, checked) in checked.into_iter().enumerate() {
-                    match checked {
-                        Ok(draft) => pending.push(Pending { place, ..draft }),
-                        Err(error) => results[place] = Some(Err(error)),
-                    }
-                }
+        for (place, checked) in self.checked(new).await.into_iter().enumerate() {
+            match checked {
+                Ok(draft) => pending.push(Pending { place, ..draft }),
+                Err(error) => results[place] = Some(Err(error)),
             }
-            // Every place without an answer says so below.
-            Err(error) => tracing::error!(%error, "drafts could not be checked"),
         }
         for attempt in 0..MAX_CODE_ATTEMPTS {
             if pending.is_empty() {
@@ -91,22 +85,12 @@ impl LinkService {
     /// # Errors
     /// For each draft, see [`LinkError`].
     pub async fn check_many(&self, drafts: Vec<LinkDraft>) -> Vec<Result<(), LinkError>> {
-        let count = drafts.len();
+        let mut answers = Vec::with_capacity(drafts.len());
         let new = drafts.into_iter().map(|draft| NewLink {
             draft,
             idempotency: None,
         });
-        let checked = match self.checked(new.collect()).await {
-            Ok(checked) => checked,
-            Err(error) => {
-                tracing::error!(%error, "drafts could not be checked");
-                return std::iter::repeat_with(|| Err(unanswered()))
-                    .take(count)
-                    .collect();
-            }
-        };
-        let mut answers = Vec::with_capacity(count);
-        for checked in checked {
+        for checked in self.checked(new.collect()).await {
             answers.push(match checked {
                 Err(error) => Err(error),
                 Ok(Pending {
@@ -127,19 +111,21 @@ impl LinkService {
         }
     }
 
-    /// Checks drafts; only passwords cost enough CPU to leave the runtime for.
-    async fn checked(
-        &self,
-        new: Vec<NewLink>,
-    ) -> Result<Vec<Result<Pending, LinkError>>, LinkError> {
+    /// Checks drafts, answered in order; only passwords cost enough CPU to leave the runtime for.
+    async fn checked(&self, new: Vec<NewLink>) -> Vec<Result<Pending, LinkError>> {
+        let count = new.len();
         let hashes = new.iter().any(|new| new.draft.password.is_some());
         let service = self.clone();
         let check = move || new.into_iter().map(|new| service.check(new)).collect();
-        if hashes {
-            self.off_the_runtime(check).await
-        } else {
-            Ok(check())
+        if !hashes {
+            return check();
         }
+        self.off_the_runtime(check).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "drafts could not be checked");
+            std::iter::repeat_with(|| Err(unanswered()))
+                .take(count)
+                .collect()
+        })
     }
 
     fn check(&self, new: NewLink) -> Result<Pending, LinkError> {
