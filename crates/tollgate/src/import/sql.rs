@@ -91,24 +91,19 @@ impl<R: Read> Dump<R> {
 
     /// Reads up to the first row.
     fn begin_insert(&mut self, wanted: impl Fn(&str) -> bool) -> io::Result<()> {
-        let mut table = None;
+        let (mut table, mut columns) = (None, None);
         loop {
             match self.token()? {
                 None | Some(Token::Sign(b';')) => return Ok(()),
                 Some(Token::Word(word)) if is(&word, "VALUES") || is(&word, "VALUE") => break,
                 Some(Token::Word(word)) if is(&word, "INTO") => table = self.name()?,
-                Some(Token::Sign(b'(')) => {
-                    let columns = self.names()?;
-                    if let Some(table) = &table {
-                        self.created.insert(String::clone(table), columns);
-                    }
-                }
+                Some(Token::Sign(b'(')) => columns = Some(self.names()?),
                 Some(_) => {}
             }
         }
         match table {
             Some(table) if wanted(&table) => {
-                let columns = self.created.get(&table).cloned();
+                let columns = columns.or_else(|| self.created.get(&table).cloned());
                 self.insert = Some((table, columns));
                 Ok(())
             }
@@ -443,6 +438,22 @@ mod tests {
             &["keyword", "url", "clicks"]
         );
         assert_eq!(rows[2].columns.as_ref().unwrap(), &["keyword", "url"]);
+    }
+
+    #[test]
+    fn the_columns_of_one_insert_are_not_those_of_the_next() {
+        let text = b"CREATE TABLE url (keyword text, url text, clicks int);\n\
+            INSERT INTO url (url, keyword) VALUES ('https://a.example/', 'a');\n\
+            INSERT INTO url VALUES ('b', 'https://b.example/', 2);";
+        let columns: Vec<_> = rows(text).into_iter().map(|row| row.columns).collect();
+        let named = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(
+            columns,
+            [
+                named(&["url", "keyword"]),
+                named(&["keyword", "url", "clicks"])
+            ]
+        );
     }
 
     #[test]
