@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read};
+use std::rc::Rc;
 
 use super::MAX_ROW_BYTES;
 
@@ -13,22 +14,26 @@ use super::MAX_ROW_BYTES;
 pub(super) struct SqlRow {
     /// The line it begins on, from 1.
     pub(super) line: u64,
-    /// The table, in lower case.
-    pub(super) table: String,
-    /// The names of its columns in their order, if the dump tells them.
-    pub(super) columns: Option<Vec<String>>,
+    /// The names of its columns in their order.
+    pub(super) columns: Columns,
     /// Its values, NULL as none; or what is wrong with it.
     pub(super) values: Result<Vec<Option<String>>, String>,
 }
+
+/// The names of columns, which all rows of an INSERT share.
+type Columns = Rc<[String]>;
+
+/// The names of the columns of a table, where a dump does not tell them.
+pub(super) type UsualColumns = &'static [&'static str];
 
 /// Reads a dump.
 pub(super) struct Dump<R: Read> {
     bytes: BufReader<R>,
     line: u64,
     /// What CREATE TABLE says.
-    created: HashMap<String, Vec<String>>,
-    /// The INSERT whose rows are being read.
-    insert: Option<(String, Option<Vec<String>>)>,
+    created: HashMap<String, Columns>,
+    /// The columns of the INSERT whose rows are being read.
+    insert: Option<Columns>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,23 +57,25 @@ impl<R: Read> Dump<R> {
         }
     }
 
-    /// The next row of a table that is wanted; none at the end.
-    pub(super) fn next_row(&mut self, wanted: impl Fn(&str) -> bool) -> io::Result<Option<SqlRow>> {
+    /// The next row of a table that is wanted; none at the end. Names of tables are in lower case.
+    pub(super) fn next_row(
+        &mut self,
+        wanted: impl Fn(&str) -> Option<UsualColumns>,
+    ) -> io::Result<Option<SqlRow>> {
         loop {
-            if let Some((table, columns)) = self.insert.take() {
+            if let Some(columns) = self.insert.take() {
                 match self.token()? {
                     Some(Token::Sign(b'(')) => {
                         let line = self.line;
                         let values = self.values()?;
-                        self.insert = Some((table.clone(), columns.clone()));
+                        self.insert = Some(Rc::clone(&columns));
                         return Ok(Some(SqlRow {
                             line,
-                            table,
                             columns,
                             values,
                         }));
                     }
-                    Some(Token::Sign(b',')) => self.insert = Some((table, columns)),
+                    Some(Token::Sign(b',')) => self.insert = Some(columns),
                     Some(Token::Sign(b';')) | None => {}
                     // ON DUPLICATE KEY UPDATE and the like.
                     Some(_) => self.skip_statement()?,
@@ -90,25 +97,25 @@ impl<R: Read> Dump<R> {
     }
 
     /// Reads up to the first row.
-    fn begin_insert(&mut self, wanted: impl Fn(&str) -> bool) -> io::Result<()> {
+    fn begin_insert(&mut self, wanted: impl Fn(&str) -> Option<UsualColumns>) -> io::Result<()> {
         let (mut table, mut columns) = (None, None);
         loop {
             match self.token()? {
                 None | Some(Token::Sign(b';')) => return Ok(()),
                 Some(Token::Word(word)) if is(&word, "VALUES") || is(&word, "VALUE") => break,
                 Some(Token::Word(word)) if is(&word, "INTO") => table = self.name()?,
-                Some(Token::Sign(b'(')) => columns = Some(self.names()?),
+                Some(Token::Sign(b'(')) => columns = Some(self.names()?.into()),
                 Some(_) => {}
             }
         }
-        match table {
-            Some(table) if wanted(&table) => {
-                let columns = columns.or_else(|| self.created.get(&table).cloned());
-                self.insert = Some((table, columns));
-                Ok(())
-            }
-            _ => self.skip_statement(),
-        }
+        let table = table.unwrap_or_default();
+        let Some(usual) = wanted(&table) else {
+            return self.skip_statement();
+        };
+        let columns = columns.or_else(|| self.created.get(&table).cloned());
+        let usual = || usual.iter().map(|name| (*name).to_owned()).collect();
+        self.insert = Some(columns.unwrap_or_else(usual));
+        Ok(())
     }
 
     /// The name of a table, in lower case, without that of its data base.
@@ -171,7 +178,7 @@ impl<R: Read> Dump<R> {
             }
         }
         if let Some(table) = table {
-            self.created.insert(table, columns);
+            self.created.insert(table, columns.into());
         }
         Ok(())
     }
@@ -396,7 +403,8 @@ mod tests {
     fn rows(text: &[u8]) -> Vec<SqlRow> {
         let mut dump = Dump::new(text);
         let mut rows = Vec::new();
-        while let Some(row) = dump.next_row(|table| table.ends_with("url")).unwrap() {
+        let wanted = |table: &str| table.ends_with("url").then_some(&["usual"][..]);
+        while let Some(row) = dump.next_row(wanted).unwrap() {
             rows.push(row);
         }
         rows
@@ -433,27 +441,21 @@ mod tests {
                 (16, vec![some("c"), None]),
             ]
         );
-        assert_eq!(
-            rows[0].columns.as_ref().unwrap(),
-            &["keyword", "url", "clicks"]
-        );
-        assert_eq!(rows[2].columns.as_ref().unwrap(), &["keyword", "url"]);
+        assert_eq!(*rows[0].columns, ["keyword", "url", "clicks"]);
+        assert_eq!(*rows[2].columns, ["keyword", "url"]);
     }
 
     #[test]
     fn the_columns_of_one_insert_are_not_those_of_the_next() {
         let text = b"CREATE TABLE url (keyword text, url text, clicks int);\n\
             INSERT INTO url (url, keyword) VALUES ('https://a.example/', 'a');\n\
-            INSERT INTO url VALUES ('b', 'https://b.example/', 2);";
-        let columns: Vec<_> = rows(text).into_iter().map(|row| row.columns).collect();
-        let named = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
-        assert_eq!(
-            columns,
-            [
-                named(&["url", "keyword"]),
-                named(&["keyword", "url", "clicks"])
-            ]
-        );
+            INSERT INTO url VALUES ('b', 'https://b.example/', 2);\n\
+            INSERT INTO other_url VALUES ('c');";
+        let rows = rows(text);
+        assert_eq!(*rows[0].columns, ["url", "keyword"]);
+        assert_eq!(*rows[1].columns, ["keyword", "url", "clicks"]);
+        assert_eq!(*rows[2].columns, ["usual"]);
+        assert_eq!(rows.len(), 3);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::columns::Column;
 use super::resume::State;
 use super::row::{Clicks, Fault, Place, Row};
 use super::source::open_again;
-use super::sql::{Dump, SqlRow};
+use super::sql::{Dump, SqlRow, UsualColumns};
 use crate::client::PastClick;
 
 /// The columns of a table of links, if the dump does not tell them.
@@ -27,12 +27,12 @@ const CLICK_COLUMNS: [&str; 7] = [
     "country_code",
 ];
 
-fn is_links(table: &str) -> bool {
-    table == "url" || table.ends_with("_url")
+fn of_links(table: &str) -> Option<UsualColumns> {
+    (table == "url" || table.ends_with("_url")).then_some(&LINK_COLUMNS)
 }
 
-fn is_clicks(table: &str) -> bool {
-    table == "log" || table.ends_with("_log")
+fn of_clicks(table: &str) -> Option<UsualColumns> {
+    (table == "log" || table.ends_with("_log")).then_some(&CLICK_COLUMNS)
 }
 
 /// Answers the links of a dump.
@@ -41,7 +41,7 @@ pub(super) fn read(
     rules: RowRules,
 ) -> impl Iterator<Item = anyhow::Result<Row>> {
     let mut dump = Dump::new(reader);
-    let rows = std::iter::from_fn(move || match dump.next_row(is_links) {
+    let rows = std::iter::from_fn(move || match dump.next_row(of_links) {
         Ok(row) => Some(Ok(links(row?, &rules))),
         Err(error) => Some(Err(error.into())),
     });
@@ -50,9 +50,7 @@ pub(super) fn read(
 
 fn links(row: SqlRow, rules: &RowRules) -> Vec<Row> {
     let place = Place::Line(row.line);
-    let columns = row
-        .columns
-        .unwrap_or_else(|| LINK_COLUMNS.map(str::to_owned).to_vec());
+    let columns = row.columns;
     // Somebody else's table with such a name.
     if !["keyword", "url"]
         .iter()
@@ -85,17 +83,14 @@ pub(super) fn count(
 ) -> anyhow::Result<()> {
     let mut seen: HashMap<String, u64> = HashMap::new();
     let mut dump = Dump::new(open_again(file)?);
-    while let Some(row) = dump.next_row(is_clicks)? {
-        let columns = row
-            .columns
-            .unwrap_or_else(|| CLICK_COLUMNS.map(str::to_owned).to_vec());
+    while let Some(row) = dump.next_row(of_clicks)? {
         let Ok(values) = row.values else {
             state.counts.clicks.found += 1;
             state.counts.clicks.lost += 1;
             continue;
         };
         let value = |name: &str| {
-            let place = columns.iter().position(|column| column == name)?;
+            let place = row.columns.iter().position(|column| column == name)?;
             let text = values.get(place)?.as_deref()?;
             (!text.is_empty()).then(|| text.to_owned())
         };
