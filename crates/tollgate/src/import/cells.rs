@@ -298,7 +298,7 @@ mod tests {
 
     fn rows_by(rules: &RowRules, cells: &[(&'static str, &'static str)]) -> Vec<Row> {
         let cells = cells.iter().map(|(name, cell)| {
-            let column = Column::named(name, rules.from).unwrap_or(Column::Ignored);
+            let column = Column::named(name, rules.from);
             (column, *name, *cell)
         });
         rows_of(&Place::Line(1), cells, rules)

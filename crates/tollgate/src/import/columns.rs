@@ -73,8 +73,8 @@ const NAMES: [(&str, Column); 18] = [
 ];
 
 impl Column {
-    /// From a name of a source, whatever its case and punctuation; `None` if it is unknown.
-    pub(super) fn named(name: &str, from: ImportFrom) -> Option<Self> {
+    /// From a name of a source, whatever its case and punctuation. What is unknown is ignored.
+    pub(super) fn named(name: &str, from: ImportFrom) -> Self {
         let plain = plain(name);
         let own = match from {
             ImportFrom::Kutt => of_kutt(&plain),
@@ -83,11 +83,11 @@ impl Column {
                 None
             }
         };
-        own.or_else(|| of_all(&plain)).map(|column| match column {
+        match own.unwrap_or_else(|| of_all(&plain)) {
             // An export of ours has no clicks: a column of that name is of somebody's own.
             Self::Clicks if from == ImportFrom::Tollgate => Self::Ignored,
             column => column,
-        })
+        }
     }
 
     /// Reads `FIELD=NAME`: the meaning, and the name of the column that has it.
@@ -113,8 +113,8 @@ fn plain(name: &str) -> String {
         .collect()
 }
 
-fn of_all(plain: &str) -> Option<Column> {
-    Some(match plain {
+fn of_all(plain: &str) -> Column {
+    match plain {
         "url" | "longurl" | "target" | "targeturl" | "destination" | "destinationurl"
         | "originalurl" => Column::Url,
         "code" | "shortcode" | "keyword" | "slug" | "customslug" | "alias" | "address" => {
@@ -136,9 +136,8 @@ fn of_all(plain: &str) -> Option<Column> {
         "rules" => Column::Rules,
         "visits" | "clicks" | "visitcount" | "visitscount" | "totalclicks" => Column::Clicks,
         "state" => Column::Derived,
-        "origin" | "createdby" | "updatedat" | "version" | "ip" | "description" => Column::Ignored,
-        _ => return None,
-    })
+        _ => Column::Ignored,
+    }
 }
 
 fn of_kutt(plain: &str) -> Option<Column> {
@@ -149,7 +148,6 @@ fn of_kutt(plain: &str) -> Option<Column> {
         // Only whether there is one.
         "password" => Column::HasPassword,
         "banned" => Column::Off,
-        "id" | "uuid" | "userid" | "domainid" => Column::Ignored,
         _ => return None,
     })
 }
@@ -161,10 +159,6 @@ fn of_bitly(plain: &str) -> Option<Column> {
         "createdts" | "dateadded" => Column::CreatedAt,
         "engagements" | "totalengagements" | "linkclicks" | "userclicks" => Column::Clicks,
         "archived" => Column::Off,
-        "createdby" | "clientid" | "deeplinks" | "references" | "isdeleted" | "campaignids"
-        | "guid" | "groupguid" | "launchpadids" | "qrscans" | "scans" | "expirationat" => {
-            Column::Ignored
-        }
         _ => return None,
     })
 }
@@ -217,16 +211,15 @@ mod tests {
                 vec![ShortUrl, Url, CreatedAt, Tags, Title, Ignored],
             ),
         ] {
-            let read: Vec<Option<Column>> = header
+            let read: Vec<Column> = header
                 .split(',')
                 .map(|name| Column::named(name, from))
                 .collect();
-            let columns: Vec<Option<Column>> = columns.into_iter().map(Some).collect();
             assert_eq!(read, columns, "{header}");
         }
-        assert_eq!(Column::named("colour", ImportFrom::Csv), None);
+        assert_eq!(Column::named("colour", ImportFrom::Csv), Ignored);
         let clicks = Column::named("clicks", ImportFrom::Tollgate);
-        assert_eq!(clicks, Some(Ignored));
+        assert_eq!(clicks, Ignored);
     }
 
     #[test]

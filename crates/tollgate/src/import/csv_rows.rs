@@ -52,7 +52,7 @@ pub(super) fn read(
     Ok(super::flat(rows))
 }
 
-/// The columns by place, with their names. What is unknown is left out.
+/// The columns by place, with their names.
 fn header(
     names: &StringRecord,
     chosen: &[(Column, String)],
@@ -71,9 +71,8 @@ fn header(
             Some((column, _)) => *column,
             None => match Column::named(name, rules.from) {
                 // Another one was chosen for that.
-                Some(column) if chosen.iter().any(|(one, _)| *one == column) => Column::Ignored,
-                Some(column) => column,
-                None => Column::Ignored,
+                column if chosen.iter().any(|(one, _)| *one == column) => Column::Ignored,
+                column => column,
             },
         };
         columns.push((column, name.to_owned()));

@@ -64,7 +64,7 @@ fn rows(place: &Place, link: &Value, rules: &RowRules) -> Vec<Row> {
     let place = named.map_or_else(|| place.clone(), |link| Place::Link(link.to_owned()));
     let cells = cells(fields);
     let cells = cells.iter().map(|(name, cell)| {
-        let column = Column::named(name, rules.from).unwrap_or(Column::Ignored);
+        let column = Column::named(name, rules.from);
         (column, *name, cell.as_str())
     });
     rows_of(&place, cells, rules)

@@ -67,7 +67,7 @@ fn links(row: SqlRow, rules: &RowRules) -> Vec<Row> {
         return vec![Row::bad(place, Fault::whole(fault))];
     }
     let cells = columns.iter().zip(&values).filter_map(|(name, value)| {
-        let column = Column::named(name, rules.from).unwrap_or(Column::Ignored);
+        let column = Column::named(name, rules.from);
         Some((column, name.as_str(), value.as_deref()?))
     });
     rows_of(&place, cells, rules)
