@@ -159,6 +159,16 @@ struct Run<'a> {
     name: &'a str,
 }
 
+/// Where the clicks of links come from.
+enum ClickSource<'a> {
+    /// Their rows tell how many there are.
+    Rows,
+    /// It lists them.
+    Shlink(&'a Shlink<'a>),
+    /// They follow the links, or stand before them: it is read again.
+    Dump(&'a Path),
+}
+
 impl Run<'_> {
     fn import_from(&self, shlink: &Shlink<'_>) -> anyhow::Result<ExitCode> {
         let mut progress = Progress::open(self.args)?;
@@ -168,7 +178,7 @@ impl Run<'_> {
             rows = Box::new(shlink.rows());
         }
         let bar = source::bar(None);
-        self.import(rows, &bar, progress, Some(shlink), None)
+        self.import(rows, &bar, progress, &ClickSource::Shlink(shlink))
     }
 
     fn import_file(&self, file: &Path) -> anyhow::Result<ExitCode> {
@@ -180,8 +190,11 @@ impl Run<'_> {
             source = Source::open(file, self.args)?;
             rows = self.read(&mut source, file)?;
         }
-        let dump = (source.format == InputFormat::Sql && self.rules.clicks).then_some(file);
-        self.import(rows, &source.bar, progress, None, dump)
+        let clicks = match source.format {
+            InputFormat::Sql if self.rules.clicks => ClickSource::Dump(file),
+            _ => ClickSource::Rows,
+        };
+        self.import(rows, &source.bar, progress, &clicks)
     }
 
     /// Skips the rows that are done; whether they are the same as then.
@@ -236,14 +249,13 @@ impl Run<'_> {
         })
     }
 
-    /// Imports rows, with the clicks that they tell, those that a Shlink lists, or those in a dump.
+    /// Imports rows, with their clicks.
     fn import(
         &self,
         mut rows: Rows<'_>,
         bar: &ProgressBar,
         mut progress: Progress,
-        shlink: Option<&Shlink<'_>>,
-        dump: Option<&Path>,
+        source: &ClickSource<'_>,
     ) -> anyhow::Result<ExitCode> {
         let dry_run = self.args.dry_run;
         let mut sender = Sender::new(self.client, bar, dry_run);
@@ -264,10 +276,10 @@ impl Run<'_> {
                 counts.failed = before;
                 anyhow::bail!("stopped at this line, after {counts}");
             }
-            if dump.is_none() {
+            if !matches!(source, ClickSource::Dump(_)) {
                 for (row, link) in chunk.iter().zip(&links) {
                     let counts = &mut progress.state.counts.clicks;
-                    self.clicks_of(row, link.as_ref(), shlink, &mut clicks, counts)?;
+                    self.clicks_of(row, link.as_ref(), source, &mut clicks, counts)?;
                 }
                 clicks.flush(&mut progress.state.counts.clicks)?;
             }
@@ -279,7 +291,7 @@ impl Run<'_> {
                 return Err(error.context("the import cannot be read on"));
             }
         }
-        if let Some(dump) = dump {
+        if let ClickSource::Dump(dump) = source {
             bar.set_message("clicks");
             yourls::count(dump, self.rules, &mut clicks, &mut progress.state)?;
         }
@@ -304,40 +316,32 @@ impl Run<'_> {
         &self,
         row: &Row,
         link: Option<&Link>,
-        shlink: Option<&Shlink<'_>>,
+        source: &ClickSource<'_>,
         sender: &mut ClickSender<'_>,
         counts: &mut report::ClickCounts,
     ) -> anyhow::Result<()> {
-        match (&row.clicks, link, shlink) {
-            (Clicks::None, ..) => Ok(()),
-            (Clicks::Total(total), None, _) | (Clicks::Listed { total, .. }, None, _) => {
-                counts.found += total;
-                // In a dry run, a link may only lack the code that a strategy would give it.
-                let unnamed = row.draft.as_ref().is_ok_and(|draft| draft.code.is_none());
-                if !(self.args.dry_run && unnamed) {
-                    counts.lost += total;
-                }
-                Ok(())
+        let total = match &row.clicks {
+            Clicks::None => return Ok(()),
+            Clicks::Total(total) | Clicks::Listed { total, .. } => *total,
+        };
+        let dry_run = self.args.dry_run;
+        let Some(link) = link else {
+            counts.found += total;
+            // In a dry run, a link may only lack the code that a strategy would give it.
+            let unnamed = row.draft.as_ref().is_ok_and(|draft| draft.code.is_none());
+            if !(dry_run && unnamed) {
+                counts.lost += total;
             }
-            (Clicks::Total(total), Some(link), _) => {
-                counts.found += total;
-                sender.total(&link.code, link.domain.as_deref(), 0, *total, counts)
+            return Ok(());
+        };
+        match (&row.clicks, source) {
+            (Clicks::Listed { code, domain, .. }, ClickSource::Shlink(shlink)) if !dry_run => {
+                shlink.send_visits((code, domain.as_deref()), total, link, sender, counts)
             }
-            (Clicks::Listed { total, .. }, Some(_), _) if self.args.dry_run => {
+            _ => {
                 counts.found += total;
-                Ok(())
+                sender.total(&link.code, link.domain.as_deref(), 0, total, counts)
             }
-            (
-                Clicks::Listed {
-                    code,
-                    domain,
-                    total,
-                },
-                Some(link),
-                Some(shlink),
-            ) => shlink.send_visits((code, domain.as_deref()), *total, link, sender, counts),
-            // Only rows of a Shlink have them listed.
-            (Clicks::Listed { .. }, Some(_), None) => Ok(()),
         }
     }
 }
