@@ -26,6 +26,7 @@ mod yourls;
 
 pub(crate) use source::of_name;
 
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -184,11 +185,11 @@ impl Run<'_> {
     fn import_file(&self, file: &Path) -> anyhow::Result<ExitCode> {
         let mut source = Source::open(file, self.args)?;
         let mut progress = Progress::open(self.args)?;
-        let mut rows = self.read(&mut source, file)?;
+        let mut rows = self.read(source.reader, source.format, file)?;
         if progress.state.rows > 0 && !self.goes_on(&progress.state, &mut rows)? {
             progress.state = State::fresh();
             source = Source::open(file, self.args)?;
-            rows = self.read(&mut source, file)?;
+            rows = self.read(source.reader, source.format, file)?;
         }
         let clicks = match source.format {
             InputFormat::Sql if self.rules.clicks => ClickSource::Dump(file),
@@ -208,8 +209,12 @@ impl Run<'_> {
         Ok(same)
     }
 
-    fn read(&self, source: &mut Source, file: &Path) -> anyhow::Result<Rows<'static>> {
-        let reader = std::mem::replace(&mut source.reader, Box::new(std::io::empty()));
+    fn read(
+        &self,
+        reader: Box<dyn Read>,
+        format: InputFormat,
+        file: &Path,
+    ) -> anyhow::Result<Rows<'static>> {
         let rules = self.rules.clone();
         let chosen: Result<Vec<_>, BadUsage> = self
             .args
@@ -218,14 +223,14 @@ impl Run<'_> {
             .map(|text| Column::chosen(text))
             .collect();
         let chosen = chosen?;
-        if !chosen.is_empty() && source.format != InputFormat::Csv {
+        if !chosen.is_empty() && format != InputFormat::Csv {
             return Err(BadUsage("--column is for CSV".to_owned()).into());
         }
         let from = self.args.from;
-        if rules.full && source.format != InputFormat::Ndjson {
+        if rules.full && format != InputFormat::Ndjson {
             return Err(BadUsage("a full export is NDJSON".to_owned()).into());
         }
-        Ok(match (from, source.format) {
+        Ok(match (from, format) {
             (_, InputFormat::Csv) => Box::new(csv_rows::read(reader, &chosen, rules)?),
             (ImportFrom::Tollgate, InputFormat::Ndjson) => {
                 Box::new(ndjson_rows::read(reader, rules))
