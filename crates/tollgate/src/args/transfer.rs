@@ -88,20 +88,6 @@ pub(crate) enum ImportFrom {
     Csv,
 }
 
-impl ImportFrom {
-    /// As it is written on the command line.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Tollgate => "tollgate",
-            Self::Shlink => "shlink",
-            Self::Yourls => "yourls",
-            Self::Kutt => "kutt",
-            Self::Bitly => "bitly",
-            Self::Csv => "csv",
-        }
-    }
-}
-
 /// What a file to be imported holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum InputFormat {
@@ -115,15 +101,10 @@ pub(crate) enum InputFormat {
     Sql,
 }
 
-impl std::fmt::Display for InputFormat {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Csv => "csv",
-            Self::Ndjson => "ndjson",
-            Self::Json => "json",
-            Self::Sql => "sql",
-        })
-    }
+/// A value as it is written on the command line.
+pub(crate) fn written(value: &impl ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 #[derive(Debug, Args)]

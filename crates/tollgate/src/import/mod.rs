@@ -35,7 +35,7 @@ use indicatif::ProgressBar;
 use tollgate_clock::{Clock as _, SystemClock};
 
 use crate::args::ImportArgs;
-use crate::args::transfer::{ImportFrom, InputFormat};
+use crate::args::transfer::{ImportFrom, InputFormat, written};
 use crate::client::Client;
 use crate::{BadUsage, FAILED, show};
 use clicks::ClickSender;
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let rules = RowRules::of(args);
     let name = match &args.source_name {
         Some(name) => name.clone(),
-        None => args.from.name().to_owned(),
+        None => written(&args.from),
     };
     if rules.clicks {
         // Told before the first link is made, and not in the middle.
@@ -246,8 +246,9 @@ impl Run<'_> {
             (ImportFrom::Yourls, InputFormat::Sql) => Box::new(yourls::read(reader, rules)),
             (from, format) => {
                 let message = format!(
-                    "there is no import from {} as {format}: docs/import-export.md tells what there is",
-                    from.name()
+                    "there is no import from {} as {}: docs/import-export.md tells what there is",
+                    written(&from),
+                    written(&format)
                 );
                 return Err(BadUsage(message).into());
             }
