@@ -13,8 +13,7 @@ use crate::server::{Options, Server, both, eventually, new_home, run};
 fn options(postgres: &PrivatePostgres, redis: &PrivateRedis) -> Options {
     let queue = format!("{}/clicks", redis.url());
     Options::default()
-        .env("TOLLGATE_LINKS__STORE", &postgres.url("postgres"))
-        .env("TOLLGATE_CLICKS__STORE", &postgres.url("postgres"))
+        .stores(&postgres.url("postgres"))
         .env("TOLLGATE_CLICKS__QUEUE", &queue)
         // A loaded machine keeps the deadline; a Redis that was killed refuses at once.
         .config("[clicks.redis]\ndeadline = \"10s\"\nclaim_after = \"1s\"")

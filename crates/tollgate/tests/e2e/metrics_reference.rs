@@ -233,8 +233,7 @@ impl Everything {
         let home = new_home();
         let audit = home.path().join("audit.ndjson");
         let server = Options::default()
-            .env("TOLLGATE_LINKS__STORE", &postgres.url("postgres"))
-            .env("TOLLGATE_CLICKS__STORE", &postgres.url("postgres"))
+            .stores(&postgres.url("postgres"))
             .env("TOLLGATE_CLICKS__QUEUE", &format!("{}/clicks", redis.url()))
             .config(&format!(
                 "[limits]\nstore = {url:?}\ndeadline = \"10s\"\naudit.file = {audit:?}\n\

@@ -68,6 +68,13 @@ impl Options {
         self
     }
 
+    /// With links and statistics in this PostgreSQL. Its URL comes by the environment, since it holds a
+    /// password.
+    pub(crate) fn stores(self, url: &str) -> Self {
+        self.env("TOLLGATE_LINKS__STORE", url)
+            .env("TOLLGATE_CLICKS__STORE", url)
+    }
+
     /// Has the admin side listen on this port, instead of any free one.
     pub(crate) fn admin_port(mut self, port: u16) -> Self {
         self.admin_port = port;

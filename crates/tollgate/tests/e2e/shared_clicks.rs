@@ -28,12 +28,7 @@ fn total(client: &Client, path: &str) -> u64 {
 fn servers_count_together_and_each_tells_of_all() {
     let postgres = PrivatePostgres::start();
     let url = postgres.url("postgres");
-    let start = || {
-        Options::default()
-            .env("TOLLGATE_LINKS__STORE", &url)
-            .env("TOLLGATE_CLICKS__STORE", &url)
-            .start()
-    };
+    let start = || Options::default().stores(&url).start();
     let servers = [start(), start(), start()];
     let clients = servers.each_ref().map(Server::client);
     let code = clients[0].code(&json!({"url": "https://a.example/"}));

@@ -356,12 +356,7 @@ fn files_of_others_move_in() {
 fn statistics_in_postgresql_take_what_moves_in_once() {
     let postgres = PrivatePostgres::start();
     let url = postgres.url("postgres");
-    let start = || {
-        Options::default()
-            .env("TOLLGATE_LINKS__STORE", &url)
-            .env("TOLLGATE_CLICKS__STORE", &url)
-            .start()
-    };
+    let start = || Options::default().stores(&url).start();
     let servers = [start(), start()];
     let dump = copy(&servers[0], "yourls.sql");
     let arguments = ["--from", "yourls", dump.to_str().unwrap()];
