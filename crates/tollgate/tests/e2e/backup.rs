@@ -34,17 +34,7 @@ fn a_busy_server_is_backed_up_and_restored() {
     let client = server.client();
     let steady = client.code(&json!({"url": "https://steady.example/", "title": "Grün"}));
     let busy = client.code(&json!({"url": "https://busy.example/"}));
-    let key = client
-        .api_json(
-            "POST",
-            "/api/v1/keys",
-            &json!({"name": "two", "scopes": ["links:read"]}),
-        )
-        .expect(201)
-        .json()["secret"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let key = client.secret(&json!({"name": "two", "scopes": ["links:read"]}));
     let body = json!({"url": "https://hooks.example/", "events": ["link.created"]});
     client
         .api_json("POST", "/api/v1/webhooks", &body)

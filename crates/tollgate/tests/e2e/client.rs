@@ -85,6 +85,13 @@ impl Client {
         link["code"].as_str().expect("a code").to_owned()
     }
 
+    /// Makes a key, and answers its secret.
+    #[track_caller]
+    pub(crate) fn secret(&self, draft: &Value) -> String {
+        let made = self.api_json("POST", "/api/v1/keys", draft).expect(201);
+        made.json()["secret"].as_str().expect("a secret").to_owned()
+    }
+
     pub(crate) fn link(&self, code: &str) -> Reply {
         self.api("GET", &link_path(code))
     }

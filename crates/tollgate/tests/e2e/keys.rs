@@ -34,11 +34,10 @@ fn scopes_bound_what_a_key_may_do() {
     let admin = server.client();
     let key = |scopes: &[&str]| {
         let draft = json!({"name": "test", "scopes": scopes});
-        let made = admin.api_json("POST", "/api/v1/keys", &draft).expect(201);
-        made.json()["secret"].as_str().unwrap().to_owned()
+        admin.with_key(&admin.secret(&draft))
     };
-    let reader = admin.with_key(&key(&["links:read"]));
-    let writer = admin.with_key(&key(&["links:write"]));
+    let reader = key(&["links:read"]);
+    let writer = key(&["links:write"]);
     let draft = json!({"url": "https://a.example/"});
     reader.draft(&draft).problem(403, "missing-scope");
     let code = writer.code(&draft);
@@ -57,11 +56,7 @@ fn a_key_can_be_bound_to_a_domain() {
     let admin = server.client();
     let draft =
         json!({"name": "own", "scopes": ["links:read", "links:write"], "domain": "lnk.example"});
-    let made = admin
-        .api_json("POST", "/api/v1/keys", &draft)
-        .expect(201)
-        .json();
-    let own = admin.with_key(made["secret"].as_str().unwrap());
+    let own = admin.with_key(&admin.secret(&draft));
     let link = own.create(&json!({"url": "https://a.example/"}));
     assert_eq!(
         link["domain"], "lnk.example",

@@ -97,11 +97,7 @@ fn hashes_and_histories_are_for_administrators() {
     let server = start();
     fill(&server);
     let few = json!({"name": "few", "scopes": ["links:read", "links:write"]});
-    let key = server.client().api_json("POST", "/api/v1/keys", &few);
-    let key = key.expect(201).json()["secret"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let key = server.client().secret(&few);
     let mut export = server.cli();
     export
         .env("TOLLGATE_KEY", &key)

@@ -489,11 +489,7 @@ fn what_makes_no_sense_is_bad_usage() {
     }
     // Clicks need more than links do, which is told before anything is made.
     let few = json!({"name": "few", "scopes": ["links:read", "links:write"]});
-    let key = server.client().api_json("POST", "/api/v1/keys", &few);
-    let key = key.expect(201).json()["secret"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let key = server.client().secret(&few);
     let csv = copy(&server, "yourls.csv");
     let with_key = |more: &[&str]| {
         let mut command = server.cli();
