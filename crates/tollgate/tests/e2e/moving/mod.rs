@@ -220,12 +220,10 @@ fn of_a_shlink_nothing_is_lost_in_silence() {
     let path = "/api/v1/links/a/stats?from=2021-03-01&to=2021-04-01&by=city,browser,bot";
     let stats = server.client().api("GET", path).json();
     assert_eq!(stats["total"], 2, "{stats}");
-    let cities = json!([{"value": "Zaragoza, ES", "clicks": 1}, {"value": "(none)", "clicks": 1}]);
-    assert_eq!(
-        stats["by"]["city"].as_array().unwrap().len(),
-        2,
-        "{stats} {cities}"
-    );
+    let cities = stats["by"]["city"].as_array().unwrap();
+    assert_eq!(cities.len(), 2, "{stats}");
+    let zaragoza = json!({"value": "Zaragoza, ES", "clicks": 1});
+    assert!(cities.contains(&zaragoza), "{stats}");
     assert!(stub.keys().iter().all(|key| key == "a-b-c"));
 }
 
