@@ -20,14 +20,18 @@ fn a_service_manager_is_told_of_start_life_and_end() {
         .env("WATCHDOG_USEC", "1000000")
         .start_in(&home);
 
-    // Signs of life may come before readiness, which is told last of all.
-    let mut told = next();
-    while told == "WATCHDOG=1\n" {
-        told = next();
-    }
+    // Signs of life may come before anything else.
+    let news = || {
+        let mut told = next();
+        while told == "WATCHDOG=1\n" {
+            told = next();
+        }
+        told
+    };
     let address = |url: &str| url.trim_start_matches("http://").to_owned();
+    // Readiness is told last of all.
     assert_eq!(
-        told,
+        news(),
         format!(
             "READY=1\nSTATUS=Redirects on {}, admin side on {}\n",
             address(&server.edge),
@@ -38,11 +42,7 @@ fn a_service_manager_is_told_of_start_life_and_end() {
     assert_eq!(next(), "WATCHDOG=1\n");
 
     server.terminate();
-    let mut told = next();
-    while told == "WATCHDOG=1\n" {
-        told = next();
-    }
-    assert_eq!(told, "STOPPING=1\n");
+    assert_eq!(news(), "STOPPING=1\n");
     assert!(server.wait().success(), "{}", server.log());
 }
 
