@@ -6,7 +6,8 @@ use std::process::Command;
 
 use crate::server::{ADMIN_KEY, both, new_home};
 
-/// Makes the copy, with the package as `/tollgate.deb`, and runs `/script` on it.
+/// Makes the copy, with the package in `/run/copy`, and runs the script on it. What the tests need lies in a
+/// directory of a new file system, where nothing of this system can be in the way.
 const COPY: &str = r#"
     set -eu
     mkdir "$1/system"
@@ -33,14 +34,15 @@ const COPY: &str = r#"
     true >root/etc/fstab
     # systemd mounts credentials in a namespace and expects to see them in its own.
     mount --make-rshared root
-    touch root/told
-    mount --bind "$1/told" root/told
-    cp "$2" root/tollgate.deb
-    printf %s "$3" >root/script
-    exec chroot root /bin/bash -eu /script
+    mkdir root/run/copy
+    touch root/run/copy/told
+    mount --bind "$1/told" root/run/copy/told
+    cp "$2" root/run/copy/tollgate.deb
+    printf %s "$3" >root/run/copy/script
+    exec chroot root /bin/bash -eu /run/copy/script
 "#;
 
-/// Runs a script by root on a copy of the system, and answers what it printed or wrote to `/told`.
+/// Runs a script by root on a copy of the system, and answers what it printed or wrote to `told`.
 #[track_caller]
 fn on_a_copy(script: &str) -> String {
     let package = std::env::var_os("DEB").expect("DEB says where the package is");
@@ -78,7 +80,7 @@ fn assert_has(told: &str, all: &[&str]) {
 fn what_is_installed_works_and_goes_again() {
     let told = on_a_copy(
         r#"
-        apt-get install -y --no-install-recommends /tollgate.deb
+        apt-get install -y --no-install-recommends /run/copy/tollgate.deb
         echo "version: $(tollgate --version)"
 
         echo "page: $(man -w tollgate-link-create)"
@@ -101,7 +103,7 @@ fn what_is_installed_works_and_goes_again() {
 
         # What the administrator has changed stays through an upgrade.
         echo '# mine' >>/etc/tollgate/tollgate.toml
-        dpkg --force-confold -i /tollgate.deb
+        dpkg --force-confold -i /run/copy/tollgate.deb
         echo "kept: $(tail -1 /etc/tollgate/tollgate.toml)"
 
         apt-get purge -y tollgate
@@ -135,21 +137,21 @@ fn what_is_installed_works_and_goes_again() {
 #[ignore = "needs root and the package, see scripts/test"]
 fn systemd_runs_it() {
     const SCRIPT: &str = r#"
-        apt-get install -y --no-install-recommends /tollgate.deb
+        apt-get install -y --no-install-recommends /run/copy/tollgate.deb
         # A port that only root may take otherwise.
         sed -i 's/^listen = "127.0.0.1:8080"/listen = "127.0.0.1:80"/' /etc/tollgate/tollgate.toml
         umask 077
         echo TOLLGATE_ADMIN_KEY=@KEY@ >/etc/tollgate/tollgate.env
         # A file that is root's alone, as certificates are.
-        echo '{domain: shop, descriptors: [{key: user, rate_limit: {unit: minute, requests_per_unit: 5}}]}' >/root/limits.yaml
+        echo '{domain: shop, descriptors: [{key: user, rate_limit: {unit: minute, requests_per_unit: 5}}]}' >/run/copy/limits.yaml
         printf '[limits]\npolicies = "/run/credentials/tollgate.service/limits.yaml"\n' \
             >>/etc/tollgate/tollgate.toml
         umask 022
         mkdir -p /etc/systemd/system/tollgate.service.d
-        printf '[Service]\nLoadCredential=limits.yaml:/root/limits.yaml\n' \
+        printf '[Service]\nLoadCredential=limits.yaml:/run/copy/limits.yaml\n' \
             >/etc/systemd/system/tollgate.service.d/override.conf
 
-        cat >/check <<'CHECK'
+        cat >/run/copy/check <<'CHECK'
             trap 'journalctl --no-pager --unit=tollgate' EXIT
             systemctl start tollgate
             systemctl show tollgate --property=ActiveState,StatusText
@@ -184,10 +186,10 @@ SuccessAction=exit
 FailureAction=exit
 [Service]
 Type=oneshot
-ExecStart=/bin/bash -eu /check
+ExecStart=/bin/bash -eu /run/copy/check
 Environment=TOLLGATE_KEY=@KEY@
-StandardOutput=append:/told
-StandardError=append:/told
+StandardOutput=append:/run/copy/told
+StandardError=append:/run/copy/told
 TimeoutStartSec=300
 UNIT
         exec env container=lxc /lib/systemd/systemd --system --unit=check.service
