@@ -155,20 +155,37 @@ impl<'c> RawClick<'c> {
     }
 }
 
-/// The clicks of batches by their day. `numbers` are those of the scopes of its roll-ups.
-pub(super) fn by_day<'c>(
-    batches: &'c [EnrichedBatch],
-    rollups: &RollupBatch,
-    numbers: &[i64],
-) -> BTreeMap<Day, Vec<RawClick<'c>>> {
-    let numbers: BTreeMap<&ScopeName, i64> =
-        rollups.scopes.iter().zip(numbers.iter().copied()).collect();
-    let mut days: BTreeMap<Day, Vec<_>> = BTreeMap::new();
-    for click in clicks_of(batches) {
-        let raw = RawClick::of(click, |name| numbers.get(name).copied());
-        days.entry(Day::of(click.click.at)).or_default().push(raw);
+/// The raw clicks of batches.
+#[derive(Default)]
+pub(super) struct RawClicks<'c> {
+    /// Those that are kept, by their day.
+    pub(super) days: BTreeMap<Day, Vec<RawClick<'c>>>,
+    /// The last day of which some are not.
+    pub(super) late: Option<Day>,
+}
+
+impl<'c> RawClicks<'c> {
+    /// Those of days before `keep` are not kept. `numbers` are those of the scopes of the roll-ups.
+    pub(super) fn of(
+        batches: &'c [EnrichedBatch],
+        rollups: &RollupBatch,
+        numbers: &[i64],
+        keep: Day,
+    ) -> Self {
+        let numbers: BTreeMap<&ScopeName, i64> =
+            rollups.scopes.iter().zip(numbers.iter().copied()).collect();
+        let mut clicks = Self::default();
+        for click in clicks_of(batches) {
+            let day = Day::of(click.click.at);
+            if day < keep {
+                clicks.late = clicks.late.max(Some(day));
+                continue;
+            }
+            let raw = RawClick::of(click, |name| numbers.get(name).copied());
+            clicks.days.entry(day).or_default().push(raw);
+        }
+        clicks
     }
-    days
 }
 
 /// What the columns hold.

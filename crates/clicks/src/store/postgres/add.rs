@@ -7,7 +7,7 @@ use tollgate_postgres::{Failure, Row, Session};
 
 use super::{days, number_of, raw, schema, scopes};
 use crate::rollup::{DamagedRollup, Grain, QUARTERS, Rollup, RollupBatch, Sums};
-use crate::store::raw::{Day, by_day};
+use crate::store::raw::{Day, RawClicks};
 use crate::store::{AddedTogether, EnrichedBatch};
 use crate::{Position, SourceId};
 
@@ -76,14 +76,7 @@ pub(super) async fn add(
     keep: Day,
 ) -> Result<AddedTogether, Failure> {
     let scopes = scopes::make(session, &rollups.scopes).await?;
-    let mut raw = by_day(batches, rollups, &scopes);
-    let late = match raw.first_key_value() {
-        Some((first, _)) if *first < keep => {
-            let kept = raw.split_off(&keep);
-            std::mem::replace(&mut raw, kept).into_keys().last()
-        }
-        _ => None,
-    };
+    let RawClicks { days: raw, late } = RawClicks::of(batches, rollups, &scopes, keep);
     let with_clicks: Vec<Day> = raw.keys().copied().collect();
     days::prepare(session, &with_clicks).await?;
     session.begin().await?;

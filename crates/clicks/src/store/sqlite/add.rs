@@ -6,7 +6,7 @@ use tollgate_sqlite::rusqlite;
 use super::raw::insert;
 use super::{damaged, number, schema};
 use crate::rollup::{Grain, QUARTERS, Rollup, RollupBatch, ScopeName, Sums};
-use crate::store::raw::{self, Day};
+use crate::store::raw::{Day, RawClicks};
 use crate::store::{AddedTogether, EnrichedBatch};
 use crate::{Position, SourceId};
 
@@ -173,12 +173,12 @@ fn add_raw(
     scopes: &[i64],
     keep: Day,
 ) -> rusqlite::Result<()> {
-    for (day, clicks) in raw::by_day(batches, rollups, scopes) {
-        if day < keep {
-            super::retain::note_gone(connection, day)?;
-        } else {
-            insert(connection, day, &clicks)?;
-        }
+    let RawClicks { days, late } = RawClicks::of(batches, rollups, scopes, keep);
+    if let Some(late) = late {
+        super::retain::note_gone(connection, late)?;
+    }
+    for (day, clicks) in days {
+        insert(connection, day, &clicks)?;
     }
     Ok(())
 }
