@@ -2,8 +2,12 @@
 
 use tollgate_clock::UnixMillis;
 
+use super::raw::Day;
 use crate::query::answer::{Answer, Common, Question};
-use crate::query::{Filter, Query, QueryError, Scope};
+use crate::query::{
+    ClickCursor, ClickPage, Filter, List, MAX_PAGE, Period, Previous, Query, QueryError, Scope,
+    Statistics,
+};
 use crate::rollup::ScopeName;
 use crate::{EnrichedClick, enriched};
 
@@ -22,6 +26,51 @@ pub(super) fn check(query: &Query, raw_since: UnixMillis) -> Result<Question, Qu
         return Err(QueryError::RawIsGone { since: raw_since });
     }
     Ok(question)
+}
+
+/// An answer that is being put together, with that for the period before if both are compared.
+pub(super) struct Answers<'q> {
+    query: &'q Query,
+    from_raw: bool,
+    asked: (Period, Answer),
+    before: Option<(Period, Answer)>,
+}
+
+impl<'q> Answers<'q> {
+    /// Nothing is read yet.
+    pub(super) fn begin(query: &'q Query, question: &Question) -> Result<Self, QueryError> {
+        let period = query.period;
+        let starts = query.bucket.starts(period, &query.zone)?;
+        let before = period.before().filter(|_| query.compare);
+        Ok(Self {
+            query,
+            from_raw: question.raw.is_some(),
+            asked: (period, Answer::new(question, &question.by, starts, period)),
+            before: before.map(|period| {
+                let starts = vec![period.from()];
+                (period, Answer::new(question, &[], starts, period))
+            }),
+        })
+    }
+
+    /// What is to be read: for each period, its answer.
+    pub(super) fn each(&mut self) -> impl Iterator<Item = &mut (Period, Answer)> {
+        std::iter::once(&mut self.asked).chain(&mut self.before)
+    }
+
+    /// The answer, once all of it is read.
+    pub(super) fn finish(self) -> Statistics {
+        let previous = self.before.map(|(period, answer)| {
+            let (total, unique) = answer.sum();
+            Previous {
+                period,
+                total,
+                unique,
+            }
+        });
+        let (period, answer) = self.asked;
+        answer.finish(period, self.query.top, self.from_raw, previous)
+    }
 }
 
 /// A scope that something was counted in.
@@ -96,5 +145,59 @@ impl<'a> RawReading<'a> {
             self.answer.click(click);
         }
         Ok(())
+    }
+}
+
+/// A page of raw clicks, which are read by the day, the newest first.
+pub(super) struct Listing {
+    after: Option<ClickCursor>,
+    limit: usize,
+    clicks: Vec<EnrichedClick>,
+    last: Option<ClickCursor>,
+    is_full: bool,
+}
+
+impl Listing {
+    /// None is read yet.
+    pub(super) fn of(list: &List) -> Self {
+        Self {
+            after: list.after,
+            limit: list.limit.clamp(1, MAX_PAGE),
+            clicks: Vec::new(),
+            last: None,
+            is_full: false,
+        }
+    }
+
+    /// Below which number clicks of a day are wanted, the highest first, and how many; none if no
+    /// click of the day is.
+    pub(super) fn wants(&self, day: Day) -> Option<(i64, i64)> {
+        let below = match self.after {
+            _ if self.is_full => return None,
+            Some(after) if day.0 > after.day => return None,
+            Some(after) if day.0 == after.day => after.number,
+            _ => i64::MAX,
+        };
+        // One more than is wanted tells whether there is another page.
+        let room = self.limit + 1 - self.clicks.len();
+        Some((below, i64::try_from(room).unwrap_or(i64::MAX)))
+    }
+
+    /// Takes the next click.
+    pub(super) fn tell(&mut self, day: Day, number: i64, click: EnrichedClick) {
+        if self.clicks.len() == self.limit {
+            self.is_full = true;
+            return;
+        }
+        self.clicks.push(click);
+        self.last = Some(ClickCursor { day: day.0, number });
+    }
+
+    /// The page.
+    pub(super) fn finish(self) -> ClickPage {
+        ClickPage {
+            clicks: self.clicks,
+            next: self.last.filter(|_| self.is_full),
+        }
     }
 }

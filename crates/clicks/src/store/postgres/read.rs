@@ -8,12 +8,11 @@ use super::{days, number_of, raw, scopes};
 use crate::query::answer::{Answer, Question, Row};
 use crate::query::plan::Run;
 use crate::query::{
-    Bots, ClickCursor, ClickPage, Filter, List, MAX_PAGE, Period, Previous, Query, QueryError,
-    Scope, Statistics, Totals,
+    Bots, ClickPage, Filter, List, Period, Query, QueryError, Scope, Statistics, Totals,
 };
 use crate::rollup::{DAY_MS, HOUR_MS, QUARTERS, ScopeName};
 use crate::store::raw::Day;
-use crate::store::reading::{RawReading, Target, check, names};
+use crate::store::reading::{Answers, Listing, RawReading, Target, check, names};
 
 /// Scopes in one statement: what is stored of all of them is in memory at once.
 const CHUNK: usize = 200;
@@ -48,8 +47,8 @@ async fn begin(session: &mut Session) -> Result<(), Failure> {
 }
 
 async fn answer(session: &mut Session, query: &Query, question: &Question) -> Answered<Statistics> {
-    let starts = match query.bucket.starts(query.period, &query.zone) {
-        Ok(starts) => starts,
+    let mut answers = match Answers::begin(query, question) {
+        Ok(answers) => answers,
         Err(error) => return Ok(Err(error)),
     };
     let targets = targets(session, &query.scope).await?;
@@ -59,30 +58,12 @@ async fn answer(session: &mut Session, query: &Query, question: &Question) -> An
         question,
         scope: &query.scope,
     };
-    let mut answer = Answer::new(question, &question.by, starts, query.period);
-    if let Err(error) = reading.fill(&mut answer, query.period).await? {
-        return Ok(Err(error));
-    }
-    let mut previous = None;
-    if let Some(period) = query.period.before().filter(|_| query.compare) {
-        let mut before = Answer::new(question, &[], vec![period.from()], period);
-        if let Err(error) = reading.fill(&mut before, period).await? {
+    for (period, answer) in answers.each() {
+        if let Err(error) = reading.fill(answer, *period).await? {
             return Ok(Err(error));
         }
-        let (total, unique) = before.sum();
-        previous = Some(Previous {
-            period,
-            total,
-            unique,
-        });
     }
-    let from_raw = question.raw.is_some();
-    Ok(Ok(answer.finish(
-        query.period,
-        query.top,
-        from_raw,
-        previous,
-    )))
+    Ok(Ok(answers.finish()))
 }
 
 /// The scopes that something was counted in, by their numbers.
@@ -348,7 +329,6 @@ pub(super) async fn list(session: &mut Session, list: &List) -> Answered<ClickPa
 }
 
 async fn page(session: &mut Session, list: &List) -> Result<ClickPage, Failure> {
-    let limit = list.limit.clamp(1, MAX_PAGE);
     let targets = targets(session, &list.scope).await?;
     let within = Within::of(&list.scope, &targets);
     let bots = match list.bots {
@@ -356,30 +336,21 @@ async fn page(session: &mut Session, list: &List) -> Result<ClickPage, Failure> 
         Bots::Exclude => "AND NOT raw.bot",
         Bots::Only => "AND raw.bot",
     };
-    let mut clicks = Vec::new();
-    let mut last = None;
+    let mut listing = Listing::of(list);
     let days = days::between(session, Day::range(list.period)).await?;
     for day in days.into_iter().rev() {
-        let below = match list.after {
-            Some(after) if day.0 > after.day => continue,
-            Some(after) if day.0 == after.day => after.number,
-            _ => i64::MAX,
+        let Some((below, most)) = listing.wants(day) else {
+            continue;
         };
-        // One more than is wanted tells whether there is another page.
-        let room = i64::try_from(limit + 1 - clicks.len()).unwrap_or(i64::MAX);
         let rows = within
-            .rows(session, day, list.period, bots, below, room)
+            .rows(session, day, list.period, bots, below, most)
             .await?;
         for row in rows {
             let (number, click) = raw::read(&row)?;
-            if clicks.len() == limit {
-                return Ok(ClickPage { clicks, next: last });
-            }
-            clicks.push(click);
-            last = Some(ClickCursor { day: day.0, number });
+            listing.tell(day, number, click);
         }
     }
-    Ok(ClickPage { clicks, next: None })
+    Ok(listing.finish())
 }
 
 /// The number of a link, if there is anything of it.

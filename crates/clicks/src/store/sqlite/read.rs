@@ -10,10 +10,12 @@ use super::add::find_scope;
 use super::{damaged, number, raw, retain, schema};
 use crate::query::answer::{Answer, Question, Row};
 use crate::query::plan::Run;
-use crate::query::{Bots, Filter, Period, Previous, Query, QueryError, Scope, Statistics, Totals};
+use crate::query::{
+    Bots, ClickPage, Filter, List, Period, Query, QueryError, Scope, Statistics, Totals,
+};
 use crate::rollup::{DAY_MS, DamagedRollup, HOUR_MS};
 use crate::store::raw::Day;
-use crate::store::reading::{RawReading, Target, check, names};
+use crate::store::reading::{Answers, Listing, RawReading, Target, check, names};
 
 /// The answer, or why there is none that is not the store's fault.
 type Answered<T> = rusqlite::Result<Result<T, QueryError>>;
@@ -30,8 +32,8 @@ pub(super) fn statistics(
         Ok(question) => question,
         Err(error) => return Ok(Err(error)),
     };
-    let starts = match query.bucket.starts(query.period, &query.zone) {
-        Ok(starts) => starts,
+    let mut answers = match Answers::begin(query, &question) {
+        Ok(answers) => answers,
         Err(error) => return Ok(Err(error)),
     };
     let targets = targets(&transaction, &query.scope)?;
@@ -41,30 +43,12 @@ pub(super) fn statistics(
         question: &question,
         scope: &query.scope,
     };
-    let mut answer = Answer::new(&question, &question.by, starts, query.period);
-    if let Err(error) = reading.fill(&mut answer, query.period)? {
-        return Ok(Err(error));
-    }
-    let mut previous = None;
-    if let Some(period) = query.period.before().filter(|_| query.compare) {
-        let mut before = Answer::new(&question, &[], vec![period.from()], period);
-        if let Err(error) = reading.fill(&mut before, period)? {
+    for (period, answer) in answers.each() {
+        if let Err(error) = reading.fill(answer, *period)? {
             return Ok(Err(error));
         }
-        let (total, unique) = before.sum();
-        previous = Some(Previous {
-            period,
-            total,
-            unique,
-        });
     }
-    let from_raw = question.raw.is_some();
-    Ok(Ok(answer.finish(
-        query.period,
-        query.top,
-        from_raw,
-        previous,
-    )))
+    Ok(Ok(answers.finish()))
 }
 
 /// The scopes that something was counted in.
@@ -258,24 +242,16 @@ pub(super) fn totals(connection: &mut Connection, scopes: &[Scope]) -> Answered<
 }
 
 /// Lists raw clicks.
-pub(super) fn list(
-    connection: &mut Connection,
-    list: &crate::query::List,
-) -> Answered<crate::query::ClickPage> {
-    use crate::query::{ClickCursor, ClickPage, MAX_PAGE};
+pub(super) fn list(connection: &mut Connection, list: &List) -> Answered<ClickPage> {
     if let Err(error) = list.scope.check() {
         return Ok(Err(error));
     }
-    let limit = list.limit.clamp(1, MAX_PAGE);
     let transaction = connection.transaction()?;
     let targets = targets(&transaction, &list.scope)?;
-    let mut clicks = Vec::new();
-    let mut last = None;
+    let mut listing = Listing::of(list);
     for day in days(&transaction, list.period, true)? {
-        let below = match list.after {
-            Some(after) if day.0 > after.day => continue,
-            Some(after) if day.0 == after.day => after.number,
-            _ => i64::MAX,
+        let Some((below, most)) = listing.wants(day) else {
+            continue;
         };
         let bots = match list.bots {
             Bots::Include => "",
@@ -293,18 +269,12 @@ pub(super) fn list(
         let (from, to) = list.period.map_or((i64::MIN, i64::MAX), |period| {
             (period.from().as_millis(), period.to().as_millis())
         });
-        // One more than is wanted tells whether there is another page.
-        let room = i64::try_from(limit + 1 - clicks.len()).unwrap_or(i64::MAX);
         let mut statement = transaction.prepare(&sql)?;
-        let mut rows = statement.query((within.parameter, below, from, to, room))?;
+        let mut rows = statement.query((within.parameter, below, from, to, most))?;
         while let Some(row) = rows.next()? {
             let (number, click) = raw::read(row)?;
-            if clicks.len() == limit {
-                return Ok(Ok(ClickPage { clicks, next: last }));
-            }
-            clicks.push(click);
-            last = Some(ClickCursor { day: day.0, number });
+            listing.tell(day, number, click);
         }
     }
-    Ok(Ok(ClickPage { clicks, next: None }))
+    Ok(Ok(listing.finish()))
 }
