@@ -2,12 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::sync::Arc;
-
-use tokio::task::spawn_blocking;
 
 use super::frame::{self, Found, MAX_FRAME};
-use super::read::{SpoolSource, unavailable};
+use super::read::{SpoolSource, Written, first};
 use super::segment::{self, SegmentId};
 use super::state::{Readable, State};
 use crate::{Click, Position, SourceError, SourceId};
@@ -75,15 +72,8 @@ impl SpoolSource {
     /// # Errors
     /// [`SourceError`]; asking again is right.
     pub async fn piece(&self, after: Position) -> Result<Piece, SourceError> {
-        let mut more = self.state.more();
-        loop {
-            more.borrow_and_update();
-            if let Some(piece) = self.piece_now(after).await? {
-                return Ok(piece);
-            }
-            // The sender is in the state, which is held here.
-            more.changed().await.map_err(unavailable)?;
-        }
+        let read = move |state: &State, from| written(state, after, from);
+        self.wait_for(after, read).await
     }
 
     /// The same, without a wait for more.
@@ -91,41 +81,32 @@ impl SpoolSource {
     /// # Errors
     /// [`SourceError`]; asking again is right.
     pub async fn piece_now(&self, after: Position) -> Result<Option<Piece>, SourceError> {
-        let state = Arc::clone(&self.state);
-        let read = spawn_blocking(move || piece(&state, after)).await;
-        read.map_err(unavailable)?.map_err(unavailable)
+        let read = self.blocking(move |state| written(state, after, after));
+        Ok(match read.await? {
+            Written::Clicks(piece) => Some(piece),
+            Written::Nothing(_) => None,
+        })
     }
 }
 
-/// The next piece, if there is one.
-fn piece(state: &State, after: Position) -> io::Result<Option<Piece>> {
-    let mut from = after;
-    while let Some(readable) = state.readable(from) {
-        let read = match read(state, readable) {
-            Ok(read) => read,
-            // Somebody deleted it: nothing of it is to be had any more.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                state.forget(readable.number);
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
+/// The piece that follows `after`, if there is one now; nothing is before `from`.
+fn written(state: &State, after: Position, from: Position) -> io::Result<Written<Piece>> {
+    first(state, from, |readable| {
         let at = |offset| Position {
             segment: readable.number,
             offset,
         };
-        if let Some((begin, bytes)) = read {
-            return Ok(Some(Piece {
-                source: state.source.clone(),
-                after,
-                from: at(begin),
-                to: at(begin + bytes.len() as u64),
-                bytes,
-            }));
-        }
-        from = at(readable.to);
-    }
-    Ok(None)
+        let Some((begin, bytes)) = read(state, readable)? else {
+            return Ok(Written::Nothing(at(readable.to)));
+        };
+        Ok(Written::Clicks(Piece {
+            source: state.source.clone(),
+            after,
+            from: at(begin),
+            to: at(begin + bytes.len() as u64),
+            bytes,
+        }))
+    })
 }
 
 /// Where the first frame begins, and the bytes from there to the end of the last one that is whole.

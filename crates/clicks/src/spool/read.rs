@@ -21,7 +21,7 @@ const WINDOW: usize = 4 * MAX_FRAME;
 /// asked for, or fewer.
 #[derive(Debug, Clone)]
 pub struct SpoolSource {
-    pub(super) state: Arc<State>,
+    state: Arc<State>,
 }
 
 impl SpoolSource {
@@ -40,6 +40,35 @@ impl SpoolSource {
             Written::Nothing(_) => Ok(None),
         }
     }
+
+    /// Reads from `after` on, as often as there is more, until something is found.
+    pub(super) async fn wait_for<T: Send + 'static>(
+        &self,
+        after: Position,
+        read: impl Fn(&State, Position) -> io::Result<Written<T>> + Copy + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let mut more = self.state.more();
+        let mut from = after;
+        loop {
+            more.borrow_and_update();
+            match self.blocking(move |state| read(state, from)).await? {
+                Written::Clicks(found) => return Ok(found),
+                Written::Nothing(behind) => from = behind,
+            }
+            // The sender is in the state, which is held here.
+            more.changed().await.map_err(unavailable)?;
+        }
+    }
+
+    /// Work that waits for the disk.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&State) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let state = Arc::clone(&self.state);
+        let done = spawn_blocking(move || work(&state)).await;
+        done.map_err(unavailable)?.map_err(unavailable)
+    }
 }
 
 #[async_trait]
@@ -49,48 +78,50 @@ impl ClickSource for SpoolSource {
     }
 
     async fn next(&self, after: Position, most: usize) -> Result<Batch, SourceError> {
-        let mut more = self.state.more();
-        let mut from = after;
-        loop {
-            more.borrow_and_update();
-            let state = Arc::clone(&self.state);
-            let read = spawn_blocking(move || written(&state, from, most)).await;
-            match read.map_err(unavailable)?.map_err(unavailable)? {
-                Written::Clicks(batch) => return Ok(batch),
-                Written::Nothing(behind) => from = behind,
-            }
-            // The sender is in the state, which is held here.
-            more.changed().await.map_err(unavailable)?;
-        }
+        let read = move |state: &State, from| written(state, from, most);
+        self.wait_for(after, read).await
     }
 
     async fn counted(&self, position: Position) -> Result<(), SourceError> {
-        let state = Arc::clone(&self.state);
-        let deleted = spawn_blocking(move || state.counted(position));
-        deleted.await.map_err(unavailable)?.map_err(unavailable)
+        self.blocking(move |state| state.counted(position)).await
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-pub(super) fn unavailable(error: impl ToString) -> SourceError {
+fn unavailable(error: impl ToString) -> SourceError {
     SourceError::Unavailable(error.to_string())
 }
 
 /// What there is behind a position.
 #[derive(Debug)]
-pub(super) enum Written {
-    Clicks(Batch),
+pub(super) enum Written<T> {
+    Clicks(T),
     /// Nothing up to here.
     Nothing(Position),
 }
 
 /// What there is now behind a position.
-pub(super) fn written(state: &State, after: Position, most: usize) -> io::Result<Written> {
+pub(super) fn written(state: &State, after: Position, most: usize) -> io::Result<Written<Batch>> {
+    first(state, after, |readable| {
+        let batch = read(state, readable, most)?;
+        Ok(match batch.clicks.is_empty() {
+            true => Written::Nothing(batch.to),
+            false => Written::Clicks(batch),
+        })
+    })
+}
+
+/// What is found first behind a position, segment by segment.
+pub(super) fn first<T>(
+    state: &State,
+    after: Position,
+    read: impl Fn(Readable) -> io::Result<Written<T>>,
+) -> io::Result<Written<T>> {
     let mut after = after;
     while let Some(readable) = state.readable(after) {
-        match read(state, readable, most) {
-            Ok(batch) if !batch.clicks.is_empty() => return Ok(Written::Clicks(batch)),
-            Ok(batch) => after = batch.to,
+        match read(readable) {
+            Ok(Written::Nothing(behind)) => after = behind,
+            Ok(found) => return Ok(found),
             // Somebody deleted it: nothing of it is to be had any more.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if state.forget(readable.number) {
