@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tollgate_clicks::consume::{Consumer, ConsumerOptions};
+use tollgate_clicks::consume::{Consumer, ConsumerOptions, Counts as _};
 use tollgate_clicks::query::{LinkName, Period, Query, Scope, zone};
 use tollgate_clicks::store::{ClickStore, SqliteClickStore, SqliteOptions};
 #[cfg(feature = "postgres")]

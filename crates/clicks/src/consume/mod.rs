@@ -13,7 +13,7 @@ use tokio::time::sleep;
 pub use live::{Live, LiveClicks, LiveReceiver};
 pub use progress::Progress;
 
-use crate::enrich::EARLIEST;
+use crate::enrich::oldest;
 use crate::store::{Added, ClickStore, EnrichedBatch};
 use crate::{Batch, ClickSource, Enricher, Position};
 
@@ -41,6 +41,23 @@ impl Default for ConsumerOptions {
             last_retry: Duration::from_secs(30),
         }
     }
+}
+
+/// What reads clicks and has them counted.
+pub trait Counts: Send + Sized + 'static {
+    /// Where clicks are told of once they are counted.
+    fn live(&self) -> LiveClicks;
+
+    /// How far it is.
+    fn progress(&self) -> Arc<Progress>;
+
+    /// The same one, from now on with another way to the same store.
+    #[must_use]
+    fn with_store(self, store: Arc<dyn ClickStore>) -> Self;
+
+    /// Counts for ever. Drop the future to stop it; it may run again. It computes a lot between its
+    /// waits: give it a thread of its own.
+    fn run(&mut self) -> impl Future<Output = Infallible> + Send;
 }
 
 /// Reads clicks, finds out about them, has them counted, and tells the source so.
@@ -74,27 +91,34 @@ impl Consumer {
         }
     }
 
-    /// Where clicks are told of once they are counted.
-    #[must_use]
-    pub fn live(&self) -> LiveClicks {
+    async fn position(&self) -> Position {
+        let mut retry = Retry::new("the store of clicks", &self.options);
+        loop {
+            match self.store.position(self.source.id()).await {
+                Ok(position) => return position,
+                Err(error) => {
+                    self.progress.store_failed();
+                    retry.after(&error).await;
+                }
+            }
+        }
+    }
+}
+
+impl Counts for Consumer {
+    fn live(&self) -> LiveClicks {
         self.live.clone()
     }
 
-    /// How far it is.
-    #[must_use]
-    pub fn progress(&self) -> Arc<Progress> {
+    fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
     }
 
-    /// The same one, from now on with another way to the same store.
-    #[must_use]
-    pub fn with_store(self, store: Arc<dyn ClickStore>) -> Self {
+    fn with_store(self, store: Arc<dyn ClickStore>) -> Self {
         Self { store, ..self }
     }
 
-    /// Counts for ever. Drop the future to stop it; it may run again. It computes a lot between its
-    /// waits: give it a thread of its own.
-    pub async fn run(&mut self) -> Infallible {
+    async fn run(&mut self) -> Infallible {
         loop {
             let position = self.position().await;
             self.progress.begin(position);
@@ -128,19 +152,6 @@ impl Consumer {
             }
         }
     }
-
-    async fn position(&self) -> Position {
-        let mut retry = Retry::new("the store of clicks", &self.options);
-        loop {
-            match self.store.position(self.source.id()).await {
-                Ok(position) => return position,
-                Err(error) => {
-                    self.progress.store_failed();
-                    retry.after(&error).await;
-                }
-            }
-        }
-    }
 }
 
 struct Reading<'c> {
@@ -169,21 +180,10 @@ impl Reading<'_> {
                 }
             };
             retry.worked();
-            // Some clocks were wrong.
-            let times = clicks.iter().map(|click| click.at);
-            self.progress
-                .read(to, times.filter(|at| *at >= EARLIEST).min());
+            self.progress.read(to, oldest(&clicks));
             let few = clicks.len() < self.options.batch / 2;
-            self.enricher.refresh();
-            let enriched = clicks
-                .into_iter()
-                .map(|click| Arc::new(self.enricher.enrich(click)));
-            let batch = EnrichedBatch {
-                source: self.source.id().clone(),
-                after: position,
-                to,
-                clicks: enriched.collect(),
-            };
+            let source = self.source.id().clone();
+            let batch = self.enricher.batch(source, position, to, clicks);
             position = to;
             room.send(batch);
             if few {
@@ -209,9 +209,7 @@ impl Counting<'_> {
             self.progress.done();
             match added {
                 Added::Counted => {
-                    let adjusted = batch.clicks.iter().filter(|click| click.adjusted).count();
-                    self.progress
-                        .counted(batch.clicks.len() as u64, adjusted as u64);
+                    self.progress.counted(&batch.clicks);
                     self.live.tell(&batch.clicks);
                 }
                 // It was counted, but we were not told: by an answer that was lost.

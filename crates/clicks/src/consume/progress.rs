@@ -1,15 +1,16 @@
 //! How far the counting is.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tollgate_clock::UnixMillis;
 
-use crate::Position;
+use crate::{EnrichedClick, Position};
 
-/// What a [`Consumer`](super::Consumer) has done since it started, and what it has in hand.
+/// What [`Counts`](super::Counts) has done since it started, and what it has in hand.
 #[derive(Debug, Default)]
 pub struct Progress {
     clicks: AtomicU64,
@@ -88,10 +89,12 @@ impl Progress {
         waiting.given_up.retain(|(to, _)| *to > counted);
     }
 
-    pub(crate) fn counted(&self, clicks: u64, adjusted: u64) {
-        self.clicks.fetch_add(clicks, Relaxed);
+    /// These are counted, in one commit.
+    pub(crate) fn counted(&self, clicks: &[Arc<EnrichedClick>]) {
+        let adjusted = clicks.iter().filter(|click| click.adjusted).count();
+        self.clicks.fetch_add(clicks.len() as u64, Relaxed);
         self.batches.fetch_add(1, Relaxed);
-        self.adjusted.fetch_add(adjusted, Relaxed);
+        self.adjusted.fetch_add(adjusted as u64, Relaxed);
     }
 
     pub(crate) fn source_failed(&self) {

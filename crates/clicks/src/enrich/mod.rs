@@ -15,12 +15,19 @@ use tollgate_clock::{Clock, UnixMillis};
 pub use geo::{GeoError, GeoFile};
 use user_agent::UserAgents;
 
-use crate::{Click, Dimension, EnrichedClick, Network, Snippet, Values};
+use crate::store::EnrichedBatch;
+use crate::{Click, Dimension, EnrichedClick, Network, Position, Snippet, SourceId, Values};
 
 /// How far in the future a click may be: clocks of instances differ.
 pub(crate) const AHEAD: Duration = Duration::from_hours(24);
 /// 2020-01-01: no click of ours is older than that.
-pub(crate) const EARLIEST: UnixMillis = UnixMillis::from_millis(1_577_836_800_000);
+const EARLIEST: UnixMillis = UnixMillis::from_millis(1_577_836_800_000);
+
+/// When the oldest of some clicks was captured, but for those whose clock was wrong.
+pub(crate) fn oldest(clicks: &[Click]) -> Option<UnixMillis> {
+    let times = clicks.iter().map(|click| click.at);
+    times.filter(|at| *at >= EARLIEST).min()
+}
 
 /// Finds out what there is about clicks.
 pub struct Enricher {
@@ -45,6 +52,24 @@ impl Enricher {
     pub fn refresh(&mut self) {
         if let Some(geo) = &mut self.geo {
             geo.refresh(self.clock.monotonic());
+        }
+    }
+
+    /// Finds out about clicks of a source that follow each other.
+    pub(crate) fn batch(
+        &mut self,
+        source: SourceId,
+        after: Position,
+        to: Position,
+        clicks: Vec<Click>,
+    ) -> EnrichedBatch {
+        self.refresh();
+        let enriched = clicks.into_iter().map(|click| Arc::new(self.enrich(click)));
+        EnrichedBatch {
+            source,
+            after,
+            to,
+            clicks: enriched.collect(),
         }
     }
 

@@ -9,9 +9,9 @@ use smol_str::SmolStr;
 use tokio::time::{Instant, sleep};
 
 use super::{SharedQueue, Taken};
-use crate::consume::{ConsumerOptions, LiveClicks, Progress, Retry};
-use crate::enrich::EARLIEST;
-use crate::store::{Added, ClickStore, EnrichedBatch};
+use crate::consume::{ConsumerOptions, Counts, LiveClicks, Progress, Retry};
+use crate::enrich::oldest;
+use crate::store::{Added, ClickStore};
 use crate::{Click, Enricher, Position, SourceId};
 
 /// The pace of taking.
@@ -76,27 +76,90 @@ impl Taker {
         }
     }
 
-    /// Where clicks are told of once they are counted.
-    #[must_use]
-    pub fn live(&self) -> LiveClicks {
+    /// Takes what there is room for; answers how many pieces.
+    async fn take(&mut self) -> Result<usize, super::QueueError> {
+        let room = self.options.held.saturating_sub(self.held.len());
+        if room == 0 {
+            return Ok(0);
+        }
+        let taken = self.queue.take(room, !self.asked_again).await?;
+        self.asked_again = true;
+        let count = taken.len();
+        for one in taken {
+            let source = one.piece.source.0.clone();
+            let key = (source, one.piece.after, one.name.clone());
+            self.held.insert(key, one);
+        }
+        Ok(count)
+    }
+
+    /// Counts what can be; answers whether anything was, or had been.
+    async fn count(&mut self) -> Result<bool, crate::store::StoreError> {
+        let mut sources: Vec<SmolStr> = self
+            .held
+            .keys()
+            .map(|(source, ..)| source.clone())
+            .collect();
+        sources.dedup();
+        let mut any = false;
+        for source in sources {
+            any |= self.count_of(SourceId(source)).await?;
+        }
+        Ok(any)
+    }
+
+    async fn count_of(&mut self, source: SourceId) -> Result<bool, crate::store::StoreError> {
+        let position = self.store.position(&source).await?;
+        let mut run = Run::new(position);
+        let first = (source.0.clone(), Position::default(), Vec::new());
+        for (key, taken) in self.held.range(first..) {
+            if key.0 != source.0 || run.clicks.len() >= self.options.counting.batch {
+                break;
+            }
+            run.extend(taken);
+        }
+        if run.to > position {
+            self.progress.read(run.to, oldest(&run.clicks));
+            let clicks = std::mem::take(&mut run.clicks);
+            let batch = self.enricher.batch(source, position, run.to, clicks);
+            let added = self.store.add(batch.clone()).await;
+            self.progress.done();
+            match added? {
+                Added::Counted => {
+                    self.progress.counted(&batch.clicks);
+                    self.live.tell(&batch.clicks);
+                }
+                // Somebody else has counted some of it: look again.
+                Added::Elsewhere(_) => return Ok(true),
+            }
+        }
+        if run.done.is_empty() {
+            return Ok(false);
+        }
+        self.held.retain(|(_, _, name), _| !run.done.contains(name));
+        if let Err(error) = self.queue.done(&run.done).await {
+            // They are taken once more, and found to be counted.
+            self.progress.source_failed();
+            tracing::debug!(%error, "clicks that are counted are still in the queue");
+        }
+        Ok(true)
+    }
+}
+
+impl Counts for Taker {
+    fn live(&self) -> LiveClicks {
         self.live.clone()
     }
 
-    /// How far it is.
-    #[must_use]
-    pub fn progress(&self) -> Arc<Progress> {
+    fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
     }
 
-    /// The same one, from now on with another way to the same store.
-    #[must_use]
-    pub fn with_store(self, store: Arc<dyn ClickStore>) -> Self {
+    fn with_store(self, store: Arc<dyn ClickStore>) -> Self {
         Self { store, ..self }
     }
 
-    /// Counts for ever. Drop the future to stop it; it may run again. It computes a lot between its
-    /// waits: give it a thread of its own.
-    pub async fn run(&mut self) -> Infallible {
+    async fn run(&mut self) -> Infallible {
         let counting = self.options.counting.clone();
         let mut taking = Retry::new("the queue of clicks", &counting);
         let mut storing = Retry::new("counting clicks", &counting);
@@ -136,88 +199,6 @@ impl Taker {
                 sleep(self.options.pause).await;
             }
         }
-    }
-
-    /// Takes what there is room for; answers how many pieces.
-    async fn take(&mut self) -> Result<usize, super::QueueError> {
-        let room = self.options.held.saturating_sub(self.held.len());
-        if room == 0 {
-            return Ok(0);
-        }
-        let taken = self.queue.take(room, !self.asked_again).await?;
-        self.asked_again = true;
-        let count = taken.len();
-        for one in taken {
-            let source = one.piece.source.0.clone();
-            let key = (source, one.piece.after, one.name.clone());
-            self.held.insert(key, one);
-        }
-        Ok(count)
-    }
-
-    /// Counts what can be; answers whether anything was, or had been.
-    async fn count(&mut self) -> Result<bool, crate::store::StoreError> {
-        let mut sources: Vec<SmolStr> = self
-            .held
-            .keys()
-            .map(|(source, ..)| source.clone())
-            .collect();
-        sources.dedup();
-        self.enricher.refresh();
-        let mut any = false;
-        for source in sources {
-            any |= self.count_of(SourceId(source)).await?;
-        }
-        Ok(any)
-    }
-
-    async fn count_of(&mut self, source: SourceId) -> Result<bool, crate::store::StoreError> {
-        let position = self.store.position(&source).await?;
-        let mut run = Run::new(position);
-        let first = (source.0.clone(), Position::default(), Vec::new());
-        for (key, taken) in self.held.range(first..) {
-            if key.0 != source.0 || run.clicks.len() >= self.options.counting.batch {
-                break;
-            }
-            run.extend(taken);
-        }
-        if run.to > position {
-            let times = run.clicks.iter().map(|click| click.at);
-            let oldest = times.filter(|at| *at >= EARLIEST).min();
-            self.progress.read(run.to, oldest);
-            let clicks = std::mem::take(&mut run.clicks);
-            let enriched = clicks
-                .into_iter()
-                .map(|click| Arc::new(self.enricher.enrich(click)));
-            let batch = EnrichedBatch {
-                source,
-                after: position,
-                to: run.to,
-                clicks: enriched.collect(),
-            };
-            let added = self.store.add(batch.clone()).await;
-            self.progress.done();
-            match added? {
-                Added::Counted => {
-                    let adjusted = batch.clicks.iter().filter(|click| click.adjusted).count();
-                    self.progress
-                        .counted(batch.clicks.len() as u64, adjusted as u64);
-                    self.live.tell(&batch.clicks);
-                }
-                // Somebody else has counted some of it: look again.
-                Added::Elsewhere(_) => return Ok(true),
-            }
-        }
-        if run.done.is_empty() {
-            return Ok(false);
-        }
-        self.held.retain(|(_, _, name), _| !run.done.contains(name));
-        if let Err(error) = self.queue.done(&run.done).await {
-            // They are taken once more, and found to be counted.
-            self.progress.source_failed();
-            tracing::debug!(%error, "clicks that are counted are still in the queue");
-        }
-        Ok(true)
     }
 }
 

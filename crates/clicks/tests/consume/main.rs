@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use tokio::sync::Notify;
-use tollgate_clicks::consume::{Consumer, ConsumerOptions, Live};
+use tollgate_clicks::consume::{Consumer, ConsumerOptions, Counts as _, Live};
 use tollgate_clicks::query::{
     ClickPage, LinkName, List, Period, Query, QueryError, Scope, Statistics, Totals,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tollgate_clicks::capture::{Addresses, Capture, ClickQueue, Privacy, Seen};
-use tollgate_clicks::consume::ConsumerOptions;
+use tollgate_clicks::consume::{ConsumerOptions, Counts as _};
 use tollgate_clicks::query::{Bots, List, MAX_PAGE, Scope};
 use tollgate_clicks::queue::{
     ForwardOptions, ForwardStats, Forwarder, SharedQueue, TakeOptions, Taker,

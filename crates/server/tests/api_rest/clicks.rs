@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use tollgate_clicks::capture::{Addresses, Privacy};
-use tollgate_clicks::consume::{Consumer, ConsumerOptions, LiveClicks, Progress};
+use tollgate_clicks::consume::{Consumer, ConsumerOptions, Counts as _, LiveClicks, Progress};
 use tollgate_clicks::import::ClickImporter;
 use tollgate_clicks::store::{ClickStore, SqliteClickStore, SqliteOptions};
 use tollgate_clicks::{

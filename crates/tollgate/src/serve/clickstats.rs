@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_clicks::consume::{Consumer, ConsumerOptions, LiveClicks, Progress};
+use tollgate_clicks::consume::{Consumer, ConsumerOptions, Counts, LiveClicks, Progress};
 use tollgate_clicks::query::LinkName;
 use tollgate_clicks::queue::{SharedQueue, TakeOptions, Taker};
 use tollgate_clicks::store::{ClickStore, EnrichedBatch};
@@ -57,51 +57,35 @@ pub(super) struct Counting {
 impl Counting {
     /// Begins to count what the source gives.
     pub(super) fn start(config: &Config, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
-        let Parts {
-            source,
-            queue,
-            store,
-            patient,
-            filled,
-            clock,
-            end,
-        } = parts;
         let geo_file = config.clicks.geo_file.clone();
-        let enricher = Enricher::new(geo_file, Arc::clone(&clock));
-        let options = ConsumerOptions::default();
-        let prompt = store;
-        let (live, thread);
-        if let Some(queue) = queue {
+        let enricher = Enricher::new(geo_file, Arc::clone(&parts.clock));
+        let (store, counting) = (Arc::clone(&parts.patient), ConsumerOptions::default());
+        if let Some(queue) = &parts.queue {
             let options = TakeOptions {
-                counting: options,
+                counting,
                 ..TakeOptions::default()
             };
-            let consumer = Taker::new(queue, Arc::clone(&patient), enricher, options);
-            register(metrics, &consumer.progress(), clock);
-            live = consumer.live();
-            thread = spare_time::start(spare_time::Work {
-                consumer,
-                patient,
-                prompt,
-                filled,
-                end,
-            });
-        } else {
-            let source = Arc::new(spare_time::ReadBy {
-                runtime: tokio::runtime::Handle::current(),
-                source,
-            });
-            let consumer = Consumer::new(source, Arc::clone(&patient), enricher, options);
-            register(metrics, &consumer.progress(), clock);
-            live = consumer.live();
-            thread = spare_time::start(spare_time::Work {
-                consumer,
-                patient,
-                prompt,
-                filled,
-                end,
-            });
+            let taker = Taker::new(Arc::clone(queue), store, enricher, options);
+            return Self::by(taker, parts, metrics);
         }
+        let source = Arc::new(spare_time::ReadBy {
+            runtime: tokio::runtime::Handle::current(),
+            source: Arc::clone(&parts.source),
+        });
+        let consumer = Consumer::new(source, store, enricher, counting);
+        Self::by(consumer, parts, metrics)
+    }
+
+    fn by(consumer: impl Counts, parts: Parts, metrics: &Metrics) -> anyhow::Result<Self> {
+        register(metrics, &consumer.progress(), parts.clock);
+        let live = consumer.live();
+        let thread = spare_time::start(spare_time::Work {
+            consumer,
+            patient: parts.patient,
+            prompt: parts.store,
+            filled: parts.filled,
+            end: parts.end,
+        });
         let thread = thread.context("the thread that counts clicks cannot be started")?;
         Ok(Self { thread, live })
     }

@@ -15,8 +15,7 @@ use thread_priority::{
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tollgate_clicks::consume::Consumer;
-use tollgate_clicks::queue::Taker;
+use tollgate_clicks::consume::Counts;
 use tollgate_clicks::store::ClickStore;
 use tollgate_clicks::{Batch, ClickSource, Position, SourceError, SourceId};
 
@@ -70,35 +69,6 @@ impl ClickSource for ReadBy {
         let source = Arc::clone(&self.source);
         self.run(async move { source.counted(position).await })
             .await
-    }
-}
-
-/// What reads clicks and counts them, for ever.
-pub(super) trait Counts: Send + Sized + 'static {
-    /// The same one, from now on with another way to the same store.
-    fn with_store(self, store: Arc<dyn ClickStore>) -> Self;
-
-    /// Counts. It may be stopped, and run again.
-    fn run(&mut self) -> impl Future<Output = Infallible>;
-}
-
-impl Counts for Consumer {
-    fn with_store(self, store: Arc<dyn ClickStore>) -> Self {
-        self.with_store(store)
-    }
-
-    fn run(&mut self) -> impl Future<Output = Infallible> {
-        self.run()
-    }
-}
-
-impl Counts for Taker {
-    fn with_store(self, store: Arc<dyn ClickStore>) -> Self {
-        self.with_store(store)
-    }
-
-    fn run(&mut self) -> impl Future<Output = Infallible> {
-        self.run()
     }
 }
 
