@@ -15,7 +15,7 @@ mod tls;
 pub use address::{AddressError, PostgresAddress};
 pub use error::Error;
 pub use failure::Failure;
-pub use migrate::{Schema, migrate};
+pub use migrate::Schema;
 pub use pool::{Connections, Given, PoolStats, Session};
 pub use tokio_postgres::Row;
 pub use tokio_postgres::types::{ToSql, Type};

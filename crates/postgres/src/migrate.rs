@@ -17,10 +17,7 @@ pub struct Schema {
 
 /// Makes the tables, or upgrades them. Several instances may start at once: one of them does it, the
 /// others wait. What is up to date is only read, so that it may be a standby.
-///
-/// # Errors
-/// See [`Error`]; a database of a newer version is refused.
-pub async fn migrate(connections: &Connections, schema: &Schema) -> Result<(), Error> {
+pub(crate) async fn migrate(connections: &Connections, schema: &Schema) -> Result<(), Error> {
     connections
         .write(async || {
             let mut session = connections.session().await?;

@@ -19,6 +19,7 @@ use crate::address::PostgresAddress;
 use crate::dial::Dialer;
 use crate::error::Error;
 use crate::failure::Failure;
+use crate::migrate::{Schema, migrate};
 
 /// A value given to a statement.
 pub type Given<'a> = &'a (dyn ToSql + Sync);
@@ -94,11 +95,24 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Opens none yet. They will live on `runtime`.
+    /// Connects, and brings the tables up to date. There are at most so many connections, and at least
+    /// one; they live on the runtime this is called on.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], if certificates that the address names cannot be read.
-    pub fn new(
+    /// See [`Error`]; a database of a newer version is refused.
+    pub async fn open(
+        address: PostgresAddress,
+        connections: usize,
+        deadline: Duration,
+        schema: &Schema,
+    ) -> Result<Self, Error> {
+        let opened = Self::new(address, connections.max(1), deadline, Handle::current())?;
+        migrate(&opened, schema).await?;
+        Ok(opened)
+    }
+
+    /// Opens none yet.
+    fn new(
         address: PostgresAddress,
         connections: usize,
         deadline: Duration,

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tollgate_clock::Clock;
 pub use tollgate_postgres::{AddressError, PoolStats, PostgresAddress};
-use tollgate_postgres::{Connections, Error, Failure, Row, migrate};
+use tollgate_postgres::{Connections, Error, Failure, Row};
 
 use self::retain::{Held, blocking};
 use super::raw::Day;
@@ -84,10 +84,8 @@ impl PostgresClickStore {
         clock: Arc<dyn Clock>,
         options: &PostgresOptions,
     ) -> Result<Self, StoreError> {
-        let runtime = Handle::current();
-        let size = options.connections.max(1);
-        let connections = Connections::new(address, size, options.deadline, runtime.clone())?;
-        migrate(&connections, &schema::SCHEMA).await?;
+        let (size, deadline) = (options.connections, options.deadline);
+        let connections = Connections::open(address, size, deadline, &schema::SCHEMA).await?;
         let inner = Inner {
             connections,
             clock,
@@ -97,7 +95,7 @@ impl PostgresClickStore {
         inner.make_ahead().await?;
         Ok(Self {
             inner: Arc::new(inner),
-            runtime,
+            runtime: Handle::current(),
         })
     }
 

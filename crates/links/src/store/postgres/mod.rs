@@ -20,12 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tollgate_clock::{Clock, UnixMillis};
 pub use tollgate_postgres::{AddressError, PoolStats, PostgresAddress};
-use tollgate_postgres::{Connections, Failure, Session, migrate};
+use tollgate_postgres::{Connections, Failure, Session};
 
 use super::cursor::Position;
 use super::{
@@ -99,12 +98,10 @@ impl PostgresLinkStore {
         clock: Arc<dyn Clock>,
         options: &PostgresOptions,
     ) -> Result<Self, StoreError> {
-        let runtime = Handle::current();
-        let size = options.connections.max(1);
-        let connections = Connections::new(address, size, options.deadline, runtime.clone())?;
-        migrate(&connections, &schema::SCHEMA).await?;
+        let (size, deadline) = (options.connections, options.deadline);
+        let connections = Connections::open(address, size, deadline, &schema::SCHEMA).await?;
         let (connections, news) = (Arc::new(connections), Arc::<News>::default());
-        let listener = runtime.spawn(listen(Arc::clone(&connections), Arc::clone(&news)));
+        let listener = tokio::spawn(listen(Arc::clone(&connections), Arc::clone(&news)));
         Ok(Self {
             connections,
             clock,
