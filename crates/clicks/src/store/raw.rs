@@ -94,6 +94,17 @@ pub(super) fn columns() -> Vec<&'static str> {
     first.into_iter().chain(text_columns()).collect()
 }
 
+/// The beginning of a query for clicks, up to its condition: the number of each, domain and code of its
+/// link, and the other columns of [`StoredClick`]. The table is called `raw`, that of links `scope`.
+pub(super) fn selected(table: &dyn fmt::Display) -> String {
+    let own = columns().into_iter().skip(2);
+    let own: String = own.map(|column| format!(", raw.{column}")).collect();
+    format!(
+        "SELECT raw.number, scope.domain, scope.code{own} FROM {table} AS raw
+         LEFT JOIN click_scopes AS scope ON scope.id = raw.link"
+    )
+}
+
 /// A click on its way into its columns.
 pub(super) struct RawClick<'c> {
     /// The scope of its link, and that of its domain; of an orphan, none.

@@ -3,7 +3,7 @@
 use tollgate_postgres::{Failure, Given, Row, Session};
 
 use crate::EnrichedClick;
-use crate::store::raw::{RawClick, StoredClick, TEXTS, columns};
+use crate::store::raw::{self, RawClick, StoredClick, TEXTS, columns};
 
 /// Clicks in one statement.
 const CHUNK: usize = 2_000;
@@ -50,17 +50,9 @@ pub(super) async fn insert(session: &mut Session, clicks: &[RawClick<'_>]) -> Re
     Ok(())
 }
 
-/// The columns and the tables of a query for [`read`]; a condition has to follow.
+/// The beginning of a query for [`read`].
 pub(super) fn selected() -> String {
-    let own: Vec<String> = columns()[2..]
-        .iter()
-        .map(|column| format!("raw.{column}"))
-        .collect();
-    format!(
-        "SELECT raw.number, scope.domain, scope.code, {} FROM click_raw AS raw
-         LEFT JOIN click_scopes AS scope ON scope.id = raw.link",
-        own.join(", ")
-    )
+    raw::selected(&"click_raw")
 }
 
 /// Reads a row of [`selected`]: the number of the click, and the click.

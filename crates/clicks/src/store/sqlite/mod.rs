@@ -206,11 +206,8 @@ fn archive(
     directory: &Path,
     day: Day,
 ) -> rusqlite::Result<io::Result<(i64, Option<Written>)>> {
-    let mut statement = connection.prepare(&format!(
-        "SELECT {} FROM {} ORDER BY raw.number",
-        raw::selected(),
-        raw::from(day)
-    ))?;
+    let sql = format!("{} ORDER BY raw.number", raw::selected(day));
+    let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([])?;
     let mut archive = match Archive::begin(directory, day) {
         Ok(archive) => archive,

@@ -7,7 +7,7 @@ use tollgate_sqlite::rusqlite;
 
 use super::damaged;
 use crate::EnrichedClick;
-use crate::store::raw::{Day, RawClick, StoredClick, TEXTS, columns, text_columns};
+use crate::store::raw::{self, Day, RawClick, StoredClick, TEXTS, columns, text_columns};
 
 /// The name of the table of a day.
 pub(super) struct Table(pub(super) Day);
@@ -83,25 +83,12 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// The columns of a click, for [`read`]; the table has to be called `raw`, with its scope beside it
-/// as `scope`.
-pub(super) fn selected() -> String {
-    let own: Vec<String> = columns()[2..]
-        .iter()
-        .map(|column| format!("raw.{column}"))
-        .collect();
-    format!("raw.number, scope.domain, scope.code, {}", own.join(", "))
+/// The beginning of a query for [`read`].
+pub(super) fn selected(day: Day) -> String {
+    raw::selected(&Table(day))
 }
 
-/// The tables of a query for [`selected`].
-pub(super) fn from(day: Day) -> String {
-    format!(
-        "{} AS raw LEFT JOIN click_scopes AS scope ON scope.id = raw.link",
-        Table(day)
-    )
-}
-
-/// Reads what [`selected`] names: the number of the click in its day, and the click.
+/// Reads a row of [`selected`]: the number of the click in its day, and the click.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<(i64, EnrichedClick)> {
     let text = |column: usize| -> rusqlite::Result<Option<&str>> {
         Ok(row.get_ref(column)?.as_str_or_null()?)

@@ -153,9 +153,8 @@ impl Reading<'_> {
         for day in days(self.connection, Some(period), false)? {
             let within = Within::of(self.scope, self.targets);
             let sql = format!(
-                "SELECT {} FROM {} WHERE {} AND raw.at >= ?2 AND raw.at < ?3",
-                raw::selected(),
-                raw::from(day),
+                "{} WHERE {} AND raw.at >= ?2 AND raw.at < ?3",
+                raw::selected(day),
                 within.condition
             );
             let mut statement = self.connection.prepare(&sql)?;
@@ -260,10 +259,9 @@ pub(super) fn list(connection: &mut Connection, list: &List) -> Answered<ClickPa
         };
         let within = Within::of(&list.scope, &targets);
         let sql = format!(
-            "SELECT {} FROM {} WHERE {} {bots} AND raw.number < ?2 AND raw.at >= ?3 AND raw.at < ?4
+            "{} WHERE {} {bots} AND raw.number < ?2 AND raw.at >= ?3 AND raw.at < ?4
              ORDER BY raw.number DESC LIMIT ?5",
-            raw::selected(),
-            raw::from(day),
+            raw::selected(day),
             within.condition
         );
         let (from, to) = list.period.map_or((i64::MIN, i64::MAX), |period| {
