@@ -90,7 +90,11 @@ impl SpoolSource {
 }
 
 /// The piece that follows `after`, if there is one now; nothing is before `from`.
-fn written(state: &State, after: Position, from: Position) -> io::Result<Written<Piece>> {
+pub(super) fn written(
+    state: &State,
+    after: Position,
+    from: Position,
+) -> io::Result<Written<Piece>> {
     first(state, from, |readable| {
         let at = |offset| Position {
             segment: readable.number,

@@ -18,7 +18,7 @@ use super::segment::{Disk, Files, SegmentFile};
 use super::state::State;
 use super::writer::{append_queued, open};
 use super::*;
-use super::{frame, segment};
+use super::{frame, piece, segment};
 use crate::capture::{Addresses, Capture, ClickQueue, Privacy, Seen};
 use crate::{Batch, ClickKind, ClickSource, Position};
 
@@ -102,6 +102,18 @@ fn batches(state: &State, mut after: Position, most: usize) -> Vec<Batch> {
         assert!(batch.from >= after && batch.to > batch.from, "{batch:?}");
         after = batch.to;
         all.push(batch);
+    }
+    all
+}
+
+/// The numbers in all pieces.
+fn in_pieces(state: &State) -> Vec<u64> {
+    let (mut all, mut after) = (Vec::new(), Position::default());
+    while let Written::Clicks(piece) = piece::written(state, after, after).unwrap() {
+        assert!(piece.after == after && piece.from >= after && piece.to > piece.from);
+        after = piece.to;
+        let clicks = piece.parts().into_iter().flat_map(|part| part.clicks);
+        all.extend(clicks.map(|click| click.code.parse::<u64>().unwrap()));
     }
     all
 }
@@ -554,6 +566,7 @@ proptest! {
             .flat_map(|(_, numbers)| numbers)
             .collect();
         let read = batches(&process.state, Position::default(), most);
-        prop_assert_eq!(numbers(&read), expected);
+        prop_assert_eq!(numbers(&read), &expected[..]);
+        prop_assert_eq!(in_pieces(&process.state), expected);
     }
 }
