@@ -7,13 +7,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tollgate_clicks::capture::{Addresses, Capture, ClickQueue, Privacy, Seen};
 use tollgate_clicks::consume::{ConsumerOptions, Counts as _};
-use tollgate_clicks::query::{Bots, List, MAX_PAGE, Scope};
 use tollgate_clicks::queue::{
     ForwardOptions, ForwardStats, Forwarder, SharedQueue, TakeOptions, Taker,
 };
 use tollgate_clicks::spool::{Spool, SpoolOptions, SpoolSource};
-use tollgate_clicks::store::{ClickStore, SqliteClickStore, SqliteOptions};
-use tollgate_clicks::{ClickKind, EnrichedClick, Enricher};
+use tollgate_clicks::store::{SqliteClickStore, SqliteOptions};
+use tollgate_clicks::{ClickKind, Enricher};
 use tollgate_clock::{ManualClock, UnixMillis};
 
 /// 2026-11-25T12:00:00Z.
@@ -27,26 +26,6 @@ fn clock() -> Arc<ManualClock> {
 pub(crate) fn store(home: &Path) -> Arc<SqliteClickStore> {
     let options = SqliteOptions::default();
     Arc::new(SqliteClickStore::open(&home.join("c.db"), clock(), options).unwrap())
-}
-
-/// All clicks that are counted.
-pub(crate) async fn raw(store: &SqliteClickStore) -> Vec<EnrichedClick> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let list = List {
-            scope: Scope::Everything,
-            period: None,
-            bots: Bots::Include,
-            after,
-            limit: MAX_PAGE,
-        };
-        let page = store.clicks(list).await.unwrap();
-        all.extend(page.clicks);
-        match page.next {
-            None => return all,
-            next => after = next,
-        }
-    }
 }
 
 /// A spool, and what forwards it and takes from the queue.

@@ -9,6 +9,8 @@
 #[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 mod instance;
+#[path = "../store/listed.rs"]
+mod listed;
 mod memory;
 #[cfg(feature = "redis")]
 #[allow(dead_code, reason = "shared with the tests of other crates")]
@@ -23,11 +25,13 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use tollgate_clicks::query::Scope;
 use tollgate_clicks::queue::SharedQueue;
 use tollgate_clicks::store::{ClickStore as _, SqliteClickStore};
 use tollgate_clicks::{ClickSource as _, Position};
 
-use self::instance::{Instance, raw, store};
+use self::instance::{Instance, store};
+use self::listed::raw;
 use self::memory::{Fate, Memory};
 
 /// The longest wait for something that usually takes milliseconds. Only a failing test takes it.
@@ -57,7 +61,7 @@ async fn all_counted(store: &SqliteClickStore, instances: &[&Instance]) {
             }
         }
         let written: u64 = instances.iter().map(|instance| instance.written()).sum();
-        let listed = raw(store).await;
+        let listed = raw(store, Scope::Everything).await;
         if behind.is_empty() && listed.len() as u64 == written {
             let names: HashSet<_> = listed.iter().map(|one| one.click.id).collect();
             assert_eq!(names.len() as u64, written, "one was counted twice");

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use proptest::prelude::*;
-use tollgate_clicks::query::{
-    Bots, Bucket, Filter, List, MAX_PAGE, Period, Query, Scope, Statistics,
-};
-use tollgate_clicks::store::{Added, ClickStore};
+use tollgate_clicks::query::{Bucket, Filter, Period, Query, Scope, Statistics};
+use tollgate_clicks::store::Added;
 use tollgate_clicks::{ClickId, Dimension, EnrichedClick, Position, SourceId, Value};
 use tollgate_clock::UnixMillis;
 
 use super::engine::{Engine, Keep};
+use super::listed::raw;
 use super::*;
 
 /// All of the time in which clicks of the suite happen.
@@ -173,12 +172,7 @@ pub(crate) fn instances_count_together_as_the_model<E: Engine>() {
 pub(crate) fn instances_that_count_the_same_links_at_once_lose_nothing<E: Engine>() {
     const INSTANCES: u64 = 3;
     const BATCHES: u64 = 15;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    threads().block_on(async {
         let engine = E::fresh();
         let clicks: Vec<EnrichedClick> = (0..40)
             .map(|number| {
@@ -219,26 +213,6 @@ pub(crate) fn instances_that_count_the_same_links_at_once_lose_nothing<E: Engine
         }
         assert_eq!(raw(&*store, Scope::Everything).await.len() as u64, expected);
     });
-}
-
-/// All single clicks of a scope that are kept.
-pub(crate) async fn raw(store: &dyn ClickStore, scope: Scope) -> Vec<EnrichedClick> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let list = List {
-            scope: scope.clone(),
-            period: None,
-            bots: Bots::Include,
-            after,
-            limit: MAX_PAGE,
-        };
-        let page = store.clicks(list).await.unwrap();
-        all.extend(page.clicks);
-        match page.next {
-            None => return all,
-            next => after = next,
-        }
-    }
 }
 
 pub(crate) fn many_values_of_a_dimension_are_bounded_and_none_is_lost<E: Engine>() {

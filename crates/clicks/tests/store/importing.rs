@@ -9,8 +9,8 @@ use tollgate_clicks::import::{ClickImporter, Imported, PastClick, PastClicks};
 use tollgate_clicks::query::{Bucket, Period, Query, Scope, Statistics, Totals};
 use tollgate_clicks::store::{ClickStore, Retained};
 
-use super::counting::raw;
 use super::engine::{Engine, Keep};
+use super::listed::raw;
 use super::*;
 
 /// 2015-01-01T00:00:00Z.
@@ -178,12 +178,7 @@ pub(crate) fn past_clicks_of_many_links_count_once_together<E: Engine>() {
 
 /// Instances that import the same many links, in whatever order, neither count twice nor wait in a circle.
 pub(crate) fn past_clicks_of_many_links_count_once_by_instances_at_once<E: Engine>() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    threads().block_on(async {
         let engine = E::fresh();
         let store = engine.open(Keep::days(30)).await;
         let mut tasks = Vec::new();

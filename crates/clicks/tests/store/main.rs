@@ -8,6 +8,7 @@
 mod counting;
 mod engine;
 mod importing;
+mod listed;
 mod model;
 mod queries;
 mod retention;
@@ -142,6 +143,15 @@ fn check<S: Strategy>(cases: u32, input: S, test: impl Fn(S::Value) -> TestCaseR
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// With threads, so that tasks run at once.
+fn threads() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
         .enable_all()
         .build()
         .unwrap()

@@ -12,6 +12,7 @@ use tollgate_clicks::store::{
 
 use super::counting::everything;
 use super::engine::{Engine, Keep, suite};
+use super::listed::raw;
 use super::private_postgres::PrivatePostgres;
 use super::*;
 
@@ -257,11 +258,7 @@ fn a_server_that_is_killed_loses_and_doubles_nothing() {
     const BATCHES: u64 = 60;
     let mut server = PrivatePostgres::start();
     let url = server.url("postgres");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = threads();
     let store = Arc::new(runtime.block_on(open(&url, Keep::days(30))).unwrap());
     let adding = {
         let store = Arc::clone(&store);
@@ -305,7 +302,7 @@ fn a_server_that_is_killed_loses_and_doubles_nothing() {
     runtime.block_on(async {
         let answer = store.statistics(everything()).await.unwrap();
         assert_eq!(answer.total, BATCHES * 50);
-        let raw = super::counting::raw(&*store, Scope::Everything).await;
+        let raw = raw(&*store, Scope::Everything).await;
         assert_eq!(raw.len() as u64, BATCHES * 50);
     });
 }

@@ -9,8 +9,9 @@ use tollgate_clicks::Position;
 use tollgate_clicks::query::{Query, Scope};
 use tollgate_clicks::store::Retained;
 
-use super::counting::{everything, raw};
+use super::counting::everything;
 use super::engine::{Engine, Keep};
+use super::listed::raw;
 use super::*;
 
 fn archived(directory: &Path) -> Keep {
