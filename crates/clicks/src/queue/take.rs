@@ -95,21 +95,26 @@ impl Taker {
 
     /// Counts what can be; answers whether anything was, or had been.
     async fn count(&mut self) -> Result<bool, crate::store::StoreError> {
-        let mut sources: Vec<SmolStr> = self
-            .held
-            .keys()
-            .map(|(source, ..)| source.clone())
-            .collect();
+        let names = self.held.keys();
+        let mut sources: Vec<SourceId> =
+            names.map(|(source, ..)| SourceId(source.clone())).collect();
         sources.dedup();
+        if sources.is_empty() {
+            return Ok(false);
+        }
+        let positions = self.store.positions(&sources).await?;
         let mut any = false;
-        for source in sources {
-            any |= self.count_of(SourceId(source)).await?;
+        for (source, position) in sources.into_iter().zip(positions) {
+            any |= self.count_of(source, position).await?;
         }
         Ok(any)
     }
 
-    async fn count_of(&mut self, source: SourceId) -> Result<bool, crate::store::StoreError> {
-        let position = self.store.position(&source).await?;
+    async fn count_of(
+        &mut self,
+        source: SourceId,
+        position: Position,
+    ) -> Result<bool, crate::store::StoreError> {
         let mut run = Run::new(position);
         let first = (source.0.clone(), Position::default(), Vec::new());
         for (key, taken) in self.held.range(first..) {
