@@ -8,6 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tollgate_clock::Clock;
 
+use crate::AskError;
+
 /// Nobody needs to read the same mistake at every request.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
@@ -93,8 +95,7 @@ enum State {
 }
 
 /// A call that is let through. If it is dropped without its outcome, whoever waited for it has left.
-#[must_use]
-pub struct Passage<'a> {
+struct Passage<'a> {
     breaker: &'a Breaker,
     probes: bool,
     ended: bool,
@@ -138,8 +139,31 @@ impl Breaker {
         }
     }
 
+    /// Makes this call, unless what is guarded is away. `is_away` tells by which errors the call finds that
+    /// it is.
+    ///
+    /// # Errors
+    /// Those of the call; [`AskError::Unavailable`] if it is not made.
+    pub async fn through<T, E: fmt::Display + From<AskError>>(
+        &self,
+        call: impl Future<Output = Result<T, E>>,
+        is_away: fn(&E) -> bool,
+    ) -> Result<T, E> {
+        let Some(passage) = self.pass() else {
+            let message = "it was away a moment ago".to_owned();
+            return Err(AskError::Unavailable(message).into());
+        };
+        let outcome = call.await;
+        match &outcome {
+            Ok(_) => passage.succeeded(),
+            Err(error) if is_away(error) => passage.unavailable(error),
+            Err(error) => passage.failed(error),
+        }
+        outcome
+    }
+
     /// Whether a call may be made; refused ones are counted.
-    pub fn pass(&self) -> Option<Passage<'_>> {
+    fn pass(&self) -> Option<Passage<'_>> {
         let mut breaker = self.state.lock();
         let probes = match *breaker {
             State::Closed { .. } => false,
@@ -216,20 +240,20 @@ impl Breaker {
 
 impl Passage<'_> {
     /// There was an answer.
-    pub fn succeeded(mut self) {
+    fn succeeded(mut self) {
         self.ended = true;
         self.breaker.succeeded(self.probes);
     }
 
     /// There was an answer, but an error: it is told in the log, now and then.
-    pub fn failed(mut self, error: &dyn fmt::Display) {
+    fn failed(mut self, error: &dyn fmt::Display) {
         self.ended = true;
         self.breaker.answered_wrong(error);
         self.breaker.succeeded(self.probes);
     }
 
     /// It could not be reached, or not in time.
-    pub fn unavailable(mut self, error: &dyn fmt::Display) {
+    fn unavailable(mut self, error: &dyn fmt::Display) {
         self.ended = true;
         self.breaker.failed(self.probes, error);
     }
@@ -255,11 +279,5 @@ impl fmt::Debug for Breaker {
             .field("what", &self.what)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Passage<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Passage").finish_non_exhaustive()
     }
 }

@@ -45,17 +45,8 @@ impl<S> Guarded<S> {
         &self,
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let Some(passage) = self.breaker.pass() else {
-            let message = "it was away a moment ago".to_owned();
-            return Err(StoreError::Unavailable(message));
-        };
-        let outcome = asked.await;
-        match &outcome {
-            Ok(_) => passage.succeeded(),
-            Err(error @ StoreError::Unavailable(_)) => passage.unavailable(error),
-            Err(error @ StoreError::Failed(_)) => passage.failed(error),
-        }
-        outcome
+        let is_away = |error: &StoreError| matches!(error, StoreError::Unavailable(_));
+        self.breaker.through(asked, is_away).await
     }
 }
 

@@ -155,37 +155,31 @@ impl Script {
     }
 
     async fn ask(&self, key: &LinkKey, order: &Order<'_>) -> Result<(u8, u64, Vec<u8>), AskError> {
-        let Some(passage) = self.breaker.pass() else {
-            let message = "it was away a moment ago".to_owned();
-            return Err(AskError::Unavailable(message));
+        let asked = async {
+            // What is in braces chooses the slot: the keys of one link would have one, if there were more.
+            let name = format!("{}{{{}/{}}}", self.prefix, key.domain.as_str(), key.code);
+            let lasts = order.lasts.as_millis().to_string();
+            let channel = match order.message {
+                Some(_) => self.channel.as_bytes(),
+                None => b"",
+            };
+            let call = Call {
+                script: None,
+                keys: &[name.into_bytes()],
+                numbers: &[],
+                words: &[
+                    order.todo.as_bytes(),
+                    order.token.as_bytes(),
+                    lasts.as_bytes(),
+                    order.value,
+                    channel,
+                    order.message.unwrap_or_default(),
+                ],
+            };
+            self.client.ask(&call, self.deadline).await
         };
-        // What is in braces chooses the slot: the keys of one link would have one, if there were more.
-        let name = format!("{}{{{}/{}}}", self.prefix, key.domain.as_str(), key.code);
-        let lasts = order.lasts.as_millis().to_string();
-        let channel = match order.message {
-            Some(_) => self.channel.as_bytes(),
-            None => b"",
-        };
-        let call = Call {
-            script: None,
-            keys: &[name.into_bytes()],
-            numbers: &[],
-            words: &[
-                order.todo.as_bytes(),
-                order.token.as_bytes(),
-                lasts.as_bytes(),
-                order.value,
-                channel,
-                order.message.unwrap_or_default(),
-            ],
-        };
-        let outcome = self.client.ask(&call, self.deadline).await;
-        match &outcome {
-            Ok(_) => passage.succeeded(),
-            Err(error @ AskError::Unavailable(_)) => passage.unavailable(error),
-            Err(error @ AskError::Failed(_)) => passage.failed(error),
-        }
-        outcome
+        let is_away = |error: &AskError| matches!(error, AskError::Unavailable(_));
+        self.breaker.through(asked, is_away).await
     }
 }
 
