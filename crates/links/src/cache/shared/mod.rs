@@ -290,12 +290,8 @@ impl SharedCache {
 
     /// Removes entries from Redis; whether all are removed. The others are owed.
     async fn tell(&self, keys: &[LinkKey], others: bool) -> bool {
-        let mut all = true;
-        for batch in keys.chunks(AT_ONCE) {
-            let told = batch.iter().map(|key| self.tell_of(key, others));
-            all &= join_all(told).await.into_iter().all(|told| told);
-        }
-        all
+        let told = in_batches(keys, |key| self.tell_of(key, others)).await;
+        told.into_iter().all(|told| told)
     }
 
     async fn tell_of(&self, key: &LinkKey, others: bool) -> bool {
@@ -444,6 +440,15 @@ impl SharedCache {
             }
         }
     }
+}
+
+/// The outcomes of a call for each of many, in order.
+async fn in_batches<'a, T, F: Future>(all: &'a [T], call: impl Fn(&'a T) -> F) -> Vec<F::Output> {
+    let mut outcomes = Vec::with_capacity(all.len());
+    for batch in all.chunks(AT_ONCE) {
+        outcomes.extend(join_all(batch.iter().map(&call)).await);
+    }
+    outcomes
 }
 
 /// Redis counts in whole milliseconds.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use tollgate_clock::UnixMillis;
 
 use super::script::{Found, Token};
-use super::{AT_ONCE, SharedCache, news};
+use super::{SharedCache, in_batches, news};
 use crate::store::{
     ClickGrant, Delete, Deleted, Edit, Insert, Inserted, LinkStore, ListQuery, Page, StoreError,
     Swept, Update, Updated,
@@ -45,7 +44,7 @@ impl WriteThrough {
     pub(super) async fn settle(
         &self,
         key: &LinkKey,
-        token: Option<Token>,
+        token: Option<&Token>,
         inserted: Option<&Inserted>,
     ) {
         let shared = &self.shared;
@@ -58,7 +57,7 @@ impl WriteThrough {
                 let message = news::encode(shared.name, key);
                 // It was not read, so nobody knows how long that takes: the first refresh tells.
                 let took = Duration::ZERO;
-                let written = shared.write(key, &token, Some(link), took, Some(&message));
+                let written = shared.write(key, token, Some(link), took, Some(&message));
                 if written.await.is_zero() {
                     // Another wanted the same code, or has edited it: what was known before is wrong.
                     self.changed(key).await;
@@ -66,29 +65,8 @@ impl WriteThrough {
             }
             Some(Inserted::Created(_)) => self.changed(key).await,
             _ => {
-                let _ = shared.script.free(key, &token).await;
+                let _ = shared.script.free(key, token).await;
             }
-        }
-    }
-
-    /// Without outcomes if the store failed.
-    async fn settle_all(
-        &self,
-        keys: &[LinkKey],
-        tokens: Vec<Option<Token>>,
-        outcomes: &[Inserted],
-    ) {
-        let outcomes = outcomes.iter().map(Some).chain(std::iter::repeat(None));
-        let mut rest = keys.iter().zip(tokens).zip(outcomes);
-        loop {
-            let batch = rest.by_ref().take(AT_ONCE);
-            let batch: Vec<_> = batch
-                .map(|((key, token), outcome)| self.settle(key, token, outcome))
-                .collect();
-            if batch.is_empty() {
-                break;
-            }
-            join_all(batch).await;
         }
     }
 
@@ -105,14 +83,16 @@ impl LinkStore for WriteThrough {
             .iter()
             .map(|insert| insert.link.key.clone())
             .collect();
-        let mut tokens = Vec::with_capacity(keys.len());
-        for batch in keys.chunks(AT_ONCE) {
-            let taken = batch.iter().map(|key| self.reserve(key));
-            tokens.extend(join_all(taken).await);
-        }
+        let tokens = in_batches(&keys, |key| self.reserve(key)).await;
         let inserted = self.store().insert(inserts).await;
-        let outcomes = inserted.as_deref().unwrap_or_default();
-        self.settle_all(&keys, tokens, outcomes).await;
+        // Without outcomes if the store failed.
+        let outcomes = inserted.as_deref().unwrap_or_default().iter().map(Some);
+        let outcomes = outcomes.chain(std::iter::repeat(None));
+        let made: Vec<_> = keys.iter().zip(tokens).zip(outcomes).collect();
+        in_batches(&made, |((key, token), outcome)| {
+            self.settle(key, token.as_ref(), *outcome)
+        })
+        .await;
         inserted
     }
 

@@ -170,7 +170,10 @@ async fn who_made_a_link_does_not_write_it_after_an_edit() {
         .update(fleet.update("a", 1, SECOND))
         .await
         .unwrap();
-    maker.writes.settle(&key("a"), token, made.first()).await;
+    maker
+        .writes
+        .settle(&key("a"), token.as_ref(), made.first())
+        .await;
     assert_eq!(maker.shared.stats().writes_refused, 1);
     assert_eq!(editor.target("a").await.as_deref(), Some(SECOND));
 }
@@ -189,9 +192,12 @@ async fn of_two_who_want_a_code_the_one_who_gets_it_is_known() {
     let made = fleet.store.insert(vec![insert("a")]).await.unwrap();
     second
         .writes
-        .settle(&key("a"), lost, Some(&Inserted::CodeTaken))
+        .settle(&key("a"), lost.as_ref(), Some(&Inserted::CodeTaken))
         .await;
-    first.writes.settle(&key("a"), won, made.first()).await;
+    first
+        .writes
+        .settle(&key("a"), won.as_ref(), made.first())
+        .await;
     eventually("it is known", async || reader.tier("a").await.0).await;
 }
 
