@@ -9,7 +9,7 @@ use tollgate_clicks::store::{
 use tollgate_clock::SystemClock;
 use tollgate_config::{Config, Postgres, Secret};
 use tollgate_links::store::{PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats};
-use tollgate_server::metrics::{Counter, Metrics};
+use tollgate_server::metrics::{Counter, Gauge, Metrics};
 
 use crate::click_store::Clicks;
 use crate::link_store::Links;
@@ -49,7 +49,7 @@ pub(crate) async fn open_clicks(url: &Secret, config: &Config) -> anyhow::Result
 }
 
 fn register_clicks(store: Arc<PostgresClickStore>, metrics: &Metrics) {
-    let gauges: [Counter<PoolStats>; 2] = [
+    let gauges: [Gauge<PoolStats>; 2] = [
         (
             "tollgate_clicks_postgres_connections",
             "Open connections to the store of statistics",
@@ -73,15 +73,13 @@ fn register_clicks(store: Arc<PostgresClickStore>, metrics: &Metrics) {
             |stats| stats.failed,
         ),
     ];
-    for (name, help, read) in gauges {
-        let store = Arc::clone(&store);
-        metrics.register_gauge(name, help, move || read(store.stats()) as f64);
-    }
-    metrics.register_counters(counters, move || store.stats());
+    let stats = move || store.stats();
+    metrics.register_gauges(gauges, stats.clone());
+    metrics.register_counters(counters, stats);
 }
 
 fn register(store: Arc<PostgresLinkStore>, metrics: &Metrics) {
-    let gauges: [Counter<PostgresStats>; 3] = [
+    let gauges: [Gauge<PostgresStats>; 3] = [
         (
             "tollgate_postgres_connections",
             "Open connections to the store of links",
@@ -110,9 +108,7 @@ fn register(store: Arc<PostgresLinkStore>, metrics: &Metrics) {
             |stats| stats.pool.failed,
         ),
     ];
-    for (name, help, read) in gauges {
-        let store = Arc::clone(&store);
-        metrics.register_gauge(name, help, move || read(store.stats()) as f64);
-    }
-    metrics.register_counters(counters, move || store.stats());
+    let stats = move || store.stats();
+    metrics.register_gauges(gauges, stats.clone());
+    metrics.register_counters(counters, stats);
 }

@@ -47,6 +47,9 @@ use resp::RespMetrics;
 /// A counter: its name, what it counts, and which of some counts it is.
 pub type Counter<T> = (&'static str, &'static str, fn(T) -> u64);
 
+/// A gauge, in the same way.
+pub type Gauge<T> = Counter<T>;
+
 /// The registry, and the metrics that are always there.
 #[derive(Debug)]
 pub struct Metrics {
@@ -159,6 +162,18 @@ impl Metrics {
         for (name, help, read) in counters {
             let stats = stats.clone();
             self.register_counter(name, help, move || read(stats()) as f64);
+        }
+    }
+
+    /// The same for several gauges of one thing.
+    pub fn register_gauges<T: 'static, const N: usize>(
+        &self,
+        gauges: [Gauge<T>; N],
+        stats: impl Fn() -> T + Clone + Send + Sync + 'static,
+    ) {
+        for (name, help, read) in gauges {
+            let stats = stats.clone();
+            self.register_gauge(name, help, move || read(stats()) as f64);
         }
     }
 

@@ -12,7 +12,7 @@ use tollgate_links::{
     BreakerState, LinkCache, LinkSource, SharedCache, SharedCacheOptions, SharedCacheStats,
     WriteThrough,
 };
-use tollgate_server::metrics::{Counter, Metrics};
+use tollgate_server::metrics::{Counter, Gauge, Metrics};
 
 /// The cache, if there is one.
 pub(super) struct SharedLinks {
@@ -76,31 +76,30 @@ impl SharedLinks {
         let Some(cache) = &self.cache else {
             return;
         };
-        let gauges: [Counter<SharedCacheStats>; 3] = [
-            (
-                "tollgate_shared_cache_breaker_open",
-                "Whether links are read without the shared cache: 1 while it is away",
-                |stats| u64::from(stats.breaker.state != BreakerState::Closed),
-            ),
-            (
-                "tollgate_shared_cache_listening",
-                "Whether other instances tell of edits: 0 while they are only looked for in the store",
-                |stats| u64::from(stats.listening),
-            ),
-            (
-                "tollgate_shared_cache_owed",
-                "Edited links that the shared cache could not be told of yet",
-                |stats| stats.owed,
-            ),
-        ];
-        for (name, help, read) in gauges {
-            let cache = Arc::clone(cache);
-            metrics.register_gauge(name, help, move || read(cache.stats()) as f64);
-        }
         let cache = Arc::clone(cache);
-        metrics.register_counters(COUNTERS, move || cache.stats());
+        let stats = move || cache.stats();
+        metrics.register_gauges(GAUGES, stats.clone());
+        metrics.register_counters(COUNTERS, stats);
     }
 }
+
+const GAUGES: [Gauge<SharedCacheStats>; 3] = [
+    (
+        "tollgate_shared_cache_breaker_open",
+        "Whether links are read without the shared cache: 1 while it is away",
+        |stats| u64::from(stats.breaker.state != BreakerState::Closed),
+    ),
+    (
+        "tollgate_shared_cache_listening",
+        "Whether other instances tell of edits: 0 while they are only looked for in the store",
+        |stats| u64::from(stats.listening),
+    ),
+    (
+        "tollgate_shared_cache_owed",
+        "Edited links that the shared cache could not be told of yet",
+        |stats| stats.owed,
+    ),
+];
 
 const COUNTERS: [Counter<SharedCacheStats>; 16] = [
     (
