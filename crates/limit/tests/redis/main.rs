@@ -12,6 +12,8 @@ mod cluster;
 mod cluster_failures;
 #[path = "../../../redis/tests/private/commands.rs"]
 mod commands;
+#[path = "../../../redis/tests/private/failover.rs"]
+mod failover;
 mod failures;
 #[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;

@@ -1,6 +1,6 @@
 //! A Redis that is away, comes back, or is replaced: links are served on, and no edit is lost.
 
-use super::private_redis::PrivateSentinel;
+use super::failover::Failover;
 use super::*;
 
 const SECOND: &str = "https://example.com/second";
@@ -116,31 +116,13 @@ async fn what_a_new_master_has_not_heard_of_it_is_told_again() {
     .await;
 }
 
-/// What a Sentinel says of its master.
-async fn told(sentinel: &PrivateSentinel, field: &str) -> Option<String> {
-    let client = redis::Client::open(sentinel.own_url()).ok()?;
-    let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-    let mut command = redis::cmd("SENTINEL");
-    command.arg("MASTER").arg("main");
-    let fields: Vec<String> = command.query_async(&mut connection).await.ok()?;
-    let mut pairs = fields.chunks(2);
-    pairs.find_map(|pair| (pair[0] == field).then(|| pair[1].clone()))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_is_killed_costs_no_answer_and_its_replica_goes_on() {
-    let mut master = PrivateRedis::start();
-    let replica = PrivateRedis::start_replica(&master);
-    eventually("the replica", async || {
-        let info: String = send(&master, &["INFO", "replication"]).await;
-        info.contains("state=online")
-    })
-    .await;
-    let sentinel = PrivateSentinel::start(&master);
-    eventually("the Sentinel knows of the replica", async || {
-        told(&sentinel, "num-slaves").await.as_deref() == Some("1")
-    })
-    .await;
+    let Failover {
+        mut master,
+        replica,
+        sentinel,
+    } = Failover::start().await;
     let hasty = |options: &mut SharedCacheOptions| options.deadline = Duration::from_secs(2);
     let mut fleet = Fleet::with(2, &sentinel.url(), hasty).await;
     fleet.listen().await;

@@ -8,6 +8,8 @@ mod stampede;
 
 #[path = "../../../../../redis/tests/private/commands.rs"]
 mod commands;
+#[path = "../../../../../redis/tests/private/failover.rs"]
+mod failover;
 #[path = "../../../../../redis/tests/private/free_port.rs"]
 mod free_port;
 #[allow(dead_code, reason = "shared with the tests of limits in Redis")]
@@ -24,6 +26,7 @@ use tokio::task::JoinHandle;
 use tollgate_clock::{Clock as _, ManualClock, UnixMillis};
 
 use self::commands::{PATIENCE, send};
+use self::private_cluster::eventually;
 use self::private_redis::PrivateRedis;
 use super::*;
 use crate::cache::probe_store::ProbeStore;
@@ -216,13 +219,5 @@ fn insert_spec(code: &str, spec: LinkSpec) -> Insert {
         },
         reuse: false,
         idempotency: None,
-    }
-}
-
-async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < end, "waited for {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
