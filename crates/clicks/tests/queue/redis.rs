@@ -1,6 +1,5 @@
 //! The queue in a Redis of the tests' own.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,11 +61,7 @@ fn the_master_that_a_sentinel_names_holds_the_queue() {
 #[test]
 fn entries_of_others_are_removed() {
     let redis = PrivateRedis::start();
-    let add = |fields: &[&str]| {
-        let mut command = Command::new("redis-cli");
-        command.args(["-u", &redis.url(), "XADD", "{clicks}", "*"]);
-        assert!(command.args(fields).status().unwrap().success());
-    };
+    let add = |fields: &[&str]| redis.cli(&[&["XADD", "{clicks}", "*"][..], fields].concat());
     runtime().block_on(async {
         let queue = queue(&format!("{}/clicks", redis.url()), "one", NEVER);
         add(&["a", "b"]);

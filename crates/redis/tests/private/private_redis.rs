@@ -68,18 +68,10 @@ impl PrivateRedis {
         };
         let tls = tls.map(|files| files.map(|path| path.display().to_string()));
         let redis = Self::start_with(tls, role);
-        let told = |words: &[&str]| {
-            let mut command = Command::new("redis-cli");
-            command.args(["-h", "localhost", "-p", &redis.port.to_string()]);
-            if let Some([certificate, _]) = &redis.tls {
-                command.args(["--tls", "--cacert", certificate]);
-            }
-            let output = command.arg("cluster").args(words).output();
-            String::from_utf8(output.expect("redis-cli is installed").stdout).expect("text")
-        };
-        assert_eq!(told(&["addslotsrange", "0", "16383"]).trim(), "OK");
+        let all = ["cluster", "addslotsrange", "0", "16383"];
+        assert_eq!(redis.cli(&all), "OK");
         let end = Instant::now() + Duration::from_secs(60);
-        while !told(&["info"]).contains("cluster_state:ok") {
+        while !redis.cli(&["cluster", "info"]).contains("cluster_state:ok") {
             assert!(Instant::now() < end, "the cluster is not sound");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -119,6 +111,20 @@ impl PrivateRedis {
     /// The URL of the cluster it belongs to.
     pub fn cluster_url(&self) -> String {
         self.url().replacen("://", "+cluster://", 1)
+    }
+
+    /// What `redis-cli` says to a command.
+    pub fn cli(&self, command: &[&str]) -> String {
+        let mut cli = Command::new("redis-cli");
+        cli.args(["-h", "localhost", "-p", &self.port.to_string()]);
+        if let Some([certificate, _]) = &self.tls {
+            cli.args(["--tls", "--cacert", certificate]);
+        }
+        let output = cli.args(command).output();
+        let output = output.expect("redis-cli is installed");
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        let told = String::from_utf8(output.stdout).expect("text");
+        told.trim().to_owned()
     }
 
     /// Whether it was not ended.

@@ -1,13 +1,11 @@
 //! Clicks that go through a Redis to whichever server counts them.
 
-use std::process::Command;
-
 use serde_json::json;
 
 use crate::client::Client;
 use crate::private_postgres::PrivatePostgres;
 use crate::private_redis::PrivateRedis;
-use crate::server::{Options, Server, both, eventually, new_home, run};
+use crate::server::{Options, Server, both, eventually, new_home};
 
 /// A server that shares links, statistics and the queue with others.
 fn options(postgres: &PrivatePostgres, redis: &PrivateRedis) -> Options {
@@ -17,13 +15,6 @@ fn options(postgres: &PrivatePostgres, redis: &PrivateRedis) -> Options {
         .env("TOLLGATE_CLICKS__QUEUE", &queue)
         // A loaded machine keeps the deadline; a Redis that was killed refuses at once.
         .config("[clicks.redis]\ndeadline = \"10s\"\nclaim_after = \"1s\"")
-}
-
-/// How many entries the stream has.
-fn entries(redis: &PrivateRedis) -> String {
-    let mut command = Command::new("redis-cli");
-    command.args(["-u", &redis.url(), "XLEN", "{clicks}"]);
-    run(&mut command).trim().to_owned()
 }
 
 fn visit(client: &Client, code: &str, times: usize) {
@@ -91,7 +82,9 @@ fn what_a_dead_server_had_is_counted_by_the_others_once() {
         (total(&client) >= before.max(90)).then_some(())
     });
     // What is counted is not kept.
-    eventually("an empty queue", || (entries(&redis) == "0").then_some(()));
+    eventually("an empty queue", || {
+        (redis.cli(&["XLEN", "{clicks}"]) == "0").then_some(())
+    });
     assert!(client.metric("tollgate_clicks_queue_pieces_total") > 0.0);
 }
 

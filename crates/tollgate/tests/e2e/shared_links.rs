@@ -1,6 +1,5 @@
 //! A cache of links that servers share in a Redis, from the configuration to what visitors see.
 
-use std::process::Command;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -128,20 +127,8 @@ fn without_news_an_edit_is_known_by_the_feed() {
         Some("https://a.example/")
     );
     // From now on nobody may listen.
-    let cli = |words: &[&str]| {
-        let (host, port) = redis
-            .address()
-            .rsplit_once(':')
-            .map(|(a, b)| (a.to_owned(), b.to_owned()))
-            .unwrap();
-        let output = Command::new("redis-cli")
-            .args(["-h", &host, "-p", &port])
-            .args(words)
-            .output();
-        assert!(output.as_ref().is_ok_and(|output| output.status.success()));
-    };
-    cli(&["ACL", "SETUSER", "default", "-subscribe"]);
-    cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    redis.cli(&["ACL", "SETUSER", "default", "-subscribe"]);
+    redis.cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     eventually("no news arrive", || {
         (!listens(&second) && !listens(&first)).then_some(())
     });
@@ -154,7 +141,7 @@ fn without_news_an_edit_is_known_by_the_feed() {
         });
     }
     assert_eq!(second.metric("tollgate_shared_cache_news_total"), before);
-    cli(&["ACL", "SETUSER", "default", "+subscribe"]);
+    redis.cli(&["ACL", "SETUSER", "default", "+subscribe"]);
     eventually("news arrive again", || listens(&second).then_some(()));
 }
 
