@@ -326,24 +326,17 @@ impl SharedCache {
 
     /// How long an entry lasts, if there is to be one.
     fn lasts(&self, link: Option<&Link>) -> Option<Duration> {
-        let options = &self.options;
-        let lasts = match link {
-            None => options.negative_ttl,
-            Some(link) if link.spec.max_clicks.is_some() => return None,
-            Some(link) => match link.spec.expires_at {
-                None => options.ttl,
-                Some(end) => {
-                    let left = end.since(self.clock.now());
-                    match left.is_zero() {
-                        true => options.negative_ttl,
-                        false => {
-                            return Some(self.dice.jitter(options.ttl).min(left)).filter(whole);
-                        }
-                    }
-                }
+        let Self { options, clock, .. } = self;
+        let (lasts, at_most) = match link.map(|link| &link.spec) {
+            None => (options.negative_ttl, Duration::MAX),
+            Some(spec) if spec.max_clicks.is_some() => return None,
+            Some(spec) => match spec.expires_at.map(|end| end.since(clock.now())) {
+                None => (options.ttl, Duration::MAX),
+                Some(Duration::ZERO) => (options.negative_ttl, Duration::MAX),
+                Some(left) => (options.ttl, left),
             },
         };
-        Some(self.dice.jitter(lasts)).filter(whole)
+        Some(self.dice.jitter(lasts).min(at_most)).filter(whole)
     }
 
     async fn read_store(&self, key: &LinkKey) -> Result<Option<Link>, StoreError> {
