@@ -60,16 +60,13 @@ impl Owed {
             let since = state.turn();
             state.owed.insert(key, Debt { since, told: None });
         } else {
-            state.owed.clear();
-            state.distrust_until = now.saturating_add(lasts);
+            state.distrust(now, lasts);
         }
     }
 
     /// Nothing is believed for so long.
     pub(super) fn distrust(&self, now: Duration, lasts: Duration) {
-        let mut state = self.0.lock();
-        state.owed.clear();
-        state.distrust_until = state.distrust_until.max(now.saturating_add(lasts));
+        self.0.lock().distrust(now, lasts);
     }
 
     /// Before Redis is told: what is owed later is not settled by that.
@@ -135,6 +132,11 @@ impl State {
     fn turn(&mut self) -> Turn {
         self.last += 1;
         Turn(self.last)
+    }
+
+    fn distrust(&mut self, now: Duration, lasts: Duration) {
+        self.owed.clear();
+        self.distrust_until = self.distrust_until.max(now.saturating_add(lasts));
     }
 }
 
