@@ -106,16 +106,14 @@ fn haproxy_hides_that_a_server_is_gone() {
     let (servers, port) = (two(), free_port());
     let file = servers[0].path("haproxy.cfg");
     std::fs::write(&file, example("haproxy/haproxy.cfg", &servers, port)).unwrap();
-    let mut haproxy = Command::new("haproxy");
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
-    haproxy.env("PATH", path).arg("-f").arg(&file);
-    run(Command::new(haproxy.get_program())
-        .env("PATH", haproxy.get_envs().next().unwrap().1.unwrap())
-        .arg("-c")
-        .arg("-f")
-        .arg(&file));
-    let child = haproxy
-        .arg("-db")
+    let haproxy = |what: &str| {
+        let mut command = Command::new("haproxy");
+        command.env("PATH", &path).arg("-f").arg(&file).arg(what);
+        command
+    };
+    run(&mut haproxy("-c"));
+    let child = haproxy("-db")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
