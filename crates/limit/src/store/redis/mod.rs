@@ -87,12 +87,7 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store at `url`: `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS
-    /// with the certificates that the system trusts; or
-    /// `redis+sentinel://[user:password@]host[:port],…/master[/database]` for the master that one of
-    /// these Sentinels names, which has that password; or
-    /// `redis+cluster://[user:password@]host[:port],…` for the cluster that any of these servers belongs
-    /// to, all of which have that password, and `rediss+cluster://` for one with TLS.
+    /// A store at `url`, which is one of those that [`tollgate_redis::Client`] takes.
     ///
     /// Tries to connect, and logs if it cannot: a Redis that is away is no error, as it may come.
     ///
