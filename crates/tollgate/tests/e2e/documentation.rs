@@ -441,7 +441,7 @@ fn run(page: &str, used: &mut BTreeSet<String>) -> Result<(), String> {
     ))
 }
 
-/// A line without what differs from run to run: words with a digit in them, and how much space there is.
+/// A line without what differs from run to run: codes, words with a digit in them, and how much space there is.
 fn without_chance(line: &str) -> String {
     let is_part = |c: char| c.is_alphanumeric() || "_-/+=".contains(c);
     let mut plain = String::new();
@@ -457,7 +457,7 @@ fn without_chance(line: &str) -> String {
         if c.is_whitespace() {
             rest = rest.trim_start();
             plain.push(' ');
-        } else if word.contains(|c: char| c.is_ascii_digit()) {
+        } else if word.contains(|c: char| c.is_ascii_digit()) || plain.ends_with(r#""code":""#) {
             plain.push('#');
         } else {
             plain.push_str(word);
