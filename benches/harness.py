@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import socket
 import statistics
@@ -278,6 +279,79 @@ class Load:
         command += map(str, (connections, pipeline, keys, requests, rate))
         ran = subprocess.run(command, check=True, input=request, stdout=subprocess.PIPE)
         return {name: float(n) for name, n in re.findall(r"(\w+)=([\d.]+)", ran.stdout.decode())}
+
+
+class OpenLoop:
+    """The client of crates/load: it asks when requests are due, answered or not."""
+
+    def __init__(self, before=()):
+        self.before = before
+        command = ["cargo", "build", "--quiet", "--package", "tollgate-load", "--release"]
+        subprocess.run(command, check=True, cwd=ROOT)
+        self.binary = os.path.join(target(), "release", "tollgate-load")
+
+    def run(self, url, request, values, rate, seconds, connections, **more):
+        """Its report; `more` is what else a plan may say."""
+        return self.start(url, request, values, rate, seconds, connections, **more)()
+
+    def start(self, url, request, values, rate, seconds, connections, **more):
+        """The same in the background; what this answers waits for the report."""
+        plan = {
+            "address": url.removeprefix("http://"),
+            "request": request,
+            "values": values,
+            "order": "random",
+            "rate": rate,
+            "seconds": seconds,
+            "connections": connections,
+            "timeout_ms": 1000,
+            **more,
+        }
+        ran = subprocess.Popen(
+            [*self.before, self.binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        ran.stdin.write(json.dumps(plan))
+        ran.stdin.close()
+
+        def report():
+            text = ran.stdout.read()
+            if ran.wait():
+                sys.exit("the client failed")
+            return json.loads(text)
+
+        return report
+
+
+def get(path):
+    """A GET request of this path."""
+    return f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n"
+
+
+def post(path, body, key=KEY):
+    """A POST request of this JSON, in which `{}` may stand for a value of seven characters."""
+    length = len(body.replace("{}", "x" * 7))
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+
+
+def allow_open_files(wanted):
+    """Raises the limit of open files of this process and those it starts, as far as it may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
+    except (ValueError, PermissionError):
+        wanted = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def metric(tollgate, name):
+    """The sum of a metric's series whose name and labels begin like this."""
+    with urllib.request.urlopen(tollgate.admin + "/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
 def medians(rounds):

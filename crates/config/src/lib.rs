@@ -23,6 +23,6 @@ pub use secret::Secret;
 pub use sections::{
     Access, Addresses, Admin, Attribute, Audit, ClickQueue, Clicks, ClicksPostgres, ClicksRedis,
     Compat, Edge, Engine, Grpc, Hash, LimitStore, Limits, Links, Log, LogFormat, MemoryCache, Oidc,
-    OnLinkDelete, OnStoreFailure, Postgres, Redirect, Resp, Root, SharedCache, Strategy, Sweep,
-    Webhooks,
+    OnLinkDelete, OnStoreFailure, Overload, Postgres, Redirect, Resp, Root, SharedCache, Shutdown,
+    Strategy, Sweep, Webhooks,
 };

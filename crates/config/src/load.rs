@@ -9,8 +9,8 @@ use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
     Access, Admin, Audit, ClickQueue, Clicks, ClicksPostgres, ClicksRedis, Compat, Edge, Engine,
-    Grpc, Limits, Links, Log, MemoryCache, Oidc, Postgres, Proxy, Resp, SharedCache, Sweep,
-    Webhooks,
+    Grpc, Limits, Links, Log, MemoryCache, Oidc, Overload, Postgres, Proxy, Resp, SharedCache,
+    Shutdown, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -55,6 +55,10 @@ pub struct Config {
     pub grpc: Grpc,
     /// `[proxy]`
     pub proxy: Proxy,
+    /// `[overload]`
+    pub overload: Overload,
+    /// `[shutdown]`
+    pub shutdown: Shutdown,
     /// `[log]`
     pub log: Log,
 }
@@ -91,6 +95,8 @@ impl Config {
         Resp::SECTION,
         Grpc::SECTION,
         Proxy::SECTION,
+        Overload::SECTION,
+        Shutdown::SECTION,
         Log::SECTION,
     ];
 
@@ -136,6 +142,8 @@ impl Config {
         let resp = Resp::read(&mut reader);
         let grpc = Grpc::read(&mut reader);
         let proxy = Proxy::read(&mut reader);
+        let overload = Overload::read(&mut reader);
+        let shutdown = Shutdown::read(&mut reader);
         let log = Log::read(&mut reader);
         if let Some(links) = &links {
             check_hosts(links, &mut given);
@@ -145,6 +153,9 @@ impl Config {
         }
         if let Some(clicks) = &clicks {
             check_queue(clicks, &mut given);
+        }
+        if let Some(overload) = &overload {
+            check_range(overload, &mut given);
         }
         if let Some(compat) = &compat {
             check_signature(compat, &mut given);
@@ -179,6 +190,8 @@ impl Config {
                 resp: resp?,
                 grpc: grpc?,
                 proxy: proxy?,
+                overload: overload?,
+                shutdown: shutdown?,
                 log: log?,
             })
         })();
@@ -289,6 +302,14 @@ fn check_queue(clicks: &Clicks, given: &mut Given) {
         let what = "servers that share a queue have to share the statistics: set clicks.store to a \
                     PostgreSQL as well";
         given.problem(place, "clicks.queue", what.to_owned());
+    }
+}
+
+fn check_range(overload: &Overload, given: &mut Given) {
+    if overload.min > overload.max {
+        let place = given.place("overload.min");
+        let what = format!("it is more than overload.max, which is {}", overload.max);
+        given.problem(place, "overload.min", what);
     }
 }
 

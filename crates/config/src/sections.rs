@@ -315,6 +315,9 @@ section! {
         drain: Duration = r#""10s""#, DURATION;
         /// The most connections at once, over all threads.
         max_connections: u64 = "65536", POSITIVE;
+        /// The most connections at once of one address, or of one IPv6 network of 64 bits; more are closed at
+        /// once. `trusted_proxies` are not bounded.
+        max_connections_per_address: u64 = "16384", POSITIVE;
         /// The most bytes in the head of a request.
         max_header_bytes: u64 = r#""32KiB""#, HEADER_SIZE;
         /// What `/` answers: a landing page, or a redirect to this URL.
@@ -344,8 +347,14 @@ section! {
         request_timeout: Duration = r#""30s""#, PERIOD;
         /// How long a client may take to send the head of its request.
         header_timeout: Duration = r#""10s""#, PERIOD;
-        /// The most connections at once; more wait.
+        /// The most connections at once. On those beyond, only health, metrics and signing in are answered, and the
+        /// rest 503, once each; when there are a quarter more, the oldest of those is closed.
         max_connections: u64 = "1024", POSITIVE;
+        /// The most connections at once of one address, or of one IPv6 network of 64 bits; more are closed at
+        /// once.
+        max_connections_per_address: u64 = "512", POSITIVE;
+        /// How long a client may take nothing of an answer that waits for it, before its connection is closed.
+        stall_timeout: Duration = r#""60s""#, PERIOD;
         /// How long requests in flight may take to finish at shutdown.
         drain: Duration = r#""10s""#, DURATION;
         /// Serve the dashboard at `/`.
@@ -599,6 +608,9 @@ section! {
         max_waiting: u64 = "1024", COUNT;
         /// The most connections at once; more wait.
         max_connections: u64 = "4096", POSITIVE;
+        /// The most connections at once of one address, or of one IPv6 network of 64 bits; more are closed at
+        /// once. `trusted_proxies` are not bounded.
+        max_connections_per_address: u64 = "1024", POSITIVE;
         /// The most bytes in the head of a request.
         max_header_bytes: u64 = r#""32KiB""#, HEADER_SIZE;
         /// How long a client may take to send the head of its request.
@@ -614,6 +626,31 @@ section! {
         keep_alive: Duration = r#""30s""#, PERIOD;
         /// How long requests in flight may take to finish at shutdown, those that wait included.
         drain: Duration = r#""10s""#, DURATION;
+    }
+}
+
+section! {
+    /// Overload: more is asked than can be answered in time. What memory answers is never refused.
+    Overload in "overload" {
+        /// When a read of the store, a counted click or a request to the API takes longer than this, fewer of
+        /// its kind are let in at once; when they are answered in time, more. Those beyond are answered 503.
+        latency: Duration = r#""250ms""#, PERIOD;
+        /// The fewest of a kind at once, however long they take.
+        min: u64 = "16", POSITIVE;
+        /// The most of a kind at once, however quick they are. At least `min`.
+        max: u64 = "4096", POSITIVE;
+        /// The most requests to the API at once that take long by nature: bulk, imports, statistics, lists of clicks,
+        /// watching clicks, the APIs of other shorteners.
+        max_long: u64 = "256", POSITIVE;
+    }
+}
+
+section! {
+    /// The end of the server.
+    Shutdown in "shutdown" {
+        /// How long all goes on after the signal, while `/health/ready` is 503 already: what load balancers need to
+        /// notice, and send nobody any more.
+        delay: Duration = r#""0""#, DURATION;
     }
 }
 

@@ -27,7 +27,9 @@ mod visitor;
 pub use base62::{Alphabet, DecodeError, EncodeOverflow};
 #[cfg(feature = "redis")]
 pub use cache::{BreakerOptions, BreakerState, BreakerStats};
-pub use cache::{CacheOptions, CacheStats, LinkCache, LinkSource, Loaded, Lookup, Tier};
+pub use cache::{
+    CacheOptions, CacheStats, LinkCache, LinkSource, Loaded, Lookup, StoreSource, Tier,
+};
 #[cfg(feature = "redis")]
 pub use cache::{SharedCache, SharedCacheOptions, SharedCacheStats, WriteThrough};
 pub use code::{Code, CodeError, CodeRules, MAX_CODE_CHARS};

@@ -17,6 +17,9 @@ const PROBE_TTL: Duration = Duration::from_secs(1);
 /// Why traffic should go elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
+    /// This instance is starting: its stores are opened, or brought up to date.
+    #[error("starting")]
+    Starting,
     /// This instance is shutting down.
     #[error("shutting down")]
     Draining,

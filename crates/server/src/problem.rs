@@ -59,6 +59,8 @@ pub(crate) enum Kind {
     NoFreeCode,
     Slow,
     TooManyWaiting,
+    Overloaded,
+    Starting,
     UpstreamUnreachable,
     UpstreamFailed,
     UpstreamTimeout,
@@ -227,6 +229,16 @@ impl Kind {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too many requests wait for their turn",
             ),
+            Self::Overloaded => (
+                "urn:tollgate:problem:overloaded",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too much is asked at once",
+            ),
+            Self::Starting => (
+                "urn:tollgate:problem:starting",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server is starting",
+            ),
             Self::UpstreamUnreachable => (
                 "urn:tollgate:problem:upstream-unreachable",
                 StatusCode::BAD_GATEWAY,
@@ -392,6 +404,20 @@ impl Problem {
         Self::new(Kind::Slow, "The store may be overloaded. Try again later.").retry_later()
     }
 
+    /// So much is worked on that this would not be answered in time.
+    pub(crate) fn overloaded() -> Self {
+        Self::new(
+            Kind::Overloaded,
+            "Try again in a moment, and ask for less at once.",
+        )
+        .retry_later()
+    }
+
+    /// Whether it was refused because so much else was asked.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.0.what == Kind::Overloaded
+    }
+
     /// Over the limits of these policies.
     pub(crate) fn quota_exceeded(policies: Vec<String>) -> Self {
         let detail = match &policies[..] {
@@ -540,6 +566,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         if matches!(error, StoreError::BadCursor) {
             return Self::wrong(Kind::InvalidQuery, "cursor", error.to_string());
+        }
+        if matches!(error, StoreError::Overloaded) {
+            return Self::overloaded();
         }
         tracing::error!(%error, "the store failed");
         match error {

@@ -41,7 +41,7 @@ pub use tollgate_redis::{BreakerOptions, BreakerState, BreakerStats};
 
 #[cfg(feature = "redis")]
 pub use self::shared::{SharedCache, SharedCacheOptions, SharedCacheStats, WriteThrough};
-pub use self::source::{LinkSource, Loaded};
+pub use self::source::{LinkSource, Loaded, StoreSource};
 use crate::store::{LinkStore, StoreError};
 use crate::{Code, Domain, Link, LinkKey};
 
@@ -156,7 +156,7 @@ impl LinkCache {
         store: Arc<dyn LinkStore>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
-        Self::over(options, Arc::new(source::Store(store)), clock)
+        Self::over(options, Arc::new(StoreSource(store)), clock)
     }
 
     /// An empty cache in front of another source of links.
@@ -339,9 +339,13 @@ impl LinkCache {
             let begun = cache.now();
             let outcome = cache.source.load(ticket.key()).await;
             let took = cache.now().saturating_sub(begun);
-            if let Err(error) = &outcome {
-                cache.counters.load_errors.add();
-                tracing::debug!(key = %ticket.key(), %error, "a link could not be read");
+            match &outcome {
+                // Nothing has failed, and whoever refused has counted it.
+                Ok(_) | Err(StoreError::Overloaded) => {}
+                Err(error) => {
+                    cache.counters.load_errors.add();
+                    tracing::debug!(key = %ticket.key(), %error, "a link could not be read");
+                }
             }
             ticket.land(outcome, |key, outcome| cache.keep(key, outcome, took));
         });

@@ -35,10 +35,10 @@ pub trait LinkSource: Send + Sync + 'static {
 }
 
 /// The store itself, which keeps nothing.
-pub(super) struct Store(pub(super) Arc<dyn LinkStore>);
+pub struct StoreSource(pub Arc<dyn LinkStore>);
 
 #[async_trait]
-impl LinkSource for Store {
+impl LinkSource for StoreSource {
     async fn load(&self, key: &LinkKey) -> Result<Loaded, StoreError> {
         let link = self.0.get(key).await?.map(Arc::new);
         Ok(Loaded {

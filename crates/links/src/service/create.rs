@@ -120,6 +120,13 @@ impl LinkService {
         if !hashes {
             return check();
         }
+        let _place = match count {
+            1 => match self.place() {
+                Ok(place) => Some(place),
+                Err(overloaded) => return vec![Err(overloaded)],
+            },
+            _ => None,
+        };
         self.off_the_runtime(check).await.unwrap_or_else(|error| {
             tracing::error!(%error, "drafts could not be checked");
             std::iter::repeat_with(|| Err(unanswered()))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tollgate_clock::Clock;
 
 pub use self::follow::Follower;
@@ -25,6 +25,10 @@ const MAX_EDIT_ATTEMPTS: u32 = 16;
 
 /// Requests whose passwords are hashed at once: each takes a core and 19 MiB.
 const MAX_HASHING: usize = 2;
+
+/// Requests with one password that may be hashed or wait for it: each takes some tens of milliseconds,
+/// so whoever is let in waits less than a second. Lists of drafts wait for longer.
+const MAX_WAITING: usize = MAX_HASHING * 17;
 
 /// What the service is made of.
 pub struct ServiceParts {
@@ -85,6 +89,7 @@ pub struct SweepReport {
 pub struct LinkService {
     parts: Arc<ServiceParts>,
     hashing: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     created: Arc<AtomicU64>,
 }
 
@@ -95,6 +100,7 @@ impl LinkService {
         Self {
             parts: Arc::new(parts),
             hashing: Arc::new(Semaphore::new(MAX_HASHING)),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             created: Arc::default(),
         }
     }
@@ -191,6 +197,7 @@ impl LinkService {
     async fn patched(&self, spec: &LinkSpec, patch: &LinkPatch) -> Result<LinkSpec, LinkError> {
         let result = if matches!(patch.password, Some(Some(_))) {
             let (specs, spec, patch) = (self.parts.specs.clone(), spec.clone(), patch.clone());
+            let _place = self.place()?;
             self.off_the_runtime(move || specs.patched(&spec, &patch))
                 .await?
         } else {
@@ -298,6 +305,12 @@ impl LinkService {
         if let Err(error) = self.parts.strategies.reclaim(codes).await {
             tracing::warn!(%error, codes = codes.len(), "codes cannot return to the pool");
         }
+    }
+
+    /// A place among those whose password is hashed soon.
+    fn place(&self) -> Result<SemaphorePermit<'_>, LinkError> {
+        let place = self.waiting.try_acquire();
+        place.map_err(|_| LinkError::Store(StoreError::Overloaded))
     }
 
     /// Hashes passwords where that holds nobody up, a few requests at once.

@@ -51,6 +51,10 @@ pub enum StoreError {
     /// Worth trying again later: the engine is away, busy or overloaded.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// Worth trying again later: so many wait for the store already that this would not be answered in time. It was
+    /// not asked.
+    #[error("too many wait for the store already")]
+    Overloaded,
     /// The file or database only allows reading.
     #[error("the store is read-only: {0}")]
     ReadOnly(String),

@@ -5,18 +5,21 @@ mod leftover;
 mod observe;
 mod pages;
 mod serve;
+mod starting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use tollgate_access::Keys;
 use tollgate_links::LinkService;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use serve::serve;
+pub use starting::starting;
 
 use crate::api;
 use crate::clicks::Clicks;
@@ -25,6 +28,7 @@ use crate::dashboard;
 use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::overload::{self, Overload};
 use crate::problem::{Kind, Problem};
 use crate::qr::Logo;
 use crate::sign_on::SignOn;
@@ -41,8 +45,13 @@ pub struct AdminOptions {
     pub header_timeout: Duration,
     /// How long requests in flight may go on after the shutdown began.
     pub drain: Duration,
-    /// The most connections at once; more wait to be accepted.
+    /// The most connections at once. On a quarter more, what has priority is answered, such as probes; beyond that,
+    /// the oldest of those gives way.
     pub max_connections: usize,
+    /// The most connections at once of one address; more are closed at once.
+    pub max_connections_per_address: usize,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub stall_timeout: Duration,
     /// The APIs of other shorteners that are offered beside our own.
     pub compat: CompatOptions,
     /// Whether there is a dashboard.
@@ -59,6 +68,8 @@ impl Default for AdminOptions {
             header_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             max_connections: 1_024,
+            max_connections_per_address: 512,
+            stall_timeout: Duration::from_secs(60),
             compat: CompatOptions::default(),
             dashboard: true,
             qr_logo: None,
@@ -83,6 +94,8 @@ pub struct AdminState {
     pub metrics: Arc<Metrics>,
     /// What `/health` answers.
     pub health: Health,
+    /// How much is worked on at once.
+    pub overload: Overload,
     /// Where people may sign in to the dashboard, beside with an API key.
     pub sign_on: Option<SignOn>,
     /// Bounds.
@@ -112,12 +125,10 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/health/live", get(pages::live))
         .route("/health/ready", get(pages::ready))
         .merge(docs::router(&description))
-        .merge(compat::router(&state))
+        .merge(compat::router(&state).layer(from_fn(overload::admit)))
         .fallback(|| async { Problem::new(Kind::NoRoute, "See /api/docs for what there is.") })
         .layer(CatchPanicLayer::custom(observe::panicked))
-        .layer(axum::middleware::from_fn_with_state(
-            state.clone(),
-            observe::observe,
-        ))
+        .layer(from_fn(overload::spare))
+        .layer(from_fn_with_state(state.clone(), observe::observe))
         .with_state(state)
 }

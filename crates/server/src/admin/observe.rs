@@ -62,6 +62,8 @@ pub(super) async fn observe(
     if !asks {
         leftover.discard().await;
     }
+    let shed = response.extensions().get::<Problem>();
+    let shed = shed.is_some_and(Problem::is_overloaded);
     let mut response = finish(response, &id);
     let headers = response.headers_mut();
     // Every id is made of visible ASCII, so this never fails.
@@ -79,7 +81,10 @@ pub(super) async fn observe(
         .observe(&method, &route, response.status(), took);
     span.in_scope(|| {
         let status = response.status().as_u16();
-        if response.status().is_server_error() {
+        if shed {
+            // There are very many of them, and metrics count them.
+            tracing::debug!(status, ?took, "refused");
+        } else if response.status().is_server_error() {
             tracing::error!(status, ?took, "answered");
         } else {
             tracing::info!(status, ?took, "answered");

@@ -9,6 +9,7 @@ use maud::{DOCTYPE, html};
 use serde::Serialize;
 
 use super::AdminState;
+use crate::health::NotReady;
 use crate::problem::HTML;
 
 #[derive(Serialize)]
@@ -79,12 +80,14 @@ pub(super) async fn ready(State(state): State<AdminState>) -> Response {
             reason: None,
         })
         .into_response(),
-        Err(reason) => {
-            let answer = HealthAnswer {
-                status: "not ready",
-                reason: Some(reason.to_string()),
-            };
-            (StatusCode::SERVICE_UNAVAILABLE, Json(answer)).into_response()
-        }
+        Err(reason) => not_ready(reason),
     }
+}
+
+pub(super) fn not_ready(reason: NotReady) -> Response {
+    let answer = HealthAnswer {
+        status: "not ready",
+        reason: Some(reason.to_string()),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(answer)).into_response()
 }

@@ -36,6 +36,7 @@ use utoipa_axum::routes;
 pub(crate) use caller::SignedIn;
 
 use crate::admin::{AdminOptions, AdminState};
+use crate::overload;
 use crate::problem::Problem;
 
 /// Every route of the API, with its description.
@@ -75,6 +76,7 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(bulk::create_many))
         .routes(routes!(clicks::link_clicks))
         .routes(routes!(events::events))
+        .layer(from_fn(overload::admit))
 }
 
 /// The answer of a handler: what it says, or why not.

@@ -14,6 +14,7 @@ use super::connection;
 use super::password::PasswordGate;
 use super::{EdgeOptions, EdgeState};
 use crate::activity::Patience;
+use crate::by_address::ByAddress;
 use crate::metrics::{Connections, EdgeRecorder};
 use crate::threads::{self, Bounds, Drain, FailureLog, Handle, ServeError, Speaker};
 
@@ -55,6 +56,10 @@ impl BoundEdge {
         let hasher = state.service.parts().specs.passwords.clone();
         let bounds = Bounds {
             max_connections: options.max_connections,
+            by_address: Some(ByAddress::new(
+                options.max_connections_per_address,
+                &options.trusted_proxies,
+            )),
             drain: options.drain,
         };
         let shared = Arc::new(Shared {

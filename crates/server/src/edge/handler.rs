@@ -386,7 +386,12 @@ async fn take_click(
         clock,
         ..
     } = thread.shared.parts();
-    match store.take_click(&link.key).await {
+    let Some(admitted) = thread.shared.state.counted.admit() else {
+        return Reply::shed();
+    };
+    let taken = store.take_click(&link.key).await;
+    admitted.done();
+    match taken {
         Ok(ClickGrant::Granted { .. } | ClickGrant::Unlimited) => {
             redirect(thread, peer, head.into(), link, status, source, clock.now())
         }
@@ -404,6 +409,9 @@ async fn take_click(
 }
 
 fn store_failed(thread: &EdgeThread, error: &StoreError) -> Reply {
+    if matches!(error, StoreError::Overloaded) {
+        return Reply::shed();
+    }
     thread.store_failures.log(error);
     Reply::unavailable()
 }

@@ -27,6 +27,7 @@ use tollgate_links::{LinkService, RedirectKind, TargetUrl};
 
 use crate::limits::Guard;
 use crate::metrics::Metrics;
+use crate::overload::Gate;
 use crate::qr::Logo;
 
 pub use crate::threads::{Handle as EdgeHandle, ServeError};
@@ -60,6 +61,8 @@ pub struct EdgeOptions {
     pub max_header_bytes: usize,
     /// The most connections at once, over all threads; more are closed at once.
     pub max_connections: usize,
+    /// The most connections at once of one address that is not among `trusted_proxies`; more are closed at once.
+    pub max_connections_per_address: usize,
     /// Serve TLS with these files instead of plain text.
     pub tls: Option<TlsFiles>,
     /// What `/` shows.
@@ -90,6 +93,8 @@ pub struct EdgeState {
     pub metrics: Arc<Metrics>,
     /// What takes clicks, if they are captured.
     pub clicks: Option<Arc<Capture>>,
+    /// Lets visits of links with `max_clicks` in, each of which is a commit.
+    pub counted: Arc<Gate>,
     /// Keys the hash that makes percentage splits sticky; the same on all instances.
     pub visitor_key: [u8; 16],
 }

@@ -53,6 +53,12 @@ pub(super) fn gone() -> Markup {
     )
 }
 
+/// What can be asked again soon.
+pub(super) fn busy() -> Markup {
+    let text = "This cannot be answered now. Try again in a few seconds.";
+    message("Try again soon", text)
+}
+
 /// Asks for a link's password; `wrong` if the last one was.
 pub(super) fn password(wrong: bool) -> Markup {
     // Without an action the form goes to the page's own address, query included.

@@ -41,6 +41,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Pages that are always the same, asked for by every scan for codes.
 static NOT_FOUND: LazyLock<Bytes> = LazyLock::new(|| pages::not_found().into_string().into());
+static BUSY: LazyLock<Bytes> = LazyLock::new(|| pages::busy().into_string().into());
 static GONE: LazyLock<Bytes> = LazyLock::new(|| pages::gone().into_string().into());
 
 impl Reply {
@@ -194,12 +195,18 @@ impl Reply {
 
     /// 503: worth trying again.
     pub(super) fn unavailable() -> Self {
-        let text = "This cannot be answered now. Try again in a few seconds.";
-        let body = bytes(pages::message("Try again soon", text));
-        let mut answer = page(StatusCode::SERVICE_UNAVAILABLE, body, pages::POLICY);
+        Self {
+            outcome: Outcome::Unavailable,
+            ..Self::shed()
+        }
+    }
+
+    /// 503: more is asked than can be answered in time. It has to cost little.
+    pub(super) fn shed() -> Self {
+        let mut answer = page(StatusCode::SERVICE_UNAVAILABLE, BUSY.clone(), pages::POLICY);
         let headers = answer.headers_mut();
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
-        Self::new(answer, Outcome::Unavailable, Source::None)
+        Self::new(answer, Outcome::Shed, Source::None)
     }
 
     /// 500: a defect. The log has the reason under the request's identifier.

@@ -16,6 +16,7 @@ mod service;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tollgate_limit::service::LimitService;
 
 pub use serve::serve;
@@ -62,4 +63,6 @@ pub struct GrpcState {
     pub metrics: GrpcMetrics,
     /// Bounds.
     pub options: GrpcOptions,
+    /// From when on health checks are told to ask elsewhere; the shutdown may follow later.
+    pub draining: CancellationToken,
 }

@@ -68,13 +68,18 @@ pub(super) async fn routes(state: &GrpcState) -> io::Result<(Router, HealthRepor
     Ok((router, health))
 }
 
-/// Tells those who watch that it ends, and lets them go: their calls would never finish.
-pub(super) async fn end(mut health: HealthReporter) {
+/// Tells those who ask that they shall ask elsewhere.
+pub(super) async fn not_serving(health: &HealthReporter) {
     for name in CHECKED {
         health
             .set_service_status(name, ServingStatus::NotServing)
             .await;
     }
+}
+
+/// Tells those who watch that it ends, and lets them go: their calls would never finish.
+pub(super) async fn end(mut health: HealthReporter) {
+    not_serving(&health).await;
     for name in CHECKED {
         health.clear_service_status(name).await;
     }

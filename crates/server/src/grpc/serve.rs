@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::GrpcState;
-use super::routes::{end, routes};
-use crate::shared_accept::{accept_until, unless_silent};
+use super::routes::{end, not_serving, routes};
+use crate::shared_accept::{AcceptBounds, accept_until, unless_silent};
 
 /// The most bytes of a call's metadata.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
@@ -42,7 +42,10 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (router, health) = routes(&state).await?;
     let GrpcState {
-        options, metrics, ..
+        options,
+        metrics,
+        draining,
+        ..
     } = state;
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -55,7 +58,7 @@ pub async fn serve(
     // Cuts off what is left in the end.
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
-    let serve = |stream, _| {
+    let serve = |stream, _, _| {
         let connection = connection(stream, builder.clone(), router.clone(), graceful.watcher());
         let (open, cut) = (metrics.opened(), cut.clone());
         async move {
@@ -66,7 +69,20 @@ pub async fn serve(
             drop(open);
         }
     };
-    accept_until(&shutdown, &listener, NAME, options.max_connections, serve).await;
+    let bounds = AcceptBounds {
+        max_connections: options.max_connections,
+        // Proxies have as many as they need: no bound by address.
+        ..AcceptBounds::default()
+    };
+    let told = async {
+        draining.cancelled().await;
+        not_serving(&health).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = accept_until(&shutdown, &listener, NAME, &bounds, serve) => {}
+        () = told => {}
+    }
     drop(listener);
     end(health).await;
     if tokio::time::timeout(options.drain, graceful.shutdown())

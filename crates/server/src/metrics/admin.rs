@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
@@ -15,6 +16,8 @@ const BOUNDS: [f64; 13] = [
 #[derive(Debug)]
 pub struct AdminMetrics {
     durations: Family<Labels, Histogram, fn() -> Histogram>,
+    /// Connections closed at once because too many of the same address were open.
+    pub(crate) refused: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,7 +37,13 @@ impl AdminMetrics {
             Unit::Seconds,
             durations.clone(),
         );
-        Self { durations }
+        let refused = Counter::default();
+        registry.register(
+            "tollgate_admin_connections_refused_by_address",
+            "Connections closed at once because too many of the same address were open",
+            refused.clone(),
+        );
+        Self { durations, refused }
     }
 
     /// Counts one answered request. `route` is the matched pattern (such as

@@ -14,6 +14,8 @@ pub(crate) struct Connections {
     pub(crate) closed: AtomicU64,
     /// Closed at once: too many were open.
     pub(crate) refused: AtomicU64,
+    /// Closed at once: too many of the same address were open.
+    pub(crate) refused_by_address: AtomicU64,
     /// Closed because the client was too slow or idle for too long.
     pub(crate) timed_out: AtomicU64,
     /// Errors of the operating system when accepting.
@@ -41,12 +43,17 @@ pub(super) fn encode<'a>(
         "Connections open now",
         opened.saturating_sub(closed) as f64,
     )?;
-    let counters: [(&str, &str, u64); 4] = [
+    let counters: [(&str, &str, u64); 5] = [
         ("connections", "Connections served", opened),
         (
             "connections_refused",
             "Connections closed at once because too many were open",
             sum(|c| &c.refused),
+        ),
+        (
+            "connections_refused_by_address",
+            "Connections closed at once because too many of the same address were open",
+            sum(|c| &c.refused_by_address),
         ),
         (
             "connections_timed_out",

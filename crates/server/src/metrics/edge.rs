@@ -66,12 +66,14 @@ pub enum Outcome {
     Refused,
     /// The store is away, or too many passwords are being checked.
     Unavailable,
+    /// Refused at once: more is asked than can be answered in time.
+    Shed,
     /// A defect of the service.
     Failed,
 }
 
 impl Outcome {
-    const ALL: [(Self, &'static str); 14] = [
+    const ALL: [(Self, &'static str); 15] = [
         (Self::Redirect, "redirect"),
         (Self::Preview, "preview"),
         (Self::QrCode, "qr_code"),
@@ -85,6 +87,7 @@ impl Outcome {
         (Self::Limited, "limited"),
         (Self::Refused, "refused"),
         (Self::Unavailable, "unavailable"),
+        (Self::Shed, "shed"),
         (Self::Failed, "failed"),
     ];
 }

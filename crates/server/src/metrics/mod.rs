@@ -9,6 +9,7 @@ mod edge;
 mod grpc;
 mod limits;
 mod open;
+mod overload;
 mod process;
 mod proxy;
 mod reading;
@@ -36,6 +37,8 @@ pub use proxy::ProxyMetrics;
 pub(crate) use proxy::{ProxyOutcome, ProxyRequest};
 pub(crate) use resp::RespTotals;
 
+use self::overload::OverloadCollector;
+use crate::overload::Overload;
 use cache::CacheCollector;
 use clicks::ClicksCollector;
 use edge::EdgeMetrics;
@@ -99,6 +102,11 @@ impl Metrics {
     /// Shows the counters of the link cache.
     pub fn register_cache(&self, cache: Arc<LinkCache>) {
         self.register_collector(CacheCollector::new(move || cache.stats()));
+    }
+
+    /// Shows what is let in, and what is refused because too much is asked.
+    pub fn register_overload(&self, overload: Overload) {
+        self.register_collector(OverloadCollector(overload));
     }
 
     /// Shows what becomes of clicks between the edge and the spool.

@@ -23,6 +23,8 @@ pub struct ProxyMetrics {
     waiting: Gauge,
     open: Gauge,
     reachable: Gauge,
+    /// Connections closed at once because too many of the same address were open.
+    pub(crate) refused: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,7 +87,13 @@ impl ProxyMetrics {
             waiting: Gauge::default(),
             open: Gauge::default(),
             reachable: Gauge::default(),
+            refused: Counter::default(),
         };
+        registry.register(
+            "tollgate_proxy_connections_refused_by_address",
+            "Connections closed at once because too many of the same address were open",
+            metrics.refused.clone(),
+        );
         registry.register(
             "tollgate_proxy_requests",
             "Requests to the proxy, by what came of them",

@@ -58,6 +58,8 @@ pub struct ProxyOptions {
     pub max_waiting: usize,
     /// The most connections at once; more wait to be accepted.
     pub max_connections: usize,
+    /// The most connections at once of one address that is not among `trusted_proxies`; more are closed at once.
+    pub max_connections_per_address: usize,
     /// The most bytes of a request's head; more is answered 431.
     pub max_header_bytes: usize,
     /// How long a client may take for the head of a request, or for the TLS handshake.
@@ -88,6 +90,7 @@ impl ProxyOptions {
             tls: None,
             max_waiting: 1_024,
             max_connections: 4_096,
+            max_connections_per_address: 1_024,
             max_header_bytes: 32 * 1024,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Proxy, connection};
-use crate::shared_accept::accept_until;
+use crate::by_address::ByAddress;
+use crate::shared_accept::{AcceptBounds, accept_until};
 
 /// What the log calls this listener.
 const NAME: &str = "proxy";
@@ -24,7 +25,7 @@ impl Proxy {
         let cut = CancellationToken::new();
         let _cut = cut.clone().drop_guard();
         let options = &shared.options;
-        let serve = |stream, peer: SocketAddr| {
+        let serve = |stream, peer: SocketAddr, _| {
             let open = shared.metrics.opened();
             let (shared, tls) = (Arc::clone(&shared), tls.clone());
             let (drain, cut) = (drain.clone(), cut.clone());
@@ -36,7 +37,16 @@ impl Proxy {
                 drop(open);
             })
         };
-        accept_until(&shutdown, &listener, NAME, options.max_connections, serve).await;
+        let bounds = AcceptBounds {
+            max_connections: options.max_connections,
+            spare: 0,
+            by_address: Some(ByAddress::new(
+                options.max_connections_per_address,
+                &options.trusted_proxies,
+            )),
+            refused: shared.metrics.refused.clone(),
+        };
+        accept_until(&shutdown, &listener, NAME, &bounds, serve).await;
         drop(listener);
         drain.cancel();
         connections.close();

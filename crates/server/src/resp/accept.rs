@@ -91,6 +91,8 @@ impl BoundResp {
     ) -> Result<Handle, ServeError> {
         let bounds = Bounds {
             max_connections: self.options.max_connections,
+            // Pools of clients are as large as they are.
+            by_address: None,
             drain: self.options.drain,
         };
         let shared = Arc::new(Shared {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Drain;
+use crate::by_address::{ByAddress, Entered};
 use crate::metrics::Connections;
 
 /// The waits after accepting failed, for example because no file descriptor is left: the first, and
@@ -40,10 +41,12 @@ pub struct Handle {
 }
 
 /// What bounds the connections of a listener.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Bounds {
     /// The most at once, over all threads.
     pub(crate) max_connections: usize,
+    /// The most at once of one address, if they are bounded.
+    pub(crate) by_address: Option<Arc<ByAddress>>,
     /// How long they may take to end at shutdown.
     pub(crate) drain: Duration,
 }
@@ -92,7 +95,7 @@ pub(crate) fn start<S: Speaker>(
         let (runtime, listener) = prepared(listener).map_err(refuse)?;
         let acceptor = Acceptor {
             name,
-            bounds,
+            bounds: bounds.clone(),
             speaker: Arc::new(make()),
             open: Arc::clone(&open),
         };
@@ -180,10 +183,17 @@ impl<S: Speaker> Acceptor<S> {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     wait = BACK_OFF.0;
-                    let Some(slot) = self.take_slot() else {
-                        counters.refused.fetch_add(1, Relaxed);
-                        self.speaker.refuse(stream);
-                        continue;
+                    let slot = match self.take_slot(peer) {
+                        Ok(slot) => slot,
+                        Err(why) => {
+                            match why {
+                                Full::Listener => &counters.refused,
+                                Full::Address => &counters.refused_by_address,
+                            }
+                            .fetch_add(1, Relaxed);
+                            self.speaker.refuse(stream);
+                            continue;
+                        }
                     };
                     let speaker = Arc::clone(&self.speaker);
                     connections.spawn(async move {
@@ -206,22 +216,36 @@ impl<S: Speaker> Acceptor<S> {
         }
     }
 
-    fn take_slot(&self) -> Option<Slot<S>> {
+    fn take_slot(&self, peer: SocketAddr) -> Result<Slot<S>, Full> {
+        let entered = match &self.bounds.by_address {
+            Some(by_address) => Some(by_address.enter(peer.ip()).ok_or(Full::Address)?),
+            None => None,
+        };
         // Threads may overshoot for a moment, but each takes its own one back.
         if self.open.fetch_add(1, Relaxed) >= self.bounds.max_connections {
             self.open.fetch_sub(1, Relaxed);
-            return None;
+            return Err(Full::Listener);
         }
         self.speaker.connections().opened.fetch_add(1, Relaxed);
-        Some(Slot {
+        Ok(Slot {
+            _entered: entered,
             speaker: Arc::clone(&self.speaker),
             open: Arc::clone(&self.open),
         })
     }
 }
 
+/// Why a connection is closed at once.
+enum Full {
+    /// The listener has as many as it may.
+    Listener,
+    /// Its address has.
+    Address,
+}
+
 /// One of the connections that may be open at once.
 struct Slot<S: Speaker> {
+    _entered: Option<Entered>,
     speaker: Arc<S>,
     open: Arc<AtomicUsize>,
 }

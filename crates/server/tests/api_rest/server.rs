@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tollgate_access::store::MemoryKeyStore;
 use tollgate_access::{Keys, NewKey, Scope};
-use tollgate_clock::{ManualClock, UnixMillis};
+use tollgate_clock::{Clock, ManualClock, UnixMillis};
 use tollgate_limit::service::LimitService;
 use tollgate_limit::store::{MemoryOptions, MemoryStore as LimitMemory};
 use tollgate_links::store::MemoryStore;
@@ -33,6 +33,7 @@ use tollgate_server::limits::{
     Attribute, BUILT_IN, Forwarding, Guard, Limits, PolicyBook, PolicySources,
 };
 use tollgate_server::metrics::Metrics;
+use tollgate_server::overload::{Overload, OverloadOptions};
 use tollgate_server::webhooks::Webhooks;
 use tollgate_webhooks::{AddressRules, Dispatcher, Outbox, Sender, SystemLookup};
 
@@ -51,6 +52,8 @@ pub struct Server {
     /// Where policies are kept.
     pub policies: TempDir,
     pub limits: Limits,
+    /// What lets requests in.
+    pub overload: Overload,
     /// Takes clicks to be counted.
     pub clicks: Counter,
     pub shutdown: CancellationToken,
@@ -148,6 +151,8 @@ impl Server {
         let limits = limits(policies.path(), clock.clone());
         let shutdown = CancellationToken::new();
         let clicks = Counter::start(&policies.path().join("clicks.db"), clock.clone());
+        let at: Arc<dyn Clock> = clock.clone();
+        let overload = Overload::new(OverloadOptions::default(), &at).unwrap();
         let state = AdminState {
             clicks: Some(clicks.shown(&shutdown)),
             limits: limits.clone(),
@@ -156,6 +161,7 @@ impl Server {
             keys: keys.clone(),
             metrics: Arc::new(Metrics::new()),
             health: Health::new(store.clone(), clock.clone()),
+            overload: overload.clone(),
             sign_on: None,
             options,
         };
@@ -170,6 +176,7 @@ impl Server {
             clock,
             policies,
             limits,
+            overload,
             task: tokio::spawn(serve(listener, state, shutdown.clone())),
             shutdown,
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tollgate_clicks::capture::Capture;
-use tollgate_clock::{ManualClock, UnixMillis};
+use tollgate_clock::{Clock, ManualClock, UnixMillis};
 use tollgate_limit::policy::PolicySet;
 use tollgate_limit::service::LimitService;
 use tollgate_limit::store::{MemoryOptions, MemoryStore as LimitMemory};
@@ -14,11 +14,12 @@ use tollgate_links::store::{Insert, Inserted, LinkStore};
 use tollgate_links::{
     CacheOptions, Code, CodeFilter, CodeRules, Domain, Domains, Link, LinkCache, LinkKey,
     LinkService, LinkSpec, Origin, PasswordHasher, RedirectKind, ServiceParts, SpecRules,
-    Strategies, StrategyKind, StrategyOptions, TargetRules, TargetUrl,
+    StoreSource, Strategies, StrategyKind, StrategyOptions, TargetRules, TargetUrl,
 };
 use tollgate_server::edge::{EdgeHandle, EdgeOptions, EdgeState, RootPage, bind};
 use tollgate_server::limits::{BUILT_IN, Guard};
 use tollgate_server::metrics::Metrics;
+use tollgate_server::overload::{Admitting, Overload, OverloadOptions};
 
 use crate::client::Client;
 use crate::kept_store::KeptStore;
@@ -49,6 +50,7 @@ pub fn options() -> EdgeOptions {
         linger: Duration::ZERO,
         max_header_bytes: 16 * 1024,
         max_connections: 1_000,
+        max_connections_per_address: 1_000,
         tls: None,
         root: RootPage::Landing,
         trusted_proxies: Vec::new(),
@@ -70,11 +72,13 @@ impl Edge {
         let clock = Arc::new(ManualClock::at(NOW));
         let store = KeptStore::new(clock.clone());
         let metrics = Arc::new(Metrics::new());
+        let overload = overload(&clock);
         let state = EdgeState {
-            service: service(&clock, &store),
+            service: service(&clock, &store, &overload),
             guard: guard(&clock),
             metrics: Arc::clone(&metrics),
             clicks,
+            counted: Arc::clone(&overload.counted),
             visitor_key: [7; 16],
         };
         let bound = bind(options).unwrap();
@@ -156,7 +160,18 @@ fn guard(clock: &Arc<ManualClock>) -> Guard {
     Guard::new(Arc::new(LimitService::new(policies, store.clone(), store)))
 }
 
-fn service(clock: &Arc<ManualClock>, store: &Arc<KeptStore>) -> LinkService {
+/// At most three of each kind at once.
+fn overload(clock: &Arc<ManualClock>) -> Overload {
+    let options = OverloadOptions {
+        min: 3,
+        max: 3,
+        ..OverloadOptions::default()
+    };
+    let clock: Arc<dyn Clock> = clock.clone();
+    Overload::new(options, &clock).unwrap()
+}
+
+fn service(clock: &Arc<ManualClock>, store: &Arc<KeptStore>, overload: &Overload) -> LinkService {
     let domains = Domains::new(
         "https://go.example.com",
         &["https://other.example".to_owned()],
@@ -177,7 +192,9 @@ fn service(clock: &Arc<ManualClock>, store: &Arc<KeptStore>) -> LinkService {
         Arc::clone(&filter),
         clock.clone(),
     );
-    let cache = LinkCache::new(
+    let source = StoreSource(store.clone());
+    let source = Admitting::new(Arc::new(source), Arc::clone(&overload.reads));
+    let cache = LinkCache::over(
         CacheOptions {
             max_bytes: 1 << 20,
             ttl: TTL,
@@ -186,7 +203,7 @@ fn service(clock: &Arc<ManualClock>, store: &Arc<KeptStore>) -> LinkService {
             early_refresh: 0.0,
             seed: 1,
         },
-        store.clone(),
+        Arc::new(source),
         clock.clone(),
     );
     LinkService::new(ServiceParts {

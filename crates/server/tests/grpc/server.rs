@@ -78,6 +78,7 @@ impl Server {
             service: service.clone(),
             metrics: metrics.register_grpc(),
             options,
+            draining: CancellationToken::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

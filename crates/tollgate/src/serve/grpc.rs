@@ -44,9 +44,15 @@ impl Bound {
 }
 
 /// What the listener works with.
-pub(super) fn state(config: &Config, service: Arc<LimitService>, metrics: &Metrics) -> GrpcState {
+pub(super) fn state(
+    config: &Config,
+    service: Arc<LimitService>,
+    metrics: &Metrics,
+    draining: CancellationToken,
+) -> GrpcState {
     GrpcState {
         service,
+        draining,
         metrics: metrics.register_grpc(),
         options: options::grpc(config),
     }

@@ -19,6 +19,7 @@ use tollgate_server::compat::{CompatOptions, YourlsOptions};
 use tollgate_server::edge::{EdgeOptions, LINGER, RootPage, TlsFiles};
 use tollgate_server::grpc::GrpcOptions;
 use tollgate_server::limits::{Attribute as Counted, AuditOptions, Forwarding};
+use tollgate_server::overload::OverloadOptions;
 use tollgate_server::proxy::ProxyOptions;
 use tollgate_server::qr::Logo;
 use tollgate_server::resp::{MAX_FRAME, RespOptions};
@@ -46,6 +47,7 @@ pub(super) fn edge(config: &Config, qr_logo: Option<Arc<Logo>>) -> EdgeOptions {
         linger: LINGER.min(edge.drain / 2),
         max_header_bytes: size(edge.max_header_bytes),
         max_connections: size(edge.max_connections),
+        max_connections_per_address: size(edge.max_connections_per_address),
         tls: tls(&edge.tls_cert, &edge.tls_key),
         root: match &edge.root {
             Root::Landing => RootPage::Landing,
@@ -96,9 +98,22 @@ pub(super) fn admin(config: &Config, qr_logo: Option<Arc<Logo>>) -> AdminOptions
         header_timeout: admin.header_timeout,
         drain: admin.drain,
         max_connections: size(admin.max_connections),
+        max_connections_per_address: size(admin.max_connections_per_address),
+        stall_timeout: admin.stall_timeout,
         dashboard: admin.dashboard,
         qr_logo,
         compat: compat(config),
+    }
+}
+
+/// What is let in at once.
+pub(super) fn overload(config: &Config) -> OverloadOptions {
+    let overload = &config.overload;
+    OverloadOptions {
+        latency: overload.latency,
+        min: overload.min,
+        max: overload.max,
+        max_long: overload.max_long,
     }
 }
 
@@ -147,6 +162,7 @@ pub(super) fn proxy(config: &Config) -> anyhow::Result<Option<ProxyOptions>> {
         tls: tls(&proxy.tls_cert, &proxy.tls_key),
         max_waiting: size(proxy.max_waiting),
         max_connections: size(proxy.max_connections),
+        max_connections_per_address: size(proxy.max_connections_per_address),
         max_header_bytes: size(proxy.max_header_bytes),
         header_timeout: proxy.header_timeout,
         idle_timeout: proxy.idle_timeout,

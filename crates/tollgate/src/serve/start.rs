@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
@@ -15,12 +16,15 @@ use tollgate_clicks::{ClickSource as _, SourceId};
 use tollgate_clock::{Clock, SystemClock};
 use tollgate_config::Config;
 use tollgate_links::store::LeaseStore;
-use tollgate_links::{CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts, Strategies};
+use tollgate_links::{
+    CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts, StoreSource, Strategies,
+};
 use tollgate_server::admin::{self, AdminState};
 use tollgate_server::clicks::Clicks;
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
 use tollgate_server::metrics::Metrics;
+use tollgate_server::overload::{Admitting, Overload};
 use tollgate_server::qr::Logo;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
 use tollgate_server::webhooks::Webhooks;
@@ -53,6 +57,9 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         .with_context(|| format!("the admin side cannot listen on {}", config.admin.listen))
         .map_err(address_help)?;
     let admin_address = admin.local_addr()?;
+    // Before the stores are brought up to date, which may take minutes.
+    let made = CancellationToken::new();
+    let starting = tokio::spawn(admin::starting(admin, made.clone()));
     let grpc = grpc::bind(config).await.map_err(address_help)?;
     let grpc_address = grpc.as_ref().map(|grpc| grpc.address);
     let proxy = proxy::bind(config).await.map_err(address_help)?;
@@ -75,6 +82,8 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     };
     let first_key = first_key::ensure(&keys).await?;
 
+    made.cancel();
+    let admin = starting.await.context("the admin side does not start")?;
     let bound = Bound {
         edge,
         resp,
@@ -82,7 +91,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         grpc,
         proxy,
     };
-    let made = Made {
+    let parts = Made {
         store,
         shared_links,
         visitor_key,
@@ -95,7 +104,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         limits,
         qr_logo,
     };
-    let running = Running::start(config, bound, made)?;
+    let running = Running::start(config, bound, parts)?;
     let scheme = if config.edge.tls_cert.is_some() {
         "https"
     } else {
@@ -173,6 +182,9 @@ struct Made {
 struct Running {
     service: LinkService,
     health: Health,
+    /// How long all goes on after the signal, so that others notice.
+    delay: Duration,
+    draining: CancellationToken,
     listeners: CancellationToken,
     tasks: CancellationToken,
     background: TaskTracker,
@@ -214,8 +226,18 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let lifecycle = Arc::clone(&store.lifecycle);
         let metrics = Arc::new(Metrics::new());
-        let service = service(config, &edge, store, &shared_links, &metrics)?;
-        let clock = Arc::clone(&service.parts().clock);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let overload = Overload::new(options::overload(config), &clock).context("overload")?;
+        metrics.register_overload(overload.clone());
+        let service = service(
+            config,
+            &edge,
+            store,
+            &shared_links,
+            &metrics,
+            &overload,
+            &clock,
+        )?;
         let health = Health::new(Arc::clone(&service.parts().store), Arc::clone(&clock));
         metrics.register_cache(Arc::clone(&service.parts().cache));
         shared_links.register(&metrics);
@@ -246,6 +268,7 @@ impl Running {
             counting = Some(clickstats::Counting::start(config, parts, &metrics)?);
         }
 
+        let draining = CancellationToken::new();
         let listeners = CancellationToken::new();
         let edge = edge.serve(
             EdgeState {
@@ -253,6 +276,7 @@ impl Running {
                 guard: limits.limits.guard.clone(),
                 metrics: Arc::clone(&metrics),
                 clicks: clicks.as_ref().map(|clicks| Arc::clone(&clicks.capture)),
+                counted: Arc::clone(&overload.counted),
                 visitor_key,
             },
             listeners.clone(),
@@ -261,7 +285,8 @@ impl Running {
         let (limits, ending) = limits.into_parts();
         let mut optional = JoinSet::new();
         if let Some(grpc) = grpc {
-            let state = grpc::state(config, Arc::clone(&limits.service), &metrics);
+            let service = Arc::clone(&limits.service);
+            let state = grpc::state(config, service, &metrics, draining.clone());
             optional.spawn(grpc.serve(state, listeners.clone()));
         }
         if let Some(proxy) = proxy {
@@ -302,6 +327,7 @@ impl Running {
             keys,
             metrics: Arc::clone(&metrics),
             health: health.clone(),
+            overload,
             sign_on: sign_on::sign_on(config, Arc::new(SystemClock::new()))?,
             options: options::admin(config, qr_logo),
         };
@@ -328,6 +354,8 @@ impl Running {
         Ok(Self {
             service,
             health,
+            delay: config.shutdown.delay,
+            draining,
             listeners,
             tasks,
             background,
@@ -343,7 +371,7 @@ impl Running {
     }
 
     /// Waits for a signal, then ends everything in the order that loses nothing: first nobody new
-    /// is sent here, then requests in flight finish, then their clicks are written, then what is
+    /// is sent here, then nobody new is let in, then requests in flight finish, then their clicks are written, then what is
     /// leased is given back.
     async fn until_signal(mut self, signals: &mut Signals) -> anyhow::Result<()> {
         tokio::select! {
@@ -370,6 +398,11 @@ impl Running {
     async fn end(mut self) -> anyhow::Result<()> {
         service_manager::stopping();
         self.health.drain();
+        self.draining.cancel();
+        if !self.delay.is_zero() {
+            tracing::info!(delay = ?self.delay, "not ready any more, and serving on");
+            tokio::time::sleep(self.delay).await;
+        }
         self.listeners.cancel();
         let (edge, resp) = (self.edge, self.resp);
         let edge = tokio::task::spawn_blocking(move || {
@@ -419,9 +452,10 @@ fn service(
     store: Links,
     shared: &SharedLinks,
     metrics: &Metrics,
+    overload: &Overload,
+    clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<LinkService> {
     (store.register)(metrics);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let domains = open::domains(config, Some(edge.local_addr()))?;
     let links = &config.links;
     let filter = Arc::new(CodeFilter::new(&links.reserved_words, &links.blocked_words));
@@ -429,14 +463,16 @@ fn service(
         options::strategies(config),
         store.leases,
         Arc::clone(&filter),
-        Arc::clone(&clock),
+        Arc::clone(clock),
     );
     let seed = getrandom::u64().context("the system gives no randomness")?;
     let options = options::cache(config, seed);
-    let cache = match shared.source() {
-        Some(source) => LinkCache::over(options, source, Arc::clone(&clock)),
-        None => LinkCache::new(options, Arc::clone(&store.store), Arc::clone(&clock)),
+    let source = match shared.source() {
+        Some(source) => source,
+        None => Arc::new(StoreSource(Arc::clone(&store.store))),
     };
+    let source = Admitting::new(source, Arc::clone(&overload.reads));
+    let cache = LinkCache::over(options, Arc::new(source), Arc::clone(clock));
     Ok(LinkService::new(ServiceParts {
         store: store.store,
         feed: store.feed,
@@ -449,7 +485,7 @@ fn service(
         filter,
         specs: options::specs(config, &domains, edge.local_addr()),
         domains,
-        clock,
+        clock: Arc::clone(clock),
     }))
 }
 
