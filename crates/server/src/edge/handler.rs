@@ -6,7 +6,7 @@ use std::future::{Future, Ready, ready};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::Either;
 use http::header::{CONNECTION, EXPECT, HOST};
@@ -36,6 +36,9 @@ use crate::metrics::{Outcome, Source};
 const LINK_METHODS: &str = "GET, HEAD, POST";
 /// What every other path may be asked, and a link without a password.
 const READ_METHODS: &str = "GET, HEAD";
+
+/// How long a visitor waits to be refused while more is asked than can be answered in time.
+const SHED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Answers the requests of one connection.
 pub(super) struct EdgeService {
@@ -291,7 +294,7 @@ async fn later(
     let next = match first {
         Step::Fetch(key, intent) => match thread.shared.parts().cache.get(key.clone()).await {
             Ok(lookup) => step(thread, peer, RequestHead::from(&head), key, lookup, intent),
-            Err(error) => return store_failed(thread, &error),
+            Err(error) => return store_failed(thread, &error).await,
         },
         other => other,
     };
@@ -387,7 +390,7 @@ async fn take_click(
         ..
     } = thread.shared.parts();
     let Some(admitted) = thread.shared.state.counted.admit() else {
-        return Reply::shed();
+        return shed(thread).await;
     };
     let taken = store.take_click(&link.key).await;
     admitted.done();
@@ -404,13 +407,23 @@ async fn take_click(
             cache.invalidate(&link.key);
             stray(thread, peer, head, &link.key, Source::Store)
         }
-        Err(error) => store_failed(thread, &error),
+        Err(error) => store_failed(thread, &error).await,
     }
 }
 
-fn store_failed(thread: &EdgeThread, error: &StoreError) -> Reply {
+/// Refuses a visitor. Not at once: on the same connection nothing is asked meanwhile, and reading what is asked
+/// again and again would cost what others need to be answered.
+async fn shed(thread: &EdgeThread) -> Reply {
+    tokio::select! {
+        () = tokio::time::sleep(SHED_PAUSE) => {}
+        () = thread.drain.token().cancelled() => {}
+    }
+    Reply::shed()
+}
+
+async fn store_failed(thread: &EdgeThread, error: &StoreError) -> Reply {
     if matches!(error, StoreError::Overloaded) {
-        return Reply::shed();
+        return shed(thread).await;
     }
     thread.store_failures.log(error);
     Reply::unavailable()

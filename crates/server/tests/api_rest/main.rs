@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod links;
 mod nasty;
+mod overload;
 mod past_clicks;
 mod places;
 mod problems;

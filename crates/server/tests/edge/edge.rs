@@ -73,8 +73,11 @@ impl Edge {
         let store = KeptStore::new(clock.clone());
         let metrics = Arc::new(Metrics::new());
         let overload = overload(&clock);
+        metrics.register_overload(overload.clone());
+        let service = service(&clock, &store, &overload);
+        metrics.register_cache(Arc::clone(&service.parts().cache));
         let state = EdgeState {
-            service: service(&clock, &store, &overload),
+            service,
             guard: guard(&clock),
             metrics: Arc::clone(&metrics),
             clicks,

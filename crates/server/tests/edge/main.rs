@@ -9,6 +9,7 @@ mod edge;
 mod guard;
 mod kept_store;
 mod limits;
+mod overload;
 mod passwords;
 mod protocols;
 mod redirects;

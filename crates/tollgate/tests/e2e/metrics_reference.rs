@@ -93,6 +93,12 @@ const SECTIONS: &[(&str, &[&str], bool, &str)] = &[
     ),
     ("Admin side", &["tollgate_admin_"], true, ""),
     (
+        "Overload",
+        &["tollgate_overload_"],
+        true,
+        "See [Overload](overload.md).",
+    ),
+    (
         "Redis protocol",
         &["tollgate_resp_"],
         true,

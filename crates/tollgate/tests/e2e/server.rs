@@ -233,12 +233,15 @@ impl Server {
         signal("-TERM", self.pid());
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a process")
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        eventually("the server's end", || {
-            self.child.try_wait().expect("a process")
-        })
+        eventually("the server's end", || self.ended())
     }
 
     /// Ends it in order.

@@ -13,7 +13,7 @@ use http::Request;
 use crate::server::{Answer, Server, empty, full};
 
 /// Somebody who is signed in.
-struct Visitor<'a> {
+pub struct Visitor<'a> {
     server: &'a Server,
     cookie: String,
 }
@@ -42,7 +42,7 @@ async fn try_to_sign_in(server: &Server, key: &str, headers: &[(&str, &str)]) ->
     server.send(request.body(full(body)).unwrap()).await
 }
 
-async fn sign_in<'a>(server: &'a Server, key: &str) -> Visitor<'a> {
+pub async fn sign_in<'a>(server: &'a Server, key: &str) -> Visitor<'a> {
     let answer = try_to_sign_in(server, key, &[]).await;
     assert_eq!(answer.status, 303, "{:?}", answer.body);
     let cookie = answer.header("set-cookie").split(';').next().unwrap();
@@ -60,7 +60,7 @@ impl Visitor<'_> {
         self.server.send(request.body(empty()).unwrap()).await
     }
 
-    async fn page(&self, path: &str) -> String {
+    pub async fn page(&self, path: &str) -> String {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
         answer.page()
