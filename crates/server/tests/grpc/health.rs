@@ -54,6 +54,25 @@ async fn who_watches_is_told_of_the_end() {
 }
 
 #[tokio::test]
+async fn checks_are_told_of_the_end_before_it_comes() {
+    let server = Server::start().await;
+    let mut client = HealthClient::new(server.channel().await);
+    let mut watched = client.watch(of("")).await.unwrap().into_inner();
+    let first = watched.next().await.unwrap().unwrap();
+    assert_eq!(first.status(), ServingStatus::Serving);
+    server.draining.cancel();
+    let next = watched.next().await.unwrap().unwrap();
+    assert_eq!(next.status(), ServingStatus::NotServing);
+    // It still decides, on new connections too.
+    server.one("user", "x").await;
+    server.shutdown.cancel();
+    while let Some(told) = watched.next().await {
+        assert_eq!(told.unwrap().status(), ServingStatus::NotServing);
+    }
+    server.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn clients_can_ask_what_there_is() {
     let server = Server::start().await;
     let mut client = ServerReflectionClient::new(server.channel().await);

@@ -59,6 +59,7 @@ pub struct Server {
     pub clock: Arc<ManualClock>,
     pub service: Arc<LimitService>,
     pub metrics: Metrics,
+    pub draining: CancellationToken,
     pub shutdown: CancellationToken,
     pub task: JoinHandle<std::io::Result<()>>,
 }
@@ -74,11 +75,12 @@ impl Server {
         let policies = PolicySet::parse("limits.yaml", POLICIES).unwrap();
         let metrics = Metrics::new();
         let service = Arc::new(LimitService::new(policies, store.clone(), store));
+        let draining = CancellationToken::new();
         let state = GrpcState {
             service: service.clone(),
             metrics: metrics.register_grpc(),
             options,
-            draining: CancellationToken::new(),
+            draining: draining.clone(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -88,6 +90,7 @@ impl Server {
             clock,
             service,
             metrics,
+            draining,
             task: tokio::spawn(serve(listener, state, shutdown.clone())),
             shutdown,
         }

@@ -99,7 +99,9 @@ fn raise_file_limit(config: &Config) {
         .proxy
         .listen
         .map_or(0, |_| config.proxy.max_connections * 2);
-    let listeners = config.edge.max_connections + config.admin.max_connections + resp + grpc;
+    // A quarter more is accepted for probes.
+    let admin = config.admin.max_connections + config.admin.max_connections / 4;
+    let listeners = config.edge.max_connections + admin + resp + grpc;
     let wanted = listeners + proxy + 256;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < wanted => {

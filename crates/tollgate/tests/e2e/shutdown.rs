@@ -88,8 +88,6 @@ fn idle(base: &str, request: &[u8]) -> TcpStream {
 }
 
 const GET: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
-/// How HTTP/2 begins: the preface, and settings without any.
-const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[test]
 fn every_listener_finishes_what_was_begun_and_lets_idle_clients_go() {
@@ -104,7 +102,6 @@ fn every_listener_finishes_what_was_begun_and_lets_idle_clients_go() {
         idle(&server.edge, b"GET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n"),
         idle(&server.admin, GET),
         idle(&resp, b"PING\r\n"),
-        idle(&grpc, HTTP_2),
     ];
     let watch = format!(
         "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
