@@ -353,7 +353,8 @@ section! {
         /// The most connections at once of one address, or of one IPv6 network of 64 bits; more are closed at
         /// once.
         max_connections_per_address: u64 = "512", POSITIVE;
-        /// How long a client may take nothing of an answer that waits for it, before its connection is closed.
+        /// How long a client may take nothing of an answer that waits for it, and send nothing either, before its
+        /// connection is closed.
         stall_timeout: Duration = r#""60s""#, PERIOD;
         /// How long requests in flight may take to finish at shutdown.
         drain: Duration = r#""10s""#, DURATION;

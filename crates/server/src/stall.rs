@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A connection that fails once its client has taken nothing for too long of what it is to be sent.
+/// A connection that fails once its client has taken nothing for too long of what it is to be sent, and sent nothing
+/// either: many clients send all of a long body before they read a byte of the answer.
 pub(crate) struct Stallable<S> {
     stream: S,
     patience: Duration,
@@ -56,7 +57,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stallable<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            // The next write that is not taken begins anew.
+            self.stalled = false;
+        }
+        polled
     }
 }
 
@@ -97,6 +104,32 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_still_sends_may_read_later() {
+        let (near, mut far) = duplex(8);
+        let mut near = Stallable::new(near, Duration::from_secs(60));
+        let serving = tokio::spawn(async move {
+            near.write_all(&[0; 8]).await?;
+            // What is not taken is tried again whenever something comes.
+            for _ in 0..3 {
+                near.read_exact(&mut [0; 8]).await?;
+                let tried = tokio::time::timeout(Duration::from_secs(1), near.write(&[0]));
+                if let Ok(written) = tried.await {
+                    written?;
+                }
+            }
+            near.write_all(&[0]).await
+        });
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(59)).await;
+            far.write_all(&[0; 8]).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert!(!serving.is_finished());
+        let ended = serving.await.unwrap();
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {

@@ -50,7 +50,7 @@ pub struct AdminOptions {
     pub max_connections: usize,
     /// The most connections at once of one address; more are closed at once.
     pub max_connections_per_address: usize,
-    /// How long a client may take nothing of an answer that waits for it.
+    /// How long a client may take nothing of an answer that waits for it, and send nothing either.
     pub stall_timeout: Duration,
     /// The APIs of other shorteners that are offered beside our own.
     pub compat: CompatOptions,
