@@ -1,24 +1,32 @@
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Who sent the request: the peer, or, if that is a trusted proxy, the rightmost address of
 /// `X-Forwarded-For` that is not one. Addresses further left were written by the client itself and
 /// prove nothing.
 pub(crate) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    client_ip_by(peer, trusted, || {
+        let lines = headers.get_all(FORWARDED_FOR).iter();
+        lines.map(HeaderValue::as_bytes).collect()
+    })
+}
+
+/// As [`client_ip`], with what gives the lines of `X-Forwarded-For` if they matter.
+pub(crate) fn client_ip_by<'h>(
+    peer: IpAddr,
+    trusted: &[IpNet],
+    lines: impl FnOnce() -> Vec<&'h [u8]>,
+) -> IpAddr {
     let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
     let mut client = peer.to_canonical();
     if !is_trusted(client) {
         return client;
     }
-    let lines: Vec<&[u8]> = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .map(http::HeaderValue::as_bytes)
-        .collect();
+    let lines = lines();
     // Several headers of one name are one list (RFC 9110, 5.3).
     let hops = lines
         .iter()

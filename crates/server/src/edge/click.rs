@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 
 use http::header::{ACCEPT_LANGUAGE, DNT, REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
 use tollgate_clicks::ClickKind;
 use tollgate_clicks::capture::Seen;
 use tollgate_clock::UnixMillis;
 use tollgate_links::LinkKey;
 
 use super::accept::EdgeThread;
-use super::visit::RequestHead;
-use crate::client_ip::client_ip;
+use super::head::{Fields, RequestHead};
+use super::visit::visitor;
 
 /// Global Privacy Control: what came after `DNT`.
 const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
@@ -28,25 +28,35 @@ struct Told<'h> {
 
 impl<'h> Told<'h> {
     /// All in one pass: looking each of them up takes longer.
-    fn by(headers: &'h HeaderMap) -> Self {
+    fn by(fields: Fields<'h>) -> Self {
         let mut told = Self::default();
-        for (name, value) in headers {
-            let place = if name == REFERER {
-                &mut told.referrer
-            } else if name == USER_AGENT {
-                &mut told.user_agent
-            } else if name == ACCEPT_LANGUAGE {
-                &mut told.language
-            } else if name == DNT {
-                &mut told.dnt
-            } else if name == SEC_GPC {
-                &mut told.gpc
-            } else {
-                continue;
-            };
-            place.get_or_insert(value.as_bytes());
+        match fields {
+            Fields::Map(map) => {
+                for (name, value) in map {
+                    told.note(name.as_str(), value.as_bytes());
+                }
+            }
+            Fields::Lines(lines) => {
+                for line in lines {
+                    told.note(line.name, line.value);
+                }
+            }
         }
         told
+    }
+
+    fn note(&mut self, name: &str, value: &'h [u8]) {
+        let is = |wanted: HeaderName| name.eq_ignore_ascii_case(wanted.as_str());
+        // By the length first, which tells most others apart.
+        let place = match name.len() {
+            3 if is(DNT) => &mut self.dnt,
+            7 if is(REFERER) => &mut self.referrer,
+            7 if is(SEC_GPC) => &mut self.gpc,
+            10 if is(USER_AGENT) => &mut self.user_agent,
+            15 if is(ACCEPT_LANGUAGE) => &mut self.language,
+            _ => return,
+        };
+        place.get_or_insert(value);
     }
 }
 
@@ -88,13 +98,13 @@ impl EdgeThread {
         if head.method == Method::HEAD {
             return;
         }
-        let told = Told::by(head.headers);
+        let told = Told::by(head.fields);
         queue.push(&Seen {
             at: now,
             kind,
             domain: link.domain.as_str(),
             code: link.code.as_str(),
-            address: client_ip(peer, head.headers, &self.shared.options.trusted_proxies),
+            address: visitor(peer, head, &self.shared.options.trusted_proxies),
             referrer: told.referrer,
             user_agent: told.user_agent,
             language: told.language,
@@ -107,26 +117,37 @@ impl EdgeThread {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]
     fn of_a_header_that_comes_twice_the_first_counts() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("user-agent", "one"),
+        let lines = [
+            ("User-Agent", "one"),
             ("accept", "*/*"),
             ("user-agent", "two"),
             ("sec-gpc", "1"),
-            ("dnt", "0"),
+            ("DNT", "0"),
             ("referer", "https://r.example/"),
-        ] {
-            let name: HeaderName = name.parse().unwrap();
-            headers.append(name, value.parse().unwrap());
+        ];
+        let map: HeaderMap = lines
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+            .fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            });
+        let lines = lines.map(|(name, value)| httparse::Header {
+            name,
+            value: value.as_bytes(),
+        });
+        for fields in [Fields::Map(&map), Fields::Lines(&lines)] {
+            let told = Told::by(fields);
+            assert_eq!(told.user_agent, Some(&b"one"[..]));
+            assert_eq!(told.referrer, Some(&b"https://r.example/"[..]));
+            assert_eq!(told.language, None);
+            assert_eq!((told.dnt, told.gpc), (Some(&b"0"[..]), Some(&b"1"[..])));
         }
-        let told = Told::by(&headers);
-        assert_eq!(told.user_agent, Some(&b"one"[..]));
-        assert_eq!(told.referrer, Some(&b"https://r.example/"[..]));
-        assert_eq!(told.language, None);
-        assert_eq!((told.dnt, told.gpc), (Some(&b"0"[..]), Some(&b"1"[..])));
     }
 }

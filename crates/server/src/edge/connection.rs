@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::accept::EdgeThread;
+use super::direct::{Direct, End};
 use super::handler::EdgeService;
 use crate::activity::{Activity, Due};
 
@@ -111,31 +113,22 @@ async fn speak<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let io = TokioIo::new(Watched {
-        stream,
-        activity: Arc::clone(&activity),
-    });
-    let service = EdgeService {
-        thread: Arc::clone(thread),
-        activity: Arc::clone(&activity),
-        peer,
-    };
-    let max_header_bytes = thread.shared.options.max_header_bytes;
     match protocol {
         Protocol::Http1 => {
-            let connection = http1::Builder::new()
-                // See the `activity` module.
-                .header_read_timeout(None)
-                // Answers are a few hundred bytes: one buffer is cheaper than a vector of them.
-                // (`pipeline_flush` would save writes too, but loses the answers to broken heads.)
-                .writev(false)
-                .max_header_size(max_header_bytes)
-                .max_buf_size(max_header_bytes.max(MIN_BUFFER_BYTES))
-                .serve_connection(io, service);
+            let direct = Direct::new(stream, peer, Arc::clone(thread), Arc::clone(&activity));
+            let connection = Http1 {
+                state: Some(State::Direct(direct)),
+                peer,
+                thread: Arc::clone(thread),
+                activity: Arc::clone(&activity),
+                ending: false,
+            };
             drive(connection, thread, &activity).await;
         }
         Protocol::Http2 => {
             activity.multiplexed();
+            let max_header_bytes = thread.shared.options.max_header_bytes;
+            let (io, service) = for_hyper(stream, Bytes::new(), peer, thread, &activity);
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(MAX_STREAMS)
@@ -143,6 +136,107 @@ async fn speak<S>(
                 .max_header_list_size(u32::try_from(max_header_bytes).unwrap_or(u32::MAX))
                 .serve_connection(io, service);
             drive(connection, thread, &activity).await;
+        }
+    }
+}
+
+/// What hyper needs for a connection, from which these bytes were read.
+fn for_hyper<S>(
+    stream: S,
+    read: Bytes,
+    peer: IpAddr,
+    thread: &Arc<EdgeThread>,
+    activity: &Arc<Activity>,
+) -> (TokioIo<Watched<S>>, EdgeService) {
+    let io = TokioIo::new(Watched {
+        stream,
+        read,
+        activity: Arc::clone(activity),
+    });
+    let service = EdgeService {
+        thread: Arc::clone(thread),
+        activity: Arc::clone(activity),
+        peer,
+    };
+    (io, service)
+}
+
+/// A connection in HTTP/1: answered directly up to the first request that is not plain, and by hyper from
+/// there on.
+struct Http1<S> {
+    /// `None` once it has ended.
+    state: Option<State<S>>,
+    peer: IpAddr,
+    thread: Arc<EdgeThread>,
+    activity: Arc<Activity>,
+    ending: bool,
+}
+
+enum State<S> {
+    Direct(Direct<S>),
+    Hyper(Pin<Box<http1::Connection<TokioIo<Watched<S>>, EdgeService>>>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Http1<S> {
+    fn hand_over(&self, direct: Direct<S>) -> State<S> {
+        let (stream, read) = direct.into_rest();
+        let (io, service) = for_hyper(stream, read, self.peer, &self.thread, &self.activity);
+        let max_header_bytes = self.thread.shared.options.max_header_bytes;
+        let connection = http1::Builder::new()
+            // See the `activity` module.
+            .header_read_timeout(None)
+            // Answers are a few hundred bytes: one buffer is cheaper than a vector of them.
+            // (`pipeline_flush` would save writes too, but loses the answers to broken heads.)
+            .writev(false)
+            .max_header_size(max_header_bytes)
+            .max_buf_size(max_header_bytes.max(MIN_BUFFER_BYTES))
+            .serve_connection(io, service);
+        let mut connection = Box::pin(connection);
+        if self.ending {
+            connection.as_mut().graceful_shutdown();
+        }
+        State::Hyper(connection)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Served for Http1<S> {
+    const SAYS_GOODBYE: bool = false;
+
+    fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            match this.state.take() {
+                None => return Poll::Ready(()),
+                Some(State::Direct(mut direct)) => match direct.poll_end(cx) {
+                    Poll::Pending => {
+                        this.state = Some(State::Direct(direct));
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(End::HandOver)) => this.state = Some(this.hand_over(direct)),
+                    Poll::Ready(Ok(End::Closed)) => return Poll::Ready(()),
+                    Poll::Ready(Err(error)) => {
+                        log_end(&error);
+                        return Poll::Ready(());
+                    }
+                },
+                Some(State::Hyper(mut connection)) => {
+                    let polled = connection.as_mut().poll(cx);
+                    if polled.is_pending() {
+                        this.state = Some(State::Hyper(connection));
+                    }
+                    return polled.map(|end| end.unwrap_or_else(|error| log_end(&error)));
+                }
+            }
+        }
+    }
+
+    fn end_gracefully(self: Pin<&mut Self>) {
+        let this = self.get_mut();
+        this.ending = true;
+        match &mut this.state {
+            Some(State::Direct(direct)) => direct.end_gracefully(),
+            Some(State::Hyper(connection)) => connection.as_mut().graceful_shutdown(),
+            None => {}
         }
     }
 }
@@ -163,6 +257,8 @@ async fn drive<C: Served>(connection: C, thread: &EdgeThread, activity: &Activit
     let mut waits_for_drain = false;
     let mut told_to_end = false;
     let mut ending_idle = false;
+    // Polled once to wake this task when it goes off; after that it is cheaper to ask whether it has.
+    let mut timer_waits = false;
     poll_fn(|cx| {
         loop {
             // Polled once to be woken; after that the flag is cheaper to ask.
@@ -176,6 +272,10 @@ async fn drive<C: Served>(connection: C, thread: &EdgeThread, activity: &Activit
             if connection.as_mut().poll_served(cx).is_ready() {
                 return Poll::Ready(());
             }
+            if timer_waits && !timer.is_elapsed() {
+                return Poll::Pending;
+            }
+            timer_waits = true;
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -197,6 +297,7 @@ async fn drive<C: Served>(connection: C, thread: &EdgeThread, activity: &Activit
                 }
             };
             timer.as_mut().reset(next.into());
+            timer_waits = false;
         }
     })
     .await;
@@ -224,21 +325,6 @@ trait Served {
     fn end_gracefully(self: Pin<&mut Self>);
 }
 
-impl<I> Served for http1::Connection<I, EdgeService>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
-{
-    const SAYS_GOODBYE: bool = false;
-
-    fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll(cx).map(log_end)
-    }
-
-    fn end_gracefully(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
 impl<I> Served for http2::Connection<I, EdgeService, TokioExecutor>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
@@ -246,7 +332,8 @@ where
     const SAYS_GOODBYE: bool = true;
 
     fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll(cx).map(log_end)
+        self.poll(cx)
+            .map(|end| end.unwrap_or_else(|error| log_end(&error)))
     }
 
     fn end_gracefully(self: Pin<&mut Self>) {
@@ -254,15 +341,14 @@ where
     }
 }
 
-fn log_end(result: hyper::Result<()>) {
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended early");
-    }
+fn log_end(error: &dyn std::error::Error) {
+    tracing::debug!(%error, "a connection ended early");
 }
 
-/// A stream whose reads are noted.
+/// A stream whose reads are noted, and what was read from it before.
 struct Watched<S> {
     stream: S,
+    read: Bytes,
     activity: Arc<Activity>,
 }
 
@@ -272,6 +358,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.read.is_empty() {
+            let length = self.read.len().min(buf.remaining());
+            buf.put_slice(&self.read.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {

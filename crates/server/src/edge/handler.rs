@@ -8,12 +8,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::future::Either;
 use http::header::{CONNECTION, EXPECT, HOST};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Response, StatusCode, Version};
+use http_body_util::Full;
 use hyper::Request;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use tollgate_clock::UnixMillis;
 use tollgate_links::store::{ClickGrant, StoreError};
@@ -22,13 +24,13 @@ use tollgate_links::{Link, LinkKey, LinkState, Lookup, RedirectKind, ServicePart
 use super::RootPage;
 use super::accept::EdgeThread;
 use super::cache_control;
+use super::head::RequestHead;
 use super::pages;
 use super::password::{self, Verdict};
-use super::respond::{Answer, Reply};
+use super::respond::{Answer, Redirection, Reply};
 use super::route::{Route, route};
-use super::visit::{Recognition, RequestHead, destination};
+use super::visit::{Recognition, destination, visitor};
 use crate::activity::Activity;
-use crate::client_ip::client_ip;
 use crate::leftover;
 use crate::metrics::{Outcome, Source};
 
@@ -40,7 +42,7 @@ const READ_METHODS: &str = "GET, HEAD";
 /// How long a visitor waits to be refused while more is asked than can be answered in time.
 const SHED_PAUSE: Duration = Duration::from_millis(500);
 
-/// Answers the requests of one connection.
+/// Answers the requests of one connection that hyper has read.
 pub(super) struct EdgeService {
     pub(super) thread: Arc<EdgeThread>,
     pub(super) activity: Arc<Activity>,
@@ -49,7 +51,7 @@ pub(super) struct EdgeService {
 
 /// What is wanted of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Intent {
+pub(super) enum Intent {
     /// To be led to its target.
     Follow,
     /// To be led to its target; the password comes with the request.
@@ -61,8 +63,10 @@ enum Intent {
 }
 
 /// What happens next.
-enum Step {
+pub(super) enum Step {
     Answer(Reply),
+    /// The link is live, and its visitors are led on by [`EdgeThread::lead`].
+    Lead(Arc<Link>, Source, UnixMillis),
     /// There is no such link; who asks for many of those is told so.
     Missing(LinkKey, Intent, Source),
     /// The link has to be fetched.
@@ -72,32 +76,50 @@ enum Step {
 }
 
 impl Service<Request<Incoming>> for EdgeService {
-    type Response = Answer;
+    type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Either<
-        Ready<Result<Answer, Infallible>>,
-        Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>,
+        Ready<Result<Self::Response, Infallible>>,
+        Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>,
     >;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let started = self.activity.last_read();
-        match first_step(&self.thread, self.peer, &request) {
-            Step::Answer(reply) if request.body().is_end_stream() => {
+        let sends_nothing = request.body().is_end_stream();
+        let head = RequestHead::new(request.method(), request.uri(), request.headers());
+        let step = match misses_its_host(&request) {
+            true => Step::Answer(Reply::refused(
+                StatusCode::BAD_REQUEST,
+                "An HTTP/1.1 request needs one Host header.",
+            )),
+            false => first_step(&self.thread, head),
+        };
+        let at_once = match step {
+            Step::Answer(reply) if sends_nothing => Ok(reply),
+            Step::Lead(link, source, now) if sends_nothing => {
+                Ok(self.thread.led(self.peer, head, &link, None, source, now))
+            }
+            step => Err(step),
+        };
+        match at_once {
+            Ok(reply) => {
                 let now = Instant::now();
                 self.activity.answered(now);
                 let answer = self.thread.count(reply, started, now);
-                Either::Left(ready(Ok(self.thread.signed(answer, &self.activity))))
+                let answer = self.thread.signed(answer, &self.activity);
+                Either::Left(ready(Ok(answer.map(Full::new))))
             }
-            step => {
+            Err(step) => {
                 let activity = Arc::clone(&self.activity);
                 let in_flight = self.activity.begin();
                 let thread = Arc::clone(&self.thread);
                 let peer = self.peer;
                 Either::Right(Box::pin(async move {
-                    let reply = later(&thread, peer, request, step).await;
+                    let (head, body) = request.into_parts();
+                    let reply = later(&thread, peer, head, body, step).await;
                     drop(in_flight);
                     let answer = thread.count(reply, started, Instant::now());
-                    Ok(thread.signed(answer, &activity))
+                    Ok(thread.signed(answer, &activity).map(Full::new))
                 }))
             }
         }
@@ -105,7 +127,7 @@ impl Service<Request<Incoming>> for EdgeService {
 }
 
 impl EdgeThread {
-    fn count(&self, reply: Reply, started: Instant, now: Instant) -> Answer {
+    pub(super) fn count(&self, reply: Reply, started: Instant, now: Instant) -> Answer {
         let took = now.saturating_duration_since(started);
         self.recorder.observe(reply.outcome, reply.source, took);
         reply.answer
@@ -121,18 +143,17 @@ impl EdgeThread {
     }
 }
 
-fn first_step(thread: &EdgeThread, peer: IpAddr, request: &Request<Incoming>) -> Step {
+/// RFC 9112, 3.2.
+fn misses_its_host(request: &Request<Incoming>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let has_host = hosts.next().is_some();
-    if (request.version() == Version::HTTP_11 && !has_host) || hosts.next().is_some() {
-        // RFC 9112, 3.2
-        return Step::Answer(Reply::refused(
-            StatusCode::BAD_REQUEST,
-            "An HTTP/1.1 request needs one Host header.",
-        ));
-    }
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (text, intent) = match route(request.uri().path()) {
+    (request.version() == Version::HTTP_11 && !has_host) || hosts.next().is_some()
+}
+
+/// What a request means, as far as memory knows.
+pub(super) fn first_step(thread: &EdgeThread, head: RequestHead<'_>) -> Step {
+    let reads = head.reads();
+    let (text, intent) = match route(head.path) {
         Route::TooLong => {
             return Step::Answer(Reply::refused(
                 StatusCode::URI_TOO_LONG,
@@ -140,7 +161,7 @@ fn first_step(thread: &EdgeThread, peer: IpAddr, request: &Request<Incoming>) ->
             ));
         }
         Route::Link(text) if reads => (text, Intent::Follow),
-        Route::Link(text) if request.method() == Method::POST => (text, Intent::Unlock),
+        Route::Link(text) if *head.method == Method::POST => (text, Intent::Unlock),
         Route::Link(_) => {
             return Step::Answer(Reply::method_not_allowed(LINK_METHODS, Source::None));
         }
@@ -158,39 +179,24 @@ fn first_step(thread: &EdgeThread, peer: IpAddr, request: &Request<Incoming>) ->
     let Ok(code) = parts.codes.parse(&text) else {
         return Step::Answer(Reply::not_found(Outcome::NotFound, Source::None));
     };
-    let domain = parts
-        .domains
-        .of_host(host(request.uri(), request.headers()));
+    let domain = parts.domains.of_host(head.host);
     let lookup = parts.cache.peek(&domain, &code);
     let key = LinkKey { domain, code };
     match lookup {
-        Some(lookup) => {
-            let head = RequestHead {
-                method: request.method(),
-                headers: request.headers(),
-                query: request.uri().query(),
-            };
-            step(thread, peer, head, key, lookup, intent)
-        }
+        Some(lookup) => step(thread, head, key, lookup, intent),
         None => Step::Fetch(key, intent),
     }
-}
-
-/// HTTP/2 and requests to proxies name the host in the URI, all others in the header.
-fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
-    uri.authority()
-        .map(http::uri::Authority::as_str)
-        .or_else(|| headers.get(HOST)?.to_str().ok())
-        .unwrap_or_default()
 }
 
 fn root(thread: &EdgeThread) -> Reply {
     match &thread.shared.options.root {
         RootPage::Landing => Reply::landing(),
         RootPage::Redirect(target) => Reply::redirect(
-            StatusCode::FOUND,
-            target.as_str(),
-            cache_control::no_store(),
+            Redirection {
+                status: StatusCode::FOUND,
+                location: target.as_str().into(),
+                cache_control: cache_control::no_store(),
+            },
             Source::None,
         ),
     }
@@ -199,7 +205,6 @@ fn root(thread: &EdgeThread) -> Reply {
 /// What a link that was looked up means for the request. Never [`Step::Fetch`].
 fn step(
     thread: &EdgeThread,
-    peer: IpAddr,
     head: RequestHead<'_>,
     key: LinkKey,
     lookup: Lookup,
@@ -239,40 +244,63 @@ fn step(
         Intent::Follow if protected => Step::Answer(Reply::password(false, source)),
         // HEAD takes a click as GET does: its answer shows the target as well.
         Intent::Follow if link.spec.max_clicks.is_some() => Step::Earn(link, intent, source),
-        Intent::Follow => Step::Answer(redirect(thread, peer, head, &link, None, source, now)),
+        Intent::Follow => Step::Lead(link, source, now),
     }
 }
 
-fn redirect(
-    thread: &EdgeThread,
-    peer: IpAddr,
-    head: RequestHead<'_>,
-    link: &Link,
-    status: Option<StatusCode>,
-    source: Source,
-    now: UnixMillis,
-) -> Reply {
-    let shared = &thread.shared;
-    let recognition = Recognition {
-        peer,
-        trusted_proxies: &shared.options.trusted_proxies,
-        visitor_key: &shared.state.visitor_key,
-    };
-    let location = destination(link, head, &recognition, now);
-    let kind = link
-        .spec
-        .redirect
-        .unwrap_or(shared.options.default_redirect);
-    let reply = Reply::redirect(
-        status.unwrap_or_else(|| status_of(kind)),
-        &location,
-        cache_control::of_redirect(&link.spec, kind, now),
-        source,
-    );
-    if reply.outcome == Outcome::Redirect {
-        thread.visited(peer, head, &link.key, &location, now);
+impl EdgeThread {
+    /// Where a visitor of a live link is led, who is counted; by the status of the link, or another.
+    /// `None` for a location that cannot stand in a header.
+    pub(super) fn lead<'l>(
+        &self,
+        peer: IpAddr,
+        head: RequestHead<'_>,
+        link: &'l Link,
+        status: Option<StatusCode>,
+        now: UnixMillis,
+    ) -> Option<Redirection<'l>> {
+        let shared = &self.shared;
+        let recognition = Recognition {
+            peer,
+            trusted_proxies: &shared.options.trusted_proxies,
+            visitor_key: &shared.state.visitor_key,
+        };
+        let location = destination(link, head, &recognition, now);
+        if !location.bytes().all(stands_in_a_header) {
+            return None;
+        }
+        let kind = link
+            .spec
+            .redirect
+            .unwrap_or(shared.options.default_redirect);
+        self.visited(peer, head, &link.key, &location, now);
+        Some(Redirection {
+            status: status.unwrap_or_else(|| status_of(kind)),
+            location,
+            cache_control: cache_control::of_redirect(&link.spec, kind, now),
+        })
     }
-    reply
+
+    /// As [`lead`](Self::lead), as an answer.
+    pub(super) fn led(
+        &self,
+        peer: IpAddr,
+        head: RequestHead<'_>,
+        link: &Link,
+        status: Option<StatusCode>,
+        source: Source,
+        now: UnixMillis,
+    ) -> Reply {
+        match self.lead(peer, head, link, status, now) {
+            Some(redirection) => Reply::redirect(redirection, source),
+            None => Reply::failed("the target cannot stand in a header", source),
+        }
+    }
+}
+
+/// Whether a value can have this byte (RFC 9110, 5.5).
+const fn stands_in_a_header(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
 fn status_of(kind: RedirectKind) -> StatusCode {
@@ -284,16 +312,21 @@ fn status_of(kind: RedirectKind) -> StatusCode {
     }
 }
 
-async fn later(
+/// What has to be waited for.
+pub(super) async fn later<B>(
     thread: &EdgeThread,
     peer: IpAddr,
-    request: Request<Incoming>,
+    head: Parts,
+    body: B,
     first: Step,
-) -> Reply {
-    let (head, body) = request.into_parts();
+) -> Reply
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let next = match first {
         Step::Fetch(key, intent) => match thread.shared.parts().cache.get(key.clone()).await {
-            Ok(lookup) => step(thread, peer, RequestHead::from(&head), key, lookup, intent),
+            Ok(lookup) => step(thread, RequestHead::from(&head), key, lookup, intent),
             Err(error) => return store_failed(thread, &error).await,
         },
         other => other,
@@ -308,6 +341,7 @@ async fn later(
     }
     match next {
         Step::Answer(reply) => reply,
+        Step::Lead(link, source, now) => thread.led(peer, (&head).into(), &link, None, source, now),
         Step::Missing(key, intent, source) => {
             missing(thread, peer, &head, &key, intent, source).await
         }
@@ -325,7 +359,7 @@ async fn missing(
     source: Source,
 ) -> Reply {
     let shared = &thread.shared;
-    let visitor = client_ip(peer, &head.headers, &shared.options.trusted_proxies);
+    let visitor = visitor(peer, head.into(), &shared.options.trusted_proxies);
     match shared.state.guard.not_found(visitor).await {
         Ok(()) if intent == Intent::Follow => stray(thread, peer, head, key, source),
         Ok(()) => Reply::not_found(Outcome::NotFound, source),
@@ -339,14 +373,18 @@ fn stray(thread: &EdgeThread, peer: IpAddr, head: &Parts, key: &LinkKey, source:
     Reply::not_found(Outcome::NotFound, source)
 }
 
-async fn unlock(
+async fn unlock<B>(
     thread: &EdgeThread,
     peer: IpAddr,
     head: &Parts,
-    body: Incoming,
+    body: B,
     link: &Link,
     source: Source,
-) -> Reply {
+) -> Reply
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let shared = &thread.shared;
     let given = match password::read_form(head, body, shared.options.header_timeout).await {
         Ok(given) => given,
@@ -355,7 +393,7 @@ async fn unlock(
     let Some(hash) = link.spec.password.clone() else {
         return Reply::method_not_allowed(READ_METHODS, source);
     };
-    let visitor = client_ip(peer, &head.headers, &shared.options.trusted_proxies);
+    let visitor = visitor(peer, head.into(), &shared.options.trusted_proxies);
     let name = link.key.to_string();
     if let Err(over) = shared.state.guard.password(&name, visitor).await {
         return Reply::too_many(over.retry_after(), source);
@@ -371,7 +409,7 @@ async fn unlock(
         return take_click(thread, peer, head, link, status, source).await;
     }
     let now = shared.parts().clock.now();
-    redirect(thread, peer, head.into(), link, status, source, now)
+    thread.led(peer, head.into(), link, status, source, now)
 }
 
 /// Redirects if the store grants a click: nobody else can know whether one is left.
@@ -396,7 +434,7 @@ async fn take_click(
     admitted.done();
     match taken {
         Ok(ClickGrant::Granted { .. } | ClickGrant::Unlimited) => {
-            redirect(thread, peer, head.into(), link, status, source, clock.now())
+            thread.led(peer, head.into(), link, status, source, clock.now())
         }
         Ok(ClickGrant::UsedUp) => {
             // So that the next visitor is turned away without asking the store.

@@ -1,5 +1,6 @@
 //! Responses. A redirect carries nothing a client does not need; pages carry what protects people.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -10,7 +11,6 @@ use http::header::{
     RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use maud::Markup;
 use uuid::Uuid;
 
@@ -21,13 +21,20 @@ use crate::metrics::{Outcome, Source};
 use crate::problem::HTML;
 use crate::qr::{Logo, QrStyle};
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Bytes>;
 
 /// An answer, and how it is counted.
 pub(super) struct Reply {
     pub(super) answer: Answer,
     pub(super) outcome: Outcome,
     pub(super) source: Source,
+}
+
+/// To where somebody is led.
+pub(super) struct Redirection<'l> {
+    pub(super) status: StatusCode,
+    pub(super) location: Cow<'l, str>,
+    pub(super) cache_control: HeaderValue,
 }
 
 /// Seconds after which a client may try again when something is away or busy.
@@ -53,14 +60,14 @@ impl Reply {
         }
     }
 
-    /// A redirect. `None` is a location that cannot stand in a header, which no checked target is.
-    pub(super) fn redirect(
-        status: StatusCode,
-        location: &str,
-        cache_control: HeaderValue,
-        source: Source,
-    ) -> Self {
-        let Ok(location) = HeaderValue::from_str(location) else {
+    /// A redirect. A location that cannot stand in a header is a defect, as no checked target is one.
+    pub(super) fn redirect(redirection: Redirection<'_>, source: Source) -> Self {
+        let Redirection {
+            status,
+            location,
+            cache_control,
+        } = redirection;
+        let Ok(location) = HeaderValue::from_str(&location) else {
             return Self::failed("the target cannot stand in a header", source);
         };
         let mut headers = HeaderMap::with_capacity(2);
@@ -238,7 +245,7 @@ fn page(status: StatusCode, body: Bytes, policy: &'static str) -> Answer {
 }
 
 fn answer(status: StatusCode, headers: HeaderMap, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     answer

@@ -3,14 +3,13 @@ use std::hash::Hasher;
 use std::net::IpAddr;
 
 use http::header::{ACCEPT_LANGUAGE, USER_AGENT};
-use http::request::Parts;
-use http::{HeaderMap, Method};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher24;
 use tollgate_clock::UnixMillis;
 use tollgate_links::{Link, Visitor};
 
-use crate::client_ip::client_ip;
+use super::head::RequestHead;
+use crate::client_ip::{FORWARDED_FOR, client_ip_by};
 
 /// What makes visitors recognisable to rules.
 pub(super) struct Recognition<'a> {
@@ -33,16 +32,11 @@ pub(super) fn destination<'l>(
     if spec.rules.is_empty() && !spec.forward_query {
         return Cow::Borrowed(spec.target.as_str());
     }
-    let text = |name| request.headers.get(name)?.to_str().ok();
-    let user_agent = text(USER_AGENT);
-    let ip = client_ip(
-        recognition.peer,
-        request.headers,
-        recognition.trusted_proxies,
-    );
+    let user_agent = request.fields.text(&USER_AGENT);
+    let ip = visitor(recognition.peer, request, recognition.trusted_proxies);
     let visitor = Visitor {
         user_agent,
-        accept_language: text(ACCEPT_LANGUAGE),
+        accept_language: request.fields.text(&ACCEPT_LANGUAGE),
         query: request.query,
         hash: visitor_hash(recognition.visitor_key, ip, user_agent),
         now,
@@ -50,22 +44,9 @@ pub(super) fn destination<'l>(
     spec.destination(&link.key, &visitor)
 }
 
-/// The parts of a request that rules and clicks look at.
-#[derive(Clone, Copy)]
-pub(super) struct RequestHead<'a> {
-    pub(super) method: &'a Method,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) query: Option<&'a str>,
-}
-
-impl<'a> From<&'a Parts> for RequestHead<'a> {
-    fn from(parts: &'a Parts) -> Self {
-        Self {
-            method: &parts.method,
-            headers: &parts.headers,
-            query: parts.uri.query(),
-        }
-    }
+/// Who sent a request.
+pub(super) fn visitor(peer: IpAddr, request: RequestHead<'_>, trusted: &[IpNet]) -> IpAddr {
+    client_ip_by(peer, trusted, || request.fields.all(&FORWARDED_FOR))
 }
 
 fn visitor_hash(key: &[u8; 16], ip: IpAddr, user_agent: Option<&str>) -> u64 {

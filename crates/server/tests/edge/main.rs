@@ -5,6 +5,7 @@
 
 mod clicks;
 mod client;
+mod direct;
 mod edge;
 mod guard;
 mod kept_store;
