@@ -25,6 +25,8 @@ pub struct Domains {
 struct Inner {
     default: Base,
     others: HashMap<Domain, Base>,
+    /// All of them as `Host` mostly has them, for every redirect asks.
+    by_host: HashMap<String, Domain, foldhash::fast::RandomState>,
 }
 
 #[derive(Debug)]
@@ -64,10 +66,15 @@ impl Domains {
                 return Err(DomainsError::Twice(host.to_string()));
             }
         }
+        let hosts = map.keys().map(|host| (host.to_string(), host.clone()));
+        let by_host = hosts
+            .chain([(default.host.to_string(), Domain::default_domain())])
+            .collect();
         Ok(Self {
             inner: Arc::new(Inner {
                 default,
                 others: map,
+                by_host,
             }),
         })
     }
@@ -94,7 +101,12 @@ impl Domains {
         if self.inner.others.is_empty() {
             return Domain::default_domain();
         }
-        Domain::parse(without_port(host))
+        let host = without_port(host);
+        // Finding out whether it is one of them in another spelling takes a good part of a redirect.
+        if let Some(domain) = self.inner.by_host.get(host) {
+            return domain.clone();
+        }
+        Domain::parse(host)
             .ok()
             .filter(|domain| self.inner.others.contains_key(domain))
             .unwrap_or_else(Domain::default_domain)
@@ -115,7 +127,9 @@ impl Domains {
     /// Our own hosts with their ports, for the check against redirect loops.
     #[must_use]
     pub fn own_hosts(&self) -> Vec<(Domain, Option<u16>)> {
-        let Inner { default, others } = &*self.inner;
+        let Inner {
+            default, others, ..
+        } = &*self.inner;
         std::iter::once(default)
             .chain(others.values())
             .map(|base| (base.host.clone(), base.port))
@@ -187,10 +201,14 @@ mod tests {
     #[test]
     fn a_host_header_names_a_domain_and_strangers_get_the_default_one() {
         let domains = domains();
-        assert_eq!(
-            domains.of_host("GO.example.com:443").as_str(),
-            "go.example.com"
-        );
+        for host in [
+            "go.example.com",
+            "go.example.com:443",
+            "GO.example.com:443",
+            "go.example.com.",
+        ] {
+            assert_eq!(domains.of_host(host).as_str(), "go.example.com", "{host}");
+        }
         assert!(domains.of_host("127.0.0.1:8080").is_default());
         assert!(domains.of_host("[::1]:8080").is_default());
         assert!(domains.of_host("bad host").is_default());

@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{ACCEPT_LANGUAGE, DNT, REFERER, USER_AGENT};
-use http::{HeaderName, Method};
+use http::Method;
 use tollgate_clicks::ClickKind;
 use tollgate_clicks::capture::Seen;
 use tollgate_clock::UnixMillis;
@@ -12,9 +11,6 @@ use tollgate_links::LinkKey;
 use super::accept::EdgeThread;
 use super::head::{Fields, RequestHead};
 use super::visit::visitor;
-
-/// Global Privacy Control: what came after `DNT`.
-const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 
 /// What the headers tell of a visitor; of a header that comes twice, the first.
 #[derive(Default)]
@@ -46,14 +42,15 @@ impl<'h> Told<'h> {
     }
 
     fn note(&mut self, name: &str, value: &'h [u8]) {
-        let is = |wanted: HeaderName| name.eq_ignore_ascii_case(wanted.as_str());
+        let is = |wanted| name.eq_ignore_ascii_case(wanted);
         // By the length first, which tells most others apart.
         let place = match name.len() {
-            3 if is(DNT) => &mut self.dnt,
-            7 if is(REFERER) => &mut self.referrer,
-            7 if is(SEC_GPC) => &mut self.gpc,
-            10 if is(USER_AGENT) => &mut self.user_agent,
-            15 if is(ACCEPT_LANGUAGE) => &mut self.language,
+            3 if is("dnt") => &mut self.dnt,
+            7 if is("referer") => &mut self.referrer,
+            // Global Privacy Control: what came after `DNT`.
+            7 if is("sec-gpc") => &mut self.gpc,
+            10 if is("user-agent") => &mut self.user_agent,
+            15 if is("accept-language") => &mut self.language,
             _ => return,
         };
         place.get_or_insert(value);
@@ -117,7 +114,7 @@ impl EdgeThread {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
+    use http::{HeaderMap, HeaderName};
 
     use super::*;
 
