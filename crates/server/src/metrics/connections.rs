@@ -22,6 +22,23 @@ pub(crate) struct Connections {
     pub(crate) accept_errors: AtomicU64,
 }
 
+/// How many connections of `listener` were closed because of their address.
+pub(super) fn encode_by_address<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    listener: &str,
+    threads: impl Iterator<Item = &'a Connections>,
+) -> fmt::Result {
+    let refused: u64 = threads
+        .map(|thread| thread.refused_by_address.load(Relaxed))
+        .sum();
+    counter(
+        encoder,
+        &format!("tollgate_{listener}_connections_refused_by_address"),
+        "Connections closed at once because too many of the same address were open",
+        refused as f64,
+    )
+}
+
 /// The connections of all threads of `listener`.
 pub(super) fn encode<'a>(
     encoder: &mut DescriptorEncoder<'_>,
@@ -43,17 +60,12 @@ pub(super) fn encode<'a>(
         "Connections open now",
         opened.saturating_sub(closed) as f64,
     )?;
-    let counters: [(&str, &str, u64); 5] = [
+    let counters: [(&str, &str, u64); 4] = [
         ("connections", "Connections served", opened),
         (
             "connections_refused",
             "Connections closed at once because too many were open",
             sum(|c| &c.refused),
-        ),
-        (
-            "connections_refused_by_address",
-            "Connections closed at once because too many of the same address were open",
-            sum(|c| &c.refused_by_address),
         ),
         (
             "connections_timed_out",

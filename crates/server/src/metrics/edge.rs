@@ -219,11 +219,9 @@ impl Collector for EdgeMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_requests(&mut encoder)?;
         let recorders = self.recorders();
-        connections::encode(
-            &mut encoder,
-            "edge",
-            recorders.iter().map(|recorder| &recorder.connections),
-        )
+        let threads = recorders.iter().map(|recorder| &recorder.connections);
+        connections::encode(&mut encoder, "edge", threads.clone())?;
+        connections::encode_by_address(&mut encoder, "edge", threads)
     }
 }
 
