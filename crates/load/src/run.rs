@@ -38,7 +38,7 @@ struct Shared {
 
 struct State {
     report: Report,
-    /// Due, and no connection was free.
+    /// Due, and no connection was free; the oldest first.
     waiting: VecDeque<Job>,
     /// Connections with nothing to do.
     idle: Vec<usize>,
@@ -169,6 +169,11 @@ async fn work(number: usize, seat: Rc<Seat>, shared: Rc<Shared>) {
             leave(connection.take());
         }
         let took = shared.begun.elapsed().saturating_sub(job.due);
+        // This thread may notice too late that it was too late.
+        let outcome = match outcome {
+            Outcome::Answered(_) if took > shared.plan.timeout() => Outcome::Late,
+            outcome => outcome,
+        };
         let report = &mut shared.state.borrow_mut().report;
         report.add(job.due, outcome, took);
     }
@@ -186,12 +191,16 @@ async fn next(number: usize, seat: &Seat, shared: &Shared) -> Option<Job> {
         {
             let mut state = shared.state.borrow_mut();
             let now = shared.begun.elapsed();
-            while let Some(job) = state.waiting.pop_front() {
-                if job.due + shared.plan.timeout() > now {
-                    return Some(job);
-                }
+            while let Some(job) = state.waiting.front().copied()
+                && job.due + shared.plan.timeout() <= now
+            {
                 // Whoever wanted it has left before there was a connection.
+                state.waiting.pop_front();
                 state.report.add(job.due, Outcome::Late, now - job.due);
+            }
+            // The newest first: the connections stand for those who ask, and these for the next of them.
+            if let Some(job) = state.waiting.pop_back() {
+                return Some(job);
             }
             if state.over {
                 return None;
