@@ -35,6 +35,10 @@ pub struct Plan {
     pub connections: usize,
     /// How long an answer is waited for, from when the request was due. Its connection is closed then.
     pub timeout_ms: u64,
+    /// Sleep between requests, instead of turning: they go out up to a millisecond late or two, and the core is free for
+    /// others.
+    #[serde(default)]
+    pub patient: bool,
     /// How long one part of the report is.
     #[serde(default = "a_minute")]
     pub window_seconds: f64,

@@ -1,5 +1,5 @@
-//! One thread that gives due requests to whichever connection is free, and never sleeps while there are more to
-//! come: it should have a core to itself.
+//! One thread that gives due requests to whichever connection is free. Unless the plan is patient it never sleeps while
+//! there are more to come: it should have a core to itself.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,11 +13,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, yield_now};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::answer::{Answer, answer};
 use crate::report::Outcome;
 use crate::{Order, Plan, Report};
+
+/// How long a patient client sleeps.
+const NAP: Duration = Duration::from_millis(1);
 
 /// A request that somebody has to send.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +146,10 @@ async fn give_out(shared: &Shared, seats: &[Rc<Seat>]) {
                 }
             }
         }
-        yield_now().await;
+        match plan.patient {
+            true => sleep(NAP).await,
+            false => yield_now().await,
+        }
     }
     // Those that wait are still taken, or given up.
     shared.state.borrow_mut().over = true;
