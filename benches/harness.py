@@ -288,9 +288,11 @@ class OpenLoop:
 
     def __init__(self, before=()):
         self.before = before
-        command = ["cargo", "build", "--quiet", "--package", "tollgate-load", "--release"]
-        subprocess.run(command, check=True, cwd=ROOT)
-        self.binary = os.path.join(target(), "release", "tollgate-load")
+        self.binary = os.environ.get("TOLLGATE_LOAD_BINARY")
+        if not self.binary:
+            command = ["cargo", "build", "--quiet", "--package", "tollgate-load", "--release"]
+            subprocess.run(command, check=True, cwd=ROOT)
+            self.binary = os.path.join(target(), "release", "tollgate-load")
 
     def run(self, url, request, values, rate, seconds, connections, **more):
         """Its report; `more` is what else a plan may say."""

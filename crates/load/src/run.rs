@@ -225,19 +225,38 @@ async fn ask(
     request: &[u8],
     buffer: &mut Vec<u8>,
 ) -> io::Result<Answer> {
-    let stream = match connection {
-        Some(stream) => stream,
-        None => connection.insert(connect(number, &shared.plan).await?),
-    };
+    // The server may have closed one that was idle meanwhile: then a new one is asked, as all clients do.
+    if let Some(kept) = connection {
+        match over(kept, request, buffer).await {
+            Err(Some(_)) => leave(connection.take()),
+            Err(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(answer) => return Ok(answer),
+        }
+    }
+    let stream = connection.insert(connect(number, &shared.plan).await?);
+    over(stream, request, buffer)
+        .await
+        .map_err(|error| error.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()))
+}
+
+/// Asks over an open connection. An error without a reason: it broke off within the answer.
+async fn over(
+    stream: &mut TcpStream,
+    request: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Result<Answer, Option<io::Error>> {
     stream.write_all(request).await?;
     let mut length = 0;
     loop {
         if length == buffer.len() {
             buffer.resize(length * 2, 0);
         }
-        match stream.read(&mut buffer[length..]).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => length += read,
+        match stream.read(&mut buffer[length..]).await {
+            Ok(0) if length == 0 => return Err(Some(io::ErrorKind::UnexpectedEof.into())),
+            Ok(0) => return Err(None),
+            Err(_) if length > 0 => return Err(None),
+            Err(error) => return Err(Some(error)),
+            Ok(read) => length += read,
         }
         if let Some(answer) = answer(&buffer[..length]) {
             return Ok(answer);

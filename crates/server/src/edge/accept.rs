@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_clicks::capture::ClickQueue;
 use tollgate_links::ServiceParts;
 
+use super::aside::Aside;
 use super::bind::BoundEdge;
 use super::connection;
 use super::password::PasswordGate;
@@ -23,6 +24,8 @@ pub(super) struct Shared {
     pub(super) options: EdgeOptions,
     pub(super) state: EdgeState,
     pub(super) passwords: PasswordGate,
+    /// Draws QR codes.
+    pub(super) drawing: Aside,
     pub(super) tls: Option<TlsAcceptor>,
 }
 
@@ -64,6 +67,7 @@ impl BoundEdge {
         };
         let shared = Arc::new(Shared {
             passwords: PasswordGate::new(hasher, listeners.len()),
+            drawing: Aside::new(listeners.len()),
             tls: tls.map(TlsAcceptor::from),
             options,
             state,

@@ -71,6 +71,8 @@ pub(super) enum Step {
     Missing(LinkKey, Intent, Source),
     /// The link has to be fetched.
     Fetch(LinkKey, Intent),
+    /// A QR code of the link has to be drawn.
+    Draw(Arc<Link>, Source),
     /// The link is known, but its password or its clicks have to be seen to.
     Earn(Arc<Link>, Intent, Source),
 }
@@ -183,7 +185,7 @@ pub(super) fn first_step(thread: &EdgeThread, head: RequestHead<'_>) -> Step {
     let lookup = parts.cache.peek(&domain, &code);
     let key = LinkKey { domain, code };
     match lookup {
-        Some(lookup) => step(thread, head, key, lookup, intent),
+        Some(lookup) => step(thread, key, lookup, intent),
         None => Step::Fetch(key, intent),
     }
 }
@@ -203,13 +205,7 @@ fn root(thread: &EdgeThread) -> Reply {
 }
 
 /// What a link that was looked up means for the request. Never [`Step::Fetch`].
-fn step(
-    thread: &EdgeThread,
-    head: RequestHead<'_>,
-    key: LinkKey,
-    lookup: Lookup,
-    intent: Intent,
-) -> Step {
+fn step(thread: &EdgeThread, key: LinkKey, lookup: Lookup, intent: Intent) -> Step {
     let source = Source::from(lookup.tier);
     let Some(link) = lookup.link else {
         return Step::Missing(key, intent, source);
@@ -230,15 +226,7 @@ fn step(
                 source,
             ))
         }
-        Intent::Qr => {
-            let short_url = thread.shared.parts().domains.short_url(&link.key);
-            Step::Answer(Reply::qr(
-                &short_url,
-                head.query.unwrap_or_default(),
-                thread.shared.options.qr_logo.as_deref(),
-                source,
-            ))
-        }
+        Intent::Qr => Step::Draw(link, source),
         Intent::Unlock if protected => Step::Earn(link, intent, source),
         Intent::Unlock => Step::Answer(Reply::method_not_allowed(READ_METHODS, source)),
         Intent::Follow if protected => Step::Answer(Reply::password(false, source)),
@@ -326,7 +314,7 @@ where
 {
     let next = match first {
         Step::Fetch(key, intent) => match thread.shared.parts().cache.get(key.clone()).await {
-            Ok(lookup) => step(thread, RequestHead::from(&head), key, lookup, intent),
+            Ok(lookup) => step(thread, key, lookup, intent),
             Err(error) => return store_failed(thread, &error).await,
         },
         other => other,
@@ -342,11 +330,27 @@ where
     match next {
         Step::Answer(reply) => reply,
         Step::Lead(link, source, now) => thread.led(peer, (&head).into(), &link, None, source, now),
+        Step::Draw(link, source) => draw(thread, &head, &link, source).await,
         Step::Missing(key, intent, source) => {
             missing(thread, peer, &head, &key, intent, source).await
         }
         Step::Earn(link, _, source) => take_click(thread, peer, &head, &link, None, source).await,
         Step::Fetch(key, _) => Reply::failed(format_args!("{key} was fetched twice"), Source::None),
+    }
+}
+
+/// A large image takes milliseconds, for which no redirect shall wait.
+async fn draw(thread: &EdgeThread, head: &Parts, link: &Link, source: Source) -> Reply {
+    let shared = Arc::clone(&thread.shared);
+    let short_url = shared.parts().domains.short_url(&link.key);
+    let query = head.uri.query().unwrap_or_default().to_owned();
+    let work = move || {
+        let logo = shared.options.qr_logo.as_deref();
+        Reply::qr(&short_url, &query, logo, source)
+    };
+    match thread.shared.drawing.run(work).await {
+        Some(reply) => reply,
+        None => shed(thread).await,
     }
 }
 

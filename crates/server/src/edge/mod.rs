@@ -6,6 +6,7 @@
 //! `respond` or `pages` (bytes). What is a click is captured by `click` on the way.
 
 mod accept;
+mod aside;
 mod bind;
 mod cache_control;
 mod click;

@@ -1,6 +1,5 @@
 //! The password form: reading it, and checking what it holds without stopping the redirects.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,22 +8,17 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
 use tollgate_links::{PasswordHash, PasswordHasher};
+
+use super::aside::Aside;
 
 /// The largest form.
 const MAX_FORM_BYTES: usize = 4096;
-/// Checks that may wait for each one that runs. Each takes some tens of milliseconds, so whoever is
-/// let in waits less than a second.
-const WAITING_PER_RUNNING: usize = 16;
-
 /// Checks passwords on threads that may block, a bounded number at once.
 pub(super) struct PasswordGate {
     hasher: PasswordHasher,
     /// Each check holds megabytes of memory and a core.
-    running: Arc<Semaphore>,
-    /// Those that run and those that wait.
-    admitted: Semaphore,
+    aside: Aside,
 }
 
 /// What became of a check.
@@ -65,32 +59,19 @@ impl FormError {
 impl PasswordGate {
     /// Lets `running` checks run at once.
     pub(super) fn new(hasher: PasswordHasher, running: usize) -> Self {
-        let running = running.max(1);
         Self {
             hasher,
-            running: Arc::new(Semaphore::new(running)),
-            admitted: Semaphore::new(running.saturating_mul(1 + WAITING_PER_RUNNING)),
+            aside: Aside::new(running),
         }
     }
 
     pub(super) async fn verify(&self, given: String, hash: PasswordHash) -> Verdict {
-        let Ok(_admitted) = self.admitted.try_acquire() else {
-            return Verdict::Busy;
-        };
-        let Ok(running) = Arc::clone(&self.running).acquire_owned().await else {
-            return Verdict::Busy;
-        };
         let hasher = self.hasher.clone();
-        let check = tokio::task::spawn_blocking(move || {
-            // Held to the end of the work, which goes on even if the visitor has left.
-            let _running = running;
-            hasher.verify(&given, &hash)
-        });
-        match check.await {
-            Ok(true) => Verdict::Right,
-            Ok(false) => Verdict::Wrong,
-            // The runtime is shutting down.
-            Err(_) => Verdict::Busy,
+        let check = move || hasher.verify(&given, &hash);
+        match self.aside.run(check).await {
+            Some(true) => Verdict::Right,
+            Some(false) => Verdict::Wrong,
+            None => Verdict::Busy,
         }
     }
 }
@@ -131,6 +112,7 @@ mod tests {
     use http::Request;
     use http_body_util::Full;
 
+    use super::super::aside::WAITING_PER_RUNNING;
     use super::*;
 
     async fn read(media: &str, body: impl Into<Bytes>) -> Result<String, FormError> {
@@ -174,7 +156,7 @@ mod tests {
     async fn a_full_gate_says_so() {
         let gate = PasswordGate::new(PasswordHasher::default(), 1);
         let all = u32::try_from(1 + WAITING_PER_RUNNING).unwrap();
-        let _held = gate.admitted.try_acquire_many(all).unwrap();
+        let _held = gate.aside.admitted.try_acquire_many(all).unwrap();
         let verdict = gate
             .verify("x".to_owned(), PasswordHash::from_phc("x"))
             .await;
