@@ -178,11 +178,12 @@ impl LinkService {
                 at: parts.clock.now(),
                 idempotency,
             };
-            match parts.store.update(update).await? {
-                Updated::Updated(link) | Updated::Replayed(link) => {
-                    parts.cache.invalidate(key);
-                    return Ok(link);
-                }
+            let updated = parts.store.update(update).await;
+            self.forget_if_changed(key, &updated, |updated| {
+                matches!(updated, Updated::Updated(_) | Updated::Replayed(_))
+            });
+            match updated? {
+                Updated::Updated(link) | Updated::Replayed(link) => return Ok(link),
                 Updated::VersionMismatch(now) if expected_version.is_some() => {
                     return Err(LinkError::VersionMismatch(now));
                 }
@@ -192,6 +193,18 @@ impl LinkService {
             }
         }
         Err(LinkError::VersionMismatch(newest))
+    }
+
+    /// A store that fails may have done it, and the repeated request is then answered as done.
+    fn forget_if_changed<T>(
+        &self,
+        key: &LinkKey,
+        outcome: &Result<T, StoreError>,
+        changed: impl FnOnce(&T) -> bool,
+    ) {
+        if outcome.as_ref().map_or(true, changed) {
+            self.parts.cache.invalidate(key);
+        }
     }
 
     async fn patched(&self, spec: &LinkSpec, patch: &LinkPatch) -> Result<LinkSpec, LinkError> {
@@ -224,9 +237,12 @@ impl LinkService {
             at: self.parts.clock.now(),
             idempotency,
         };
-        match self.parts.store.delete(delete).await? {
+        let deleted = self.parts.store.delete(delete).await;
+        self.forget_if_changed(key, &deleted, |deleted| {
+            matches!(deleted, Deleted::Deleted(_) | Deleted::Replayed)
+        });
+        match deleted? {
             Deleted::Deleted(link) => {
-                self.parts.cache.invalidate(key);
                 if link.origin == Origin::Pool {
                     self.reclaim(&[link.key.code]).await;
                 }
