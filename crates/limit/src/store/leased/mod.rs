@@ -140,10 +140,12 @@ impl<S: LimitStore> Leased<S> {
         let mut ticks = tokio::time::interval(self.options.aim);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            // In this order: a key that always wants more does not keep the rest from being given back.
             tokio::select! {
+                biased;
                 () = &mut end => break,
-                () = self.wake.notified() => self.refill().await,
                 _ = ticks.tick() => self.tend().await,
+                () = self.wake.notified() => self.refill().await,
             }
         }
         self.close().await;

@@ -33,7 +33,7 @@ pub use tollgate_redis::RedisUrlError;
 use tollgate_redis::{Breaker, BreakerOptions, BreakerStats};
 
 use self::owed::Owed;
-use self::script::{Found, Script, Token};
+use self::script::{Found, Script, Server, Token};
 pub use self::write_through::WriteThrough;
 use super::counters::Counter;
 use super::dice::Dice;
@@ -175,17 +175,27 @@ impl SharedCache {
         store: Arc<dyn LinkStore>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, RedisUrlError> {
+        let shared = Self::over(script::redis(url)?, options, store, clock);
+        if let Err(error) = shared.script.ready().await {
+            tracing::warn!(%error, "links are not shared in Redis until it can be reached");
+        }
+        Ok(shared)
+    }
+
+    fn over(
+        server: Box<dyn Server>,
+        options: SharedCacheOptions,
+        store: Arc<dyn LinkStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         let breaker = Breaker::new(
             "the shared cache of links",
             options.breaker,
             Arc::clone(&clock),
         );
-        let script = Script::new(url, &options, breaker)?;
-        if let Err(error) = script.ready().await {
-            tracing::warn!(%error, "links are not shared in Redis until it can be reached");
-        }
+        let script = Script::new(server, &options, breaker);
         let dice = Dice::new(options.seed);
-        Ok(Arc::new_cyclic(|me| Self {
+        Arc::new_cyclic(|me| Self {
             me: me.clone(),
             store,
             script,
@@ -196,7 +206,7 @@ impl SharedCache {
             owed: Owed::default(),
             listening: AtomicBool::new(false),
             counters: Counters::default(),
-        }))
+        })
     }
 
     /// Counters for metrics.
@@ -225,6 +235,8 @@ impl SharedCache {
     /// `end`.
     pub async fn run(&self, cache: &LinkCache, end: impl Future<Output = ()>) {
         tokio::select! {
+            // As only the end ends, the order is nobody's disadvantage.
+            biased;
             () = end => {}
             () = self.listen(cache) => {}
             () = self.settle(cache) => {}

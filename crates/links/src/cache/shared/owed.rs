@@ -119,7 +119,10 @@ impl Owed {
                 }
             }
         }
-        state.owed.keys().cloned().collect()
+        // In an order that does not differ from run to run, so that a simulation can be repeated.
+        let mut due: Vec<LinkKey> = state.owed.keys().cloned().collect();
+        due.sort_unstable();
+        due
     }
 
     /// How many links are owed.

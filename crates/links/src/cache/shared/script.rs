@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tollgate_redis::{AskError, Breaker, Call, Client, ClientOptions, RedisUrlError, Subscription};
 
 use super::SharedCacheOptions;
 use crate::LinkKey;
 
-const SCRIPT: &str = include_str!("shared.lua");
+pub(super) const SCRIPT: &str = include_str!("shared.lua");
 /// How long making a connection may take. Calls do not wait for it longer than for anything else.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// What entries are named by, behind the prefix.
@@ -35,9 +36,52 @@ pub(super) enum Found {
     LockedByAnother(Duration),
 }
 
+/// What runs the script: a Redis, or what the simulation has in its place.
+#[async_trait]
+pub(super) trait Server: Send + Sync {
+    async fn ready(&self) -> Result<(), AskError>;
+
+    /// A number, milliseconds and a value: see the script.
+    async fn ask(&self, call: &Call<'_>, within: Duration) -> Result<Answer, AskError>;
+
+    async fn subscribe(&self, channel: &[u8]) -> Result<Box<dyn News>, AskError>;
+}
+
+/// What the script answers.
+pub(super) type Answer = (u8, u64, Vec<u8>);
+
+/// Messages of a channel, as they arrive.
+#[async_trait]
+pub(super) trait News: Send {
+    /// The next one; see [`Subscription::next`].
+    async fn next(&mut self, silence: Duration) -> Result<Vec<u8>, AskError>;
+}
+
+#[async_trait]
+impl Server for Client {
+    async fn ready(&self) -> Result<(), AskError> {
+        self.ready().await
+    }
+
+    async fn ask(&self, call: &Call<'_>, within: Duration) -> Result<Answer, AskError> {
+        self.ask(call, within).await
+    }
+
+    async fn subscribe(&self, channel: &[u8]) -> Result<Box<dyn News>, AskError> {
+        Ok(Box::new(self.subscribe(channel).await?))
+    }
+}
+
+#[async_trait]
+impl News for Subscription {
+    async fn next(&mut self, silence: Duration) -> Result<Vec<u8>, AskError> {
+        self.next(silence).await
+    }
+}
+
 /// The script, in a Redis.
 pub(super) struct Script {
-    client: Client,
+    server: Box<dyn Server>,
     breaker: Breaker,
     prefix: String,
     channel: String,
@@ -54,36 +98,41 @@ struct Order<'a> {
     message: Option<&'a [u8]>,
 }
 
+/// The Redis at a URL.
+pub(super) fn redis(url: &str) -> Result<Box<dyn Server>, RedisUrlError> {
+    let options = ClientOptions {
+        script: SCRIPT,
+        connect_within: CONNECT_WITHIN,
+    };
+    Ok(Box::new(Client::new(url, options)?))
+}
+
 impl Script {
     pub(super) fn new(
-        url: &str,
+        server: Box<dyn Server>,
         options: &SharedCacheOptions,
         breaker: Breaker,
-    ) -> Result<Self, RedisUrlError> {
-        let client = ClientOptions {
-            script: SCRIPT,
-            connect_within: CONNECT_WITHIN,
-        };
-        Ok(Self {
-            client: Client::new(url, client)?,
+    ) -> Self {
+        Self {
+            server,
             breaker,
             prefix: format!("{}{ENTRY}", options.prefix),
             channel: format!("{}{CHANNEL}", options.prefix),
             deadline: options.deadline,
             lock: options.lock,
-        })
+        }
     }
 
     pub(super) async fn ready(&self) -> Result<(), AskError> {
-        self.client.ready().await
+        self.server.ready().await
     }
 
     pub(super) const fn breaker(&self) -> &Breaker {
         &self.breaker
     }
 
-    pub(super) async fn subscribe(&self) -> Result<Subscription, AskError> {
-        self.client.subscribe(self.channel.as_bytes()).await
+    pub(super) async fn subscribe(&self) -> Result<Box<dyn News>, AskError> {
+        self.server.subscribe(self.channel.as_bytes()).await
     }
 
     /// The value, or the lock if there is none.
@@ -154,7 +203,7 @@ impl Script {
         self.ask(key, &order).await.map(drop)
     }
 
-    async fn ask(&self, key: &LinkKey, order: &Order<'_>) -> Result<(u8, u64, Vec<u8>), AskError> {
+    async fn ask(&self, key: &LinkKey, order: &Order<'_>) -> Result<Answer, AskError> {
         let asked = async {
             // What is in braces chooses the slot: the keys of one link would have one, if there were more.
             let name = format!("{}{{{}/{}}}", self.prefix, key.domain.as_str(), key.code);
@@ -176,7 +225,7 @@ impl Script {
                     order.message.unwrap_or_default(),
                 ],
             };
-            self.client.ask(&call, self.deadline).await
+            self.server.ask(&call, self.deadline).await
         };
         let is_away = |error: &AskError| matches!(error, AskError::Unavailable(_));
         self.breaker.through(asked, is_away).await

@@ -4,6 +4,7 @@ mod cluster;
 mod edits;
 mod entries;
 mod failures;
+mod simulation;
 mod stampede;
 
 #[path = "../../../../../redis/tests/private/commands.rs"]
