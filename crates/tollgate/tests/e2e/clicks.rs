@@ -1,14 +1,9 @@
 //! Clicks on their way to the spool: what a restart, kill -9 and a full disk cost.
 
 use std::collections::HashSet;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tollgate_clicks::capture::{Addresses, Capture, Privacy};
@@ -18,11 +13,11 @@ use tollgate_clicks::store::{ClickStore as _, SqliteClickStore, SqliteOptions};
 use tollgate_clicks::{ClickKind, ClickSource as _, Dimension, EnrichedClick, Enricher};
 use tollgate_clock::SystemClock;
 
-use crate::server::{Options, Server, both, eventually, new_home};
+use crate::server::{Options, Server, both, eventually};
 
 /// All clicks of a server that has ended: those that it counted, and those in the spool that it did
 /// not count yet.
-fn kept(home: &Path) -> Vec<EnrichedClick> {
+pub(crate) fn kept(home: &Path) -> Vec<EnrichedClick> {
     let data = home.join("data");
     let clock = Arc::new(SystemClock::new());
     let file = data.join("clicks.db");
@@ -284,128 +279,6 @@ fn counting_gives_way_to_redirects_until_the_spool_is_half_full() {
         (total(&server, Scope::Everything) == answered as u64).then_some(())
     });
     assert_eq!(named("clicks"), [5]);
-}
-
-/// A click that was answered: which one, and when.
-struct Answered {
-    referrer: String,
-    at: Instant,
-}
-
-/// Follows a link over one connection until the server is gone. The referrer names each click.
-fn follow(edge: &str, code: &str, name: &str, count: &AtomicUsize) -> Vec<Answered> {
-    let address = edge.trim_start_matches("http://");
-    let mut answered = Vec::new();
-    let mut stream = TcpStream::connect(address).unwrap();
-    let mut answer = [0; 4096];
-    for at in 0.. {
-        let referrer = format!("https://r.example/{name}/{at}");
-        let request = format!(
-            "GET /{code} HTTP/1.1\r\nHost: {address}\r\nReferer: {referrer}\r\n\
-             User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\r\n"
-        );
-        if stream.write_all(request.as_bytes()).is_err() {
-            break;
-        }
-        let mut length = 0;
-        while !answer[..length].ends_with(b"\r\n\r\n") {
-            match stream.read(&mut answer[length..]) {
-                Ok(0) | Err(_) => return answered,
-                Ok(read) => length += read,
-            }
-        }
-        assert!(
-            answer.starts_with(b"HTTP/1.1 302"),
-            "{}",
-            String::from_utf8_lossy(&answer)
-        );
-        answered.push(Answered {
-            referrer,
-            at: Instant::now(),
-        });
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-    answered
-}
-
-/// 20 times: links are followed as fast as the server answers until it is killed at some moment.
-/// What is lost is the end of what each connection saw, and no more than the last moments.
-#[test]
-#[ignore = "slow"]
-fn kill_9_loses_only_clicks_that_were_not_written_yet() {
-    const ROUNDS: usize = 20;
-    const CONNECTIONS: usize = 8;
-    /// 50 ms, and what a machine takes that does a lot beside.
-    const LONGEST: Duration = Duration::from_secs(2);
-    let options = Options::default().config("[clicks]\nsync = \"0\"");
-    let home = new_home();
-    let mut rounds = Vec::new();
-    let mut code = String::new();
-    for round in 0..ROUNDS {
-        let server = options.start_in(&home);
-        if round == 0 {
-            code = server.client().code(&json!({"url": "https://a.example/"}));
-        }
-        let count = Arc::new(AtomicUsize::new(0));
-        let visitors: Vec<_> = (0..CONNECTIONS)
-            .map(|visitor| {
-                let (edge, code) = (server.edge.clone(), code.clone());
-                let count = Arc::clone(&count);
-                let name = format!("{round}/{visitor}");
-                thread::spawn(move || follow(&edge, &code, &name, &count))
-            })
-            .collect();
-        // From the first answers to the middle of the flood: another moment each round.
-        let wanted = 1 + round * 1_500;
-        eventually("answers", || {
-            (count.load(Ordering::Relaxed) >= wanted).then_some(())
-        });
-        let killed = Instant::now();
-        server.kill();
-        let answered: Vec<_> = visitors.into_iter().map(|v| v.join().unwrap()).collect();
-        rounds.push((killed, answered));
-    }
-    let clicks = kept(home.path());
-    let kept: HashSet<&str> = clicks
-        .iter()
-        .map(|click| click.click.referrer.as_ref().unwrap().as_str())
-        .collect();
-    assert_eq!(kept.len(), clicks.len(), "no click is counted twice");
-
-    let (mut all, mut all_lost, mut oldest) = (0, 0, Duration::ZERO);
-    println!("round  answered  counted  lost  the oldest lost before the kill");
-    for (round, (killed, visitors)) in rounds.iter().enumerate() {
-        let (mut answered, mut lost, mut age) = (0, 0, Duration::ZERO);
-        for visitor in visitors {
-            let is_kept = |click: &Answered| kept.contains(click.referrer.as_str());
-            let first_lost = visitor.iter().position(|click| !is_kept(click));
-            let first_lost = first_lost.unwrap_or(visitor.len());
-            assert!(
-                !visitor[first_lost..].iter().any(is_kept),
-                "only the end is lost"
-            );
-            answered += visitor.len();
-            lost += visitor.len() - first_lost;
-            if let Some(click) = visitor.get(first_lost) {
-                age = age.max(killed.saturating_duration_since(click.at));
-            }
-        }
-        println!(
-            "{round:5}  {answered:8}  {:7}  {lost:4}  {age:?}",
-            answered - lost
-        );
-        all += answered;
-        all_lost += lost;
-        oldest = oldest.max(age);
-    }
-    println!(
-        "kill -9: {ROUNDS} rounds, {all} clicks answered, {} of them counted, {all_lost} lost, the \
-         oldest answered {oldest:?} before the kill; {} in the spool",
-        all - all_lost,
-        clicks.len()
-    );
-    assert!(oldest < LONGEST, "{oldest:?}");
-    assert!(all_lost < all / 2, "{all_lost} of {all}");
 }
 
 /// The spool is on a disk of one megabyte, in which something else lies that can be deleted.

@@ -22,6 +22,7 @@ mod client;
 mod compat;
 mod configuration;
 mod corpus;
+mod crash;
 mod create;
 mod dashboard;
 mod devtools;

@@ -146,6 +146,14 @@ impl Options {
         child.wait_with_output().expect("a process")
     }
 
+    /// Starts a server and kills it after this time, however far it is.
+    pub(crate) fn start_and_kill(&self, home: &TempDir, after: Duration) {
+        let mut child = self.spawn(home);
+        thread::sleep(after);
+        child.kill().expect("a process");
+        child.wait().expect("a process");
+    }
+
     fn spawn(&self, home: &TempDir) -> Child {
         let config = home.path().join("tollgate.toml");
         std::fs::write(&config, &self.config).expect("a writable directory");
