@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tollgate_clock::UnixMillis;
 use tollgate_links::Domain;
 use tollgate_links::store::StoreError;
-use tollgate_sqlite::{OpenOptions, Readers, ReadersOptions, Writer, WriterOptions, migrate, open};
+use tollgate_sqlite::{
+    OpenOptions, Readers, ReadersOptions, Writer, WriterOptions, migrate, open,
+};
 
 use super::{KeyStore, StoredKey};
 use crate::{ApiKey, KeyId, Scopes, SecretHash};
@@ -14,20 +16,7 @@ use crate::{ApiKey, KeyId, Scopes, SecretHash};
 /// The name of our tables' version in the file, which may hold other components too.
 const COMPONENT: &str = "access";
 /// Appended to, never edited: a file remembers how many of these it has seen.
-const STEPS: [&str; 2] = [
-    "CREATE TABLE api_keys(
-        id TEXT PRIMARY KEY,
-        secret BLOB NOT NULL UNIQUE,
-        name TEXT NOT NULL,
-        scopes TEXT NOT NULL,
-        domain TEXT,
-        created_at INTEGER NOT NULL,
-        expires_at INTEGER,
-        revoked_at INTEGER
-    ) STRICT, WITHOUT ROWID;",
-    "ALTER TABLE api_keys ADD COLUMN subject TEXT;
-    CREATE UNIQUE INDEX api_keys_subject ON api_keys(subject) WHERE subject IS NOT NULL;",
-];
+const STEPS: [&str; 2] = [include_str!("steps/1.sql"), include_str!("steps/2.sql")];
 const COLUMNS: &str =
     "id, name, scopes, domain, created_at, expires_at, revoked_at, secret, subject";
 /// A key is read once in two seconds at most: one thread has time to spare.

@@ -320,7 +320,8 @@ fn is_root() -> bool {
 }
 
 /// Where the newest server is: Debian keeps it out of the path.
-fn binaries() -> PathBuf {
+/// Where the programs of PostgreSQL are.
+pub fn binaries() -> PathBuf {
     let version = |path: &Path| -> Option<u32> { path.file_name()?.to_str()?.parse().ok() };
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()

@@ -72,4 +72,5 @@ mod shutdown;
 mod single_sign_on;
 mod traefik;
 mod transfer;
+mod upgrade;
 mod webhooks;
