@@ -9,6 +9,8 @@ use tollgate_clock::Clock;
 use tollgate_links::store::LinkStore;
 use tollgate_links::{Code, Domain, LinkKey};
 
+use crate::metrics::WatchedFile;
+
 /// How long the store may take to answer before it counts as away.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an answer of the store stands, so that probes cannot load it.
@@ -37,6 +39,7 @@ pub struct Health {
 struct Inner {
     store: Arc<dyn LinkStore>,
     clock: Arc<dyn Clock>,
+    files: Vec<WatchedFile>,
     draining: AtomicBool,
     // An async mutex, held while the store is asked: many probes make one read.
     probed: Mutex<Option<Probe>>,
@@ -49,13 +52,14 @@ struct Probe {
 }
 
 impl Health {
-    /// Of an instance that serves the links in `store`.
+    /// Of an instance that serves the links in `store`, and writes to these files.
     #[must_use]
-    pub fn new(store: Arc<dyn LinkStore>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<dyn LinkStore>, clock: Arc<dyn Clock>, files: Vec<WatchedFile>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
                 clock,
+                files,
                 draining: AtomicBool::new(false),
                 probed: Mutex::new(None),
             }),
@@ -65,6 +69,15 @@ impl Health {
     /// From now on not ready, so that load balancers send new visitors elsewhere.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// What cannot be written now, such as `links`: the disk is full, or fails. That is no reason to send traffic
+    /// elsewhere: redirects go on, and another instance on the same disk would be no better.
+    #[must_use]
+    pub fn unwritable(&self) -> Vec<&'static str> {
+        let files = self.inner.files.iter();
+        let failing = files.filter(|file| (file.writes)().failing);
+        failing.map(|file| file.holds).collect()
     }
 
     /// Whether this instance should be sent traffic. The store's answer is at most one second old,
@@ -78,6 +91,7 @@ impl Health {
             clock,
             draining,
             probed,
+            ..
         } = &*self.inner;
         if draining.load(Ordering::Relaxed) {
             return Err(NotReady::Draining);

@@ -400,6 +400,17 @@ impl Problem {
         self.header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
     }
 
+    fn full() -> Self {
+        let detail = "What is there can be read but not changed until the operator makes space.";
+        Self::new(Kind::StoreFull, detail).retry_later()
+    }
+
+    fn read_only() -> Self {
+        let detail =
+            "What is there can be read but not changed until the operator makes it writable.";
+        Self::new(Kind::StoreReadOnly, detail).retry_later()
+    }
+
     pub(crate) fn slow() -> Self {
         Self::new(Kind::Slow, "The store may be overloaded. Try again later.").retry_later()
     }
@@ -575,14 +586,8 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) => {
                 Self::new(Kind::StoreUnavailable, "Try again in a moment.").retry_later()
             }
-            StoreError::ReadOnly(_) => Self::new(
-                Kind::StoreReadOnly,
-                "Links can be read but not written until the operator makes it writable.",
-            ),
-            StoreError::Full(_) => Self::new(
-                Kind::StoreFull,
-                "Links can be read but not written until the operator makes space.",
-            ),
+            StoreError::ReadOnly(_) => Self::read_only(),
+            StoreError::Full(_) => Self::full(),
             _ => Self::internal(),
         }
     }
@@ -592,9 +597,13 @@ impl From<OutboxError> for Problem {
     fn from(error: OutboxError) -> Self {
         tracing::error!(%error, "the store of webhooks failed");
         match error {
-            OutboxError::Busy { .. } => {
+            OutboxError::Busy { .. }
+            | OutboxError::CannotOpen { .. }
+            | OutboxError::Disk { .. } => {
                 Self::new(Kind::StoreUnavailable, "Try again in a moment.").retry_later()
             }
+            OutboxError::ReadOnly { .. } => Self::read_only(),
+            OutboxError::Full { .. } => Self::full(),
             _ => Self::internal(),
         }
     }
@@ -622,6 +631,8 @@ impl From<QueryError> for Problem {
             ClickStoreError::Unavailable(_) => {
                 Self::new(Kind::StoreUnavailable, "Try again in a moment.").retry_later()
             }
+            ClickStoreError::ReadOnly(_) => Self::read_only(),
+            ClickStoreError::Full(_) => Self::full(),
             _ => Self::internal(),
         }
     }

@@ -34,8 +34,21 @@ pub enum Error {
         /// SQLite's own words.
         detail: String,
     },
+    /// The disk, or the system between, fails to read or write.
+    #[error(
+        "the disk fails under {place}: see what the system says of it, and try again ({detail})"
+    )]
+    Disk {
+        /// The file.
+        place: String,
+        /// SQLite's own words.
+        detail: String,
+    },
     /// The file is no SQLite database, or damaged, or holds values that cannot be read.
-    #[error("{place} is damaged or not a database of ours: restore it from a backup ({detail})")]
+    #[error(
+        "{place} is damaged or not a database of ours: restore it from a backup, unless its disk \
+         cannot be read ({detail})"
+    )]
     Corrupt {
         /// The file.
         place: String,
@@ -65,7 +78,7 @@ pub enum Error {
         /// Newest version known here.
         known: u32,
     },
-    /// Anything else: an I/O error of the disk, or a defect of ours.
+    /// Anything else: a defect of ours.
     #[error("unexpected error in {place}: {detail}")]
     Other {
         /// The file.
@@ -93,6 +106,7 @@ impl Error {
                     Self::ReadOnly { place, detail }
                 }
                 Some(ErrorCode::DiskFull) => Self::Full { place, detail },
+                Some(ErrorCode::SystemIoFailure) => Self::Disk { place, detail },
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                     Self::Corrupt { place, detail }
                 }

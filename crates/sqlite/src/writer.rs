@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::Error;
+
+/// How often it is tried whether commits work again, if nobody writes.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// How writes are gathered into commits.
 #[derive(Debug, Clone)]
@@ -43,6 +46,11 @@ pub struct WriterStats {
     pub queued: usize,
     /// Commits, including failed ones.
     pub commits: u64,
+    /// Commits that failed as a whole.
+    pub failed: u64,
+    /// Whether they do now: the disk is full, or fails, or somebody else holds the file. It is tried again each
+    /// second.
+    pub failing: bool,
     /// Writes in them; divided by `commits`, how well they gather.
     pub jobs: u64,
     /// Rows inserted, changed and deleted.
@@ -54,9 +62,25 @@ pub struct WriterStats {
 #[derive(Debug, Default)]
 struct Counters {
     commits: AtomicU64,
+    failed: AtomicU64,
+    failing: AtomicBool,
     jobs: AtomicU64,
     rows: AtomicU64,
     last_commit_us: AtomicU64,
+}
+
+impl Counters {
+    fn read(&self, queued: usize) -> WriterStats {
+        WriterStats {
+            queued,
+            commits: self.commits.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            failing: self.failing.load(Ordering::Relaxed),
+            jobs: self.jobs.load(Ordering::Relaxed),
+            rows: self.rows.load(Ordering::Relaxed),
+            last_commit: Duration::from_micros(self.last_commit_us.load(Ordering::Relaxed)),
+        }
+    }
 }
 
 /// The one connection of this process that writes to a file, on a thread of its own.
@@ -132,13 +156,17 @@ impl Writer {
     /// What it has done so far.
     #[must_use]
     pub fn stats(&self) -> WriterStats {
-        let counters = &self.counters;
-        WriterStats {
-            queued: self.jobs.as_ref().map_or(0, flume::Sender::len),
-            commits: counters.commits.load(Ordering::Relaxed),
-            jobs: counters.jobs.load(Ordering::Relaxed),
-            rows: counters.rows.load(Ordering::Relaxed),
-            last_commit: Duration::from_micros(counters.last_commit_us.load(Ordering::Relaxed)),
+        let queued = self.jobs.as_ref().map_or(0, flume::Sender::len);
+        self.counters.read(queued)
+    }
+
+    /// Tells that whenever it is asked, without keeping the file open.
+    pub fn watch(&self) -> impl Fn() -> WriterStats + Send + Sync + use<> {
+        let jobs = self.jobs.as_ref().map(flume::Sender::downgrade);
+        let counters = Arc::clone(&self.counters);
+        move || {
+            let jobs = jobs.as_ref().and_then(flume::WeakSender::upgrade);
+            counters.read(jobs.map_or(0, |jobs| jobs.len()))
         }
     }
 }
@@ -164,8 +192,8 @@ fn other(place: &Path, detail: &str) -> Error {
 
 /// A write of any type.
 trait Job: Send {
-    /// Runs it; `false` if it failed and must be undone.
-    fn run(&mut self, connection: &Connection, place: &Path) -> bool;
+    /// Runs it. If it fails it must be undone.
+    fn run(&mut self, connection: &Connection, place: &Path) -> Result<(), Error>;
     /// Sends its answer: its own if there is no `failure` of the whole commit.
     fn answer(self: Box<Self>, failure: Option<&Error>);
 }
@@ -181,16 +209,17 @@ where
     T: Send,
     F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
 {
-    fn run(&mut self, connection: &Connection, place: &Path) -> bool {
+    fn run(&mut self, connection: &Connection, place: &Path) -> Result<(), Error> {
         let Some(write) = self.write.take() else {
-            return false;
+            return Err(other(place, "a write ran twice"));
         };
         let ran = std::panic::catch_unwind(AssertUnwindSafe(|| write(connection)));
         let result = match ran {
             Ok(result) => result.map_err(|error| Error::of(place, &error)),
             Err(_) => Err(other(place, "a write panicked")),
         };
-        self.result.insert(result).is_ok()
+        let result = self.result.insert(result);
+        result.as_ref().map(drop).map_err(Error::clone)
     }
 
     fn answer(self: Box<Self>, failure: Option<&Error>) {
@@ -215,19 +244,12 @@ struct Worker {
 
 impl Worker {
     fn work(self, jobs: &flume::Receiver<Box<dyn Job>>) {
-        while let Ok(first) = jobs.recv() {
+        while let Some(first) = self.next(jobs) {
             let started = Instant::now();
             let rows_before = self.connection.total_changes();
             let mut done = Vec::new();
             let outcome = self.commit(first, jobs, &mut done, started);
-            if let Err(error) = &outcome {
-                tracing::warn!(%error, writes = done.len(), "a commit failed");
-                if !self.connection.is_autocommit()
-                    && let Err(error) = self.connection.execute_batch("ROLLBACK")
-                {
-                    tracing::error!(%error, "cannot undo a failed commit");
-                }
-            }
+            self.undo(&outcome);
             let rows = self.connection.total_changes().wrapping_sub(rows_before);
             let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             let counters = &self.counters;
@@ -237,9 +259,75 @@ impl Worker {
                 .fetch_add(done.len() as u64, Ordering::Relaxed);
             counters.rows.fetch_add(rows, Ordering::Relaxed);
             counters.last_commit_us.store(took, Ordering::Relaxed);
+            match &outcome {
+                Err(error) => {
+                    counters.failed.fetch_add(1, Ordering::Relaxed);
+                    self.fails(error);
+                }
+                // One that changes nothing does not ask the disk.
+                Ok(()) if rows > 0 => self.works(),
+                Ok(()) => {}
+            }
             for job in done {
                 job.answer(outcome.as_ref().err());
             }
+        }
+    }
+
+    /// The next write. While commits fail, it is tried from time to time whether they still do.
+    fn next(&self, jobs: &flume::Receiver<Box<dyn Job>>) -> Option<Box<dyn Job>> {
+        while self.counters.failing.load(Ordering::Relaxed) {
+            match jobs.recv_timeout(PROBE) {
+                Ok(job) => return Some(job),
+                Err(flume::RecvTimeoutError::Disconnected) => return None,
+                Err(flume::RecvTimeoutError::Timeout) => {
+                    let probed = self.probe();
+                    self.undo(&probed);
+                    if probed.is_ok() {
+                        self.works();
+                    }
+                }
+            }
+        }
+        jobs.recv().ok()
+    }
+
+    /// Writes a page with what it has already.
+    fn probe(&self) -> Result<(), Error> {
+        let of = |error: rusqlite::Error| Error::of(&self.place, &error);
+        self.execute("BEGIN IMMEDIATE")?;
+        let version = self
+            .connection
+            .pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
+            .map_err(of)?;
+        self.connection
+            .pragma_update(None, "user_version", version)
+            .map_err(of)?;
+        self.execute("COMMIT")
+    }
+
+    /// Ends a transaction that failed, if SQLite has not.
+    fn undo(&self, outcome: &Result<(), Error>) {
+        if outcome.is_err()
+            && !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "cannot undo a failed commit");
+        }
+    }
+
+    fn fails(&self, error: &Error) {
+        // Told once, and then when it is over.
+        if self.counters.failing.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%error, "a commit failed");
+        } else {
+            tracing::warn!(%error, "a commit failed");
+        }
+    }
+
+    fn works(&self) {
+        if self.counters.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!(place = %self.place.display(), "commits work again");
         }
     }
 
@@ -271,13 +359,11 @@ impl Worker {
     /// Runs one write so that it can be undone by itself. An error is one of the whole commit.
     fn attempt(&self, job: &mut dyn Job) -> Result<(), Error> {
         self.execute("SAVEPOINT write")?;
-        if !job.run(&self.connection, &self.place) {
-            // After a full disk or an I/O error SQLite may have undone everything already.
+        if let Err(error) = job.run(&self.connection, &self.place) {
+            // After a full disk or an I/O error SQLite may have undone everything already: the others fail of
+            // the same.
             if self.connection.is_autocommit() {
-                return Err(other(
-                    &self.place,
-                    "another write in the same commit failed and undid all of it: try again",
-                ));
+                return Err(error);
             }
             self.execute("ROLLBACK TO write")?;
         }

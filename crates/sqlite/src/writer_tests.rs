@@ -127,3 +127,61 @@ async fn dropping_finishes_what_was_accepted() {
     drop(writer);
     assert_eq!(stored(&path).len(), 10);
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_to_all_whose_writes_it_undid() {
+    let (_dir, path, writer) = start(&WriterOptions {
+        batch_time: Duration::from_secs(3600),
+        ..WriterOptions::default()
+    });
+    let pages = |most: u32| {
+        move |connection: &Connection| {
+            connection.query_row(&format!("PRAGMA max_page_count = {most}"), [], |_| Ok(()))
+        }
+    };
+    // So few that SQLite has none left in which to note how to undo a part.
+    writer.run(pages(4)).await.unwrap();
+    let (open_gate, hold) = gate();
+    let (_, innocent, guilty, late, ()) = tokio::join!(
+        writer.run(hold),
+        writer.run(insert(1)),
+        writer.run(|connection: &Connection| {
+            connection
+                .execute_batch("CREATE TABLE large(x); INSERT INTO large VALUES (zeroblob(100000))")
+        }),
+        writer.run(insert(2)),
+        async { open_gate.send_async(()).await.unwrap() },
+    );
+    assert!(matches!(guilty, Err(Error::Full { .. })), "{guilty:?}");
+    for (x, written) in [(1, innocent), (2, late)] {
+        match written {
+            Ok(_) => assert!(stored(&path).contains(&x)),
+            Err(error) => assert!(matches!(error, Error::Full { .. }), "{error}"),
+        }
+    }
+    writer.run(pages(1_000)).await.unwrap();
+    writer.run(insert(3)).await.unwrap();
+    let (stats, watched) = (writer.stats(), writer.watch());
+    assert!(!stats.failing && stored(&path).contains(&3));
+    assert_eq!(watched(), stats);
+    drop(writer);
+    assert_eq!(watched().commits, stats.commits);
+}
+
+#[tokio::test]
+async fn commits_that_work_again_are_noticed_without_a_write() {
+    let (_dir, path, writer) = start(&WriterOptions::default());
+    let elsewhere = open(&path, &OpenOptions::default()).unwrap();
+    elsewhere.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    writer.run(insert(1)).await.unwrap_err();
+    assert!(writer.stats().failing);
+    elsewhere.execute_batch("COMMIT").unwrap();
+    let begun = Instant::now();
+    while writer.stats().failing {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let stats = writer.stats();
+    assert_eq!((stats.commits, stats.failed), (1, 1), "a try is none");
+    writer.run(insert(1)).await.unwrap();
+}

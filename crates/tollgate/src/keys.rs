@@ -97,7 +97,7 @@ impl Place {
             );
         }
         Ok(Self::Store {
-            keys: open::keys(&file)?,
+            keys: open::keys(&file)?.0,
             domains: open::domains(&config, None)?,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()

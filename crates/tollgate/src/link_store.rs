@@ -8,7 +8,7 @@ use tollgate_config::{Config, Engine};
 use tollgate_links::store::{
     ChangeFeed, LeaseStore, Lifecycle, LinkStore, SqliteLinkStore, SqliteOptions,
 };
-use tollgate_server::metrics::Metrics;
+use tollgate_server::metrics::{Metrics, WatchedFile};
 
 use crate::open;
 #[cfg(feature = "postgres")]
@@ -24,6 +24,8 @@ pub(crate) struct Links {
     pub(crate) place: String,
     /// Shows how it works.
     pub(crate) register: Box<dyn FnOnce(&Metrics) + Send>,
+    /// The file, if it is one.
+    pub(crate) file: Option<WatchedFile>,
 }
 
 impl Links {
@@ -38,6 +40,7 @@ impl Links {
             lifecycle: store,
             place,
             register: Box::new(|_| ()),
+            file: None,
         }
     }
 }
@@ -52,7 +55,11 @@ pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Lin
             open::directory_of(&file)?;
             let clock = Arc::new(SystemClock::new());
             let store = SqliteLinkStore::open(&file, clock, &SqliteOptions::default())?;
-            Ok(Links::new(Arc::new(store), file.display().to_string()))
+            let watched = open::watched("links", store.watch_writer());
+            Ok(Links {
+                file: Some(watched),
+                ..Links::new(Arc::new(store), file.display().to_string())
+            })
         }
     }
 }

@@ -12,13 +12,41 @@ use tollgate_clock::SystemClock;
 use tollgate_config::Config;
 use tollgate_links::Domains;
 use tollgate_server::limits::{BUILT_IN, PolicySources};
+use tollgate_server::metrics::{FileWrites, WatchedFile};
+use tollgate_sqlite::WriterStats;
 use tollgate_webhooks::Outbox;
 
-/// The API keys; their store is made if it is not there.
-pub(crate) fn keys(file: &Path) -> anyhow::Result<Keys> {
+/// The API keys, and the file they are in; it is made if it is not there.
+pub(crate) fn keys(file: &Path) -> anyhow::Result<(Keys, WatchedFile)> {
     directory_of(file)?;
     let store = SqliteKeyStore::open(file)?;
-    Ok(Keys::new(Arc::new(store), Arc::new(SystemClock::new())))
+    let watched = watched("keys", store.watch_writer());
+    let keys = Keys::new(Arc::new(store), Arc::new(SystemClock::new()));
+    Ok((keys, watched))
+}
+
+/// A file, and how writing to it goes.
+pub(crate) fn watched(
+    holds: &'static str,
+    stats: impl Fn() -> WriterStats + Send + Sync + 'static,
+) -> WatchedFile {
+    let writes = move || {
+        let WriterStats {
+            commits,
+            failed,
+            failing,
+            ..
+        } = stats();
+        FileWrites {
+            commits,
+            failed,
+            failing,
+        }
+    };
+    WatchedFile {
+        holds,
+        writes: Arc::new(writes),
+    }
 }
 
 /// Webhooks and their messages; their store is made if it is not there.

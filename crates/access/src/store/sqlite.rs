@@ -7,7 +7,7 @@ use tollgate_clock::UnixMillis;
 use tollgate_links::Domain;
 use tollgate_links::store::StoreError;
 use tollgate_sqlite::{
-    OpenOptions, Readers, ReadersOptions, Writer, WriterOptions, migrate, open,
+    OpenOptions, Readers, ReadersOptions, Writer, WriterOptions, WriterStats, migrate, open,
 };
 
 use super::{KeyStore, StoredKey};
@@ -46,6 +46,11 @@ impl SqliteKeyStore {
             writer: Writer::start(connection, path, &WriterOptions::default())?,
             readers: Readers::start(path, &readers)?,
         })
+    }
+
+    /// Tells what its writing thread has done, without keeping the file open.
+    pub fn watch_writer(&self) -> impl Fn() -> WriterStats + Send + Sync + use<> {
+        self.writer.watch()
     }
 }
 

@@ -17,6 +17,8 @@ struct HealthAnswer {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cannot_write: Vec<&'static str>,
 }
 
 /// The paths a person may want to open, and what is there.
@@ -69,6 +71,7 @@ pub(super) async fn live() -> Response {
     Json(HealthAnswer {
         status: "live",
         reason: None,
+        cannot_write: Vec::new(),
     })
     .into_response()
 }
@@ -78,16 +81,18 @@ pub(super) async fn ready(State(state): State<AdminState>) -> Response {
         Ok(()) => Json(HealthAnswer {
             status: "ready",
             reason: None,
+            cannot_write: state.health.unwritable(),
         })
         .into_response(),
-        Err(reason) => not_ready(reason),
+        Err(reason) => not_ready(reason, state.health.unwritable()),
     }
 }
 
-pub(super) fn not_ready(reason: NotReady) -> Response {
+pub(super) fn not_ready(reason: NotReady, cannot_write: Vec<&'static str>) -> Response {
     let answer = HealthAnswer {
         status: "not ready",
         reason: Some(reason.to_string()),
+        cannot_write,
     };
     (StatusCode::SERVICE_UNAVAILABLE, Json(answer)).into_response()
 }

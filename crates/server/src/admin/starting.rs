@@ -53,7 +53,7 @@ async fn connection(stream: TcpStream) {
 async fn answer(path: &str) -> Response {
     match path {
         "/health/live" => pages::live().await,
-        "/health/ready" => pages::not_ready(NotReady::Starting),
+        "/health/ready" => pages::not_ready(NotReady::Starting, Vec::new()),
         _ => Problem::new(Kind::Starting, "Try again in a moment.")
             .retry_later()
             .into_response(),

@@ -8,12 +8,13 @@ use super::show::{number, when};
 use super::visitor::{Shown, Visitor};
 
 /// What is shown together: a name, and what names of metrics begin with.
-const GROUPS: [(&str, &str); 10] = [
+const GROUPS: [(&str, &str); 11] = [
     ("Link cache", "tollgate_cache_"),
     ("Link cache in Redis", "tollgate_shared_cache_"),
     ("Clicks: queues, spool, statistics", "tollgate_clicks_"),
     ("Limits", "tollgate_limits_"),
     ("Links", "tollgate_links_"),
+    ("Files", "tollgate_store_"),
     ("Webhooks", "tollgate_webhooks_"),
     ("Edge", "tollgate_edge_"),
     ("Redis protocol", "tollgate_resp_"),
@@ -53,6 +54,9 @@ pub(super) async fn page(visitor: Visitor) -> Shown {
                         @match ready {
                             Ok(()) => span.badge.good { "ready" },
                             Err(error) => { span.badge.bad { "not ready" } small { (error) } }
+                        }
+                        @for file in admin.health.unwritable() {
+                            " " span.badge.bad { "cannot write " (file) }
                         }
                     }
                 }

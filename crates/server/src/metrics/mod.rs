@@ -6,6 +6,7 @@ mod cache;
 mod clicks;
 mod connections;
 mod edge;
+mod files;
 mod grpc;
 mod limits;
 mod open;
@@ -28,6 +29,7 @@ use tollgate_links::LinkCache;
 
 pub use admin::AdminMetrics;
 pub use edge::{EdgeRecorder, Outcome, Source};
+pub use files::{FileWrites, WatchedFile};
 pub use resp::{RespOutcome, RespRecorder};
 
 pub(crate) use connections::Connections;
@@ -42,6 +44,7 @@ use crate::overload::Overload;
 use cache::CacheCollector;
 use clicks::ClicksCollector;
 use edge::EdgeMetrics;
+use files::FilesCollector;
 use limits::{LimitStoreCollector, LimitsCollector};
 use process::ProcessCollector;
 use reading::{Kind, Reading};
@@ -107,6 +110,11 @@ impl Metrics {
     /// Shows what is let in, and what is refused because too much is asked.
     pub fn register_overload(&self, overload: Overload) {
         self.register_collector(OverloadCollector(overload));
+    }
+
+    /// Shows what becomes of commits to files.
+    pub fn register_files(&self, files: Vec<WatchedFile>) {
+        self.register_collector(FilesCollector(files));
     }
 
     /// Shows what becomes of clicks between the edge and the spool.

@@ -160,7 +160,7 @@ impl Server {
             service,
             keys: keys.clone(),
             metrics: Arc::new(Metrics::new()),
-            health: Health::new(store.clone(), clock.clone()),
+            health: Health::new(store.clone(), clock.clone(), Vec::new()),
             overload: overload.clone(),
             sign_on: None,
             options,

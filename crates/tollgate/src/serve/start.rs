@@ -23,7 +23,7 @@ use tollgate_server::admin::{self, AdminState};
 use tollgate_server::clicks::Clicks;
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
-use tollgate_server::metrics::Metrics;
+use tollgate_server::metrics::{Metrics, WatchedFile};
 use tollgate_server::overload::{Admitting, Overload};
 use tollgate_server::qr::Logo;
 use tollgate_server::resp::{self, BoundResp, RespHandle, RespState};
@@ -68,9 +68,12 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
     let mut store = link_store::open(config, data_dir).await?;
     let shared_links = SharedLinks::connect(config, &store.store).await?;
     store.store = shared_links.told_of(store.store);
-    let keys = open::keys(&config.keys_file(data_dir))?;
+    let (keys, keys_file) = open::keys(&config.keys_file(data_dir))?;
     let statistics = click_store::open(config, data_dir).await?;
     let outbox = open::webhooks(&config.webhooks_file(data_dir))?;
+    let webhooks_file = open::watched("webhooks", outbox.watch_writer());
+    let files = store.file.take().into_iter();
+    let files = files.chain([keys_file, webhooks_file]).collect();
     let webhooks = webhooks::webhooks(config, outbox)?;
     let limits = limits::limits(config, data_dir).await?;
     let visitor_key = secret(&*store.leases, "visitor").await?;
@@ -103,6 +106,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         webhooks,
         limits,
         qr_logo,
+        files,
     };
     let running = Running::start(config, bound, parts)?;
     let scheme = if config.edge.tls_cert.is_some() {
@@ -176,6 +180,8 @@ struct Made {
     webhooks: Webhooks,
     limits: limits::Made,
     qr_logo: Option<Arc<Logo>>,
+    /// What is written to.
+    files: Vec<WatchedFile>,
 }
 
 /// What runs, with what is needed to end it.
@@ -222,6 +228,7 @@ impl Running {
             webhooks,
             limits,
             qr_logo,
+            files,
         }: Made,
     ) -> anyhow::Result<Self> {
         let lifecycle = Arc::clone(&store.lifecycle);
@@ -238,7 +245,12 @@ impl Running {
             &overload,
             &clock,
         )?;
-        let health = Health::new(Arc::clone(&service.parts().store), Arc::clone(&clock));
+        metrics.register_files(files.clone());
+        let health = Health::new(
+            Arc::clone(&service.parts().store),
+            Arc::clone(&clock),
+            files,
+        );
         metrics.register_cache(Arc::clone(&service.parts().cache));
         shared_links.register(&metrics);
         limits.register(&metrics);

@@ -31,6 +31,7 @@ mod domains;
 mod durability;
 mod edit;
 mod envoy;
+mod failing_disk;
 #[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 mod grpc;

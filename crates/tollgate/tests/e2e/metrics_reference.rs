@@ -28,6 +28,12 @@ const SECTIONS: &[(&str, &[&str], bool, &str)] = &[
     ),
     ("Links", &["tollgate_links_"], true, ""),
     (
+        "Files",
+        &["tollgate_store_"],
+        true,
+        "Of links, keys and webhooks; see [when something is wrong](operations.md#when-something-is-wrong-with-the-store).",
+    ),
+    (
         "Link cache",
         &["tollgate_cache_"],
         true,

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tollgate_clock::UnixMillis;
 use tollgate_sqlite::{
-    Error, OpenOptions, Readers, ReadersOptions, Writer, WriterOptions, migrate, open,
+    Error, OpenOptions, Readers, ReadersOptions, Writer, WriterOptions, WriterStats, migrate, open,
 };
 
 use crate::{Draft, Event, SigningSecret, Subscription};
@@ -167,6 +167,11 @@ impl Outbox {
             writer: Writer::start(connection, path, &WriterOptions::default())?,
             readers: Readers::start(path, &readers)?,
         })
+    }
+
+    /// Tells what its writing thread has done, without keeping the file open.
+    pub fn watch_writer(&self) -> impl Fn() -> WriterStats + Send + Sync + use<> {
+        self.writer.watch()
     }
 
     async fn write<T: Send + 'static>(

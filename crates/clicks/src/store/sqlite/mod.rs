@@ -242,7 +242,9 @@ impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::Busy { .. } | Error::CannotOpen { .. } => Self::Unavailable(text),
+            Error::Busy { .. } | Error::CannotOpen { .. } | Error::Disk { .. } => {
+                Self::Unavailable(text)
+            }
             Error::ReadOnly { .. } => Self::ReadOnly(text),
             Error::Full { .. } => Self::Full(text),
             Error::Corrupt { .. } => Self::Corrupt(text),

@@ -101,6 +101,11 @@ impl SqliteLinkStore {
         self.writer.stats()
     }
 
+    /// Tells that whenever it is asked, without keeping the file open.
+    pub fn watch_writer(&self) -> impl Fn() -> WriterStats + Send + Sync + use<> {
+        self.writer.watch()
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -320,7 +325,9 @@ impl From<tollgate_sqlite::Error> for StoreError {
         use tollgate_sqlite::Error;
         let text = error.to_string();
         match error {
-            Error::Busy { .. } | Error::CannotOpen { .. } => Self::Unavailable(text),
+            Error::Busy { .. } | Error::CannotOpen { .. } | Error::Disk { .. } => {
+                Self::Unavailable(text)
+            }
             Error::ReadOnly { .. } => Self::ReadOnly(text),
             Error::Full { .. } => Self::Full(text),
             Error::Corrupt { .. } => Self::Corrupt(text),
