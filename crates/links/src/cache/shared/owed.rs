@@ -64,6 +64,12 @@ impl Owed {
         }
     }
 
+    /// Whether more can be owed without distrusting everything. Where many links are made while Redis is away,
+    /// that costs more than what it may still know of their names.
+    pub(super) fn has_room(&self) -> bool {
+        self.0.lock().owed.len() < MOST / 2
+    }
+
     /// Nothing is believed for so long.
     pub(super) fn distrust(&self, now: Duration, lasts: Duration) {
         self.0.lock().distrust(now, lasts);

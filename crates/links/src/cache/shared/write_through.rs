@@ -48,8 +48,12 @@ impl WriteThrough {
         inserted: Option<&Inserted>,
     ) {
         let shared = &self.shared;
-        // Without a lock Redis is away. What it may know is that there is no such link, and not for long.
+        // Without a lock Redis is away. It may know another link of this name, which was deleted by a server
+        // that could not tell it either.
         let Some(token) = token else {
+            if matches!(inserted, Some(Inserted::Created(_))) {
+                self.doubt(key).await;
+            }
             return;
         };
         match inserted {
@@ -58,15 +62,25 @@ impl WriteThrough {
                 // It was not read, so nobody knows how long that takes: the first refresh tells.
                 let took = Duration::ZERO;
                 let written = shared.write(key, token, Some(link), took, Some(&message));
-                if written.await.is_zero() {
+                match written.await {
                     // Another wanted the same code, or has edited it: what was known before is wrong.
-                    self.changed(key).await;
+                    Duration::ZERO => self.changed(key).await,
+                    // Redis did not say, and may have kept what it knew before.
+                    Duration::MAX => self.doubt(key).await,
+                    _ => {}
                 }
             }
             Some(Inserted::Created(_)) => self.changed(key).await,
             _ => {
                 let _ = shared.script.free(key, token).await;
             }
+        }
+    }
+
+    /// Made, while Redis did not answer.
+    async fn doubt(&self, key: &LinkKey) {
+        if self.shared.owed.has_room() {
+            self.changed(key).await;
         }
     }
 
