@@ -11,6 +11,9 @@ pub mod compat;
 mod dashboard;
 pub mod edge;
 mod epoch;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod grpc;
 pub mod health;
 mod leftover;
@@ -27,3 +30,4 @@ mod stall;
 mod threads;
 mod tls;
 pub mod webhooks;
+mod well_formed;

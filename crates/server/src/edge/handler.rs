@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::Either;
-use http::header::{CONNECTION, EXPECT, HOST};
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 use http_body_util::Full;
@@ -33,6 +33,7 @@ use super::visit::{Recognition, destination, visitor};
 use crate::activity::Activity;
 use crate::leftover;
 use crate::metrics::{Outcome, Source};
+use crate::well_formed;
 
 /// What a path with a code may be asked.
 const LINK_METHODS: &str = "GET, HEAD, POST";
@@ -89,12 +90,9 @@ impl Service<Request<Incoming>> for EdgeService {
         let started = self.activity.last_read();
         let sends_nothing = request.body().is_end_stream();
         let head = RequestHead::new(request.method(), request.uri(), request.headers());
-        let step = match misses_its_host(&request) {
-            true => Step::Answer(Reply::refused(
-                StatusCode::BAD_REQUEST,
-                "An HTTP/1.1 request needs one Host header.",
-            )),
-            false => first_step(&self.thread, head),
+        let step = match refused(&request) {
+            Some(reply) => Step::Answer(reply),
+            None => first_step(&self.thread, head),
         };
         let at_once = match step {
             Step::Answer(reply) if sends_nothing => Ok(reply),
@@ -145,11 +143,17 @@ impl EdgeThread {
     }
 }
 
-/// RFC 9112, 3.2.
-fn misses_its_host(request: &Request<Incoming>) -> bool {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let has_host = hosts.next().is_some();
-    (request.version() == Version::HTTP_11 && !has_host) || hosts.next().is_some()
+/// Refuses a head that others could understand in another way.
+fn refused(head: &Request<Incoming>) -> Option<Reply> {
+    let checked = well_formed::check(head.method(), head.uri(), head.version(), head.headers());
+    let bad = checked.err()?;
+    let mut reply = Reply::refused(bad.status(), &bad.to_string());
+    // Where the next request begins is no more certain than what this one asks for.
+    if head.version() < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        reply.answer.headers_mut().insert(CONNECTION, close);
+    }
+    Some(reply)
 }
 
 /// What a request means, as far as memory knows.

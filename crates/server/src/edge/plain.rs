@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use http::Method;
 
 use super::head::{Fields, RequestHead, text};
+use crate::well_formed::is_host;
 
 /// The most fields of a head. Browsers send about fifteen.
 const MAX_FIELDS: usize = 32;
@@ -82,7 +83,7 @@ fn only_host<'a>(fields: &[httparse::Header<'a>]) -> Option<&'a str> {
         // By the length first, which tells most others apart.
         match field.name.len() {
             4 if is("host") => match host {
-                None => host = Some(text(field.value)?),
+                None => host = Some(text(field.value).filter(|host| is_host(host))?),
                 Some(_) => return None,
             },
             10 if is("connection") && !field.value.eq_ignore_ascii_case(b"keep-alive") => {
@@ -164,6 +165,9 @@ mod tests {
             "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
             "GET /é HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
             "GET /a HTTP/1.1\r\nHost: é\r\n\r\n".to_owned(),
+            "GET /a HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(),
+            "GET /a HTTP/1.1\r\nHost: a/b\r\n\r\n".to_owned(),
+            "GET /a HTTP/1.1\r\nHost: u@a\r\n\r\n".to_owned(),
             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
             field("Host: x"),
             field("host : y"),

@@ -67,7 +67,7 @@ async fn pass(
     let (mut parts, body) = request.into_parts();
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let multiplexed = parts.version == Version::HTTP_2;
-    let request = match Inbound::read(parts, client) {
+    let request = match Inbound::read(parts, client.peer, &client.shared.options) {
         Ok(request) => request,
         Err(problem) => {
             counted.outcome = ProxyOutcome::Malformed;
@@ -91,7 +91,7 @@ async fn pass(
         }
     };
     let asked = request.upgrade.then_some(upgrade).flatten();
-    let forwarded = request.into_forwarded(client);
+    let forwarded = request.into_forwarded(client.scheme, &client.shared.options);
     let answered = client.shared.upstream.exchange(forwarded, body).await;
     let mut response = match answered {
         Ok(response) => response,

@@ -2,15 +2,16 @@
 
 use std::net::IpAddr;
 
-use http::header::{ALLOW, CONNECTION, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{ALLOW, CONNECTION, COOKIE, EXPECT, HOST, TE, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
-use super::connection::Client;
+use super::ProxyOptions;
 use super::hops::{self, Origin};
 use crate::client_ip::client_ip;
 use crate::limits::Received;
 use crate::problem::{Kind, Problem};
+use crate::well_formed;
 
 /// What a request may ask for.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
@@ -23,6 +24,8 @@ pub(super) struct Inbound {
     pub(super) parts: Parts,
     /// What it is for, if it says so.
     host: Option<String>,
+    /// Who sent it here.
+    peer: IpAddr,
     /// Who sent it, behind trusted proxies.
     client: IpAddr,
     trusted: bool,
@@ -34,7 +37,11 @@ pub(super) struct Inbound {
 
 impl Inbound {
     /// Reads a head.
-    pub(super) fn read(parts: Parts, from: &Client) -> Result<Self, Problem> {
+    pub(super) fn read(
+        parts: Parts,
+        peer: IpAddr,
+        options: &ProxyOptions,
+    ) -> Result<Self, Problem> {
         let headers = &parts.headers;
         let host = host(&parts)?;
         if parts.method == Method::CONNECT {
@@ -42,22 +49,16 @@ impl Inbound {
             return Err(Problem::new(Kind::MethodNotAllowed, detail)
                 .header(ALLOW, HeaderValue::from_static(METHODS)));
         }
-        let codings = hops::tokens(headers, &TRANSFER_ENCODING);
-        if codings.iter().any(|coding| coding != b"chunked") {
-            let detail = "Of transfer codings, chunked is understood alone.";
-            return Err(
-                Problem::new(Kind::BadRequest, detail).with_status(StatusCode::NOT_IMPLEMENTED)
-            );
-        }
         if hops::goes_in_circles(headers) {
             let detail = "The request comes back here: the upstream leads to this proxy.";
             return Err(
                 Problem::new(Kind::BadRequest, detail).with_status(StatusCode::LOOP_DETECTED)
             );
         }
-        let trusted_proxies = &from.shared.options.trusted_proxies;
-        let peer = from.peer.to_canonical();
+        let trusted_proxies = &options.trusted_proxies;
+        let peer = peer.to_canonical();
         Ok(Self {
+            peer,
             client: client_ip(peer, headers, trusted_proxies),
             trusted: trusted_proxies.iter().any(|net| net.contains(&peer)),
             upgrade: wants_websocket(&parts),
@@ -78,8 +79,8 @@ impl Inbound {
         }
     }
 
-    /// The head as the upstream gets it, but for the address.
-    pub(super) fn into_forwarded(self, from: &Client) -> Parts {
+    /// The head of what has arrived by this scheme, as the upstream gets it, but for the address.
+    pub(super) fn into_forwarded(self, scheme: &'static str, options: &ProxyOptions) -> Parts {
         let mut parts = self.parts;
         let headers = &mut parts.headers;
         let trailers = hops::tokens(headers, &TE)
@@ -92,16 +93,16 @@ impl Inbound {
         hops::forward(
             headers,
             Origin {
-                peer: from.peer,
+                peer: self.peer,
                 trusted: self.trusted,
-                scheme: from.scheme,
+                scheme,
                 host: self.host.as_deref(),
             },
         );
         join_cookies(headers);
         let host = self
             .host
-            .filter(|_| from.shared.options.keep_host)
+            .filter(|_| options.keep_host)
             .and_then(|host| HeaderValue::try_from(host).ok());
         match host {
             Some(host) => headers.insert(HOST, host),
@@ -130,25 +131,15 @@ impl Inbound {
 /// HTTP/2 and requests to forward proxies name the host in the target, which goes before the
 /// header (RFC 9112, 3.2.2).
 fn host(parts: &Parts) -> Result<Option<String>, Problem> {
-    let one = || {
-        Problem::new(
-            Kind::BadRequest,
-            "An HTTP/1.1 request needs one Host header.",
-        )
-    };
-    let mut lines = parts.headers.get_all(HOST).iter();
-    let line = lines.next();
-    if lines.next().is_some() || (line.is_none() && parts.version == Version::HTTP_11) {
-        return Err(one());
-    }
+    let line = well_formed::check(&parts.method, &parts.uri, parts.version, &parts.headers);
+    let line = line
+        .map_err(|bad| Problem::new(Kind::BadRequest, bad.to_string()).with_status(bad.status()))?;
     if let Some(authority) = parts.uri.authority() {
-        // Without the user that it might name.
-        let text = authority.as_str();
-        let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
-        return Ok(Some(host.to_owned()));
+        return Ok(Some(
+            well_formed::without_user(authority.as_str()).to_owned(),
+        ));
     }
-    let text = line.map(HeaderValue::to_str).transpose();
-    text.map(|text| text.map(str::to_owned)).map_err(|_| one())
+    Ok(line.map(str::to_owned))
 }
 
 fn wants_websocket(parts: &Parts) -> bool {

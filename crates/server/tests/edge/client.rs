@@ -126,6 +126,15 @@ impl Client {
         }
     }
 
+    /// Everything until the server closes the connection, or resets it.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        if let Err(error) = self.stream.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        }
+        rest
+    }
+
     /// Whether anything comes before the end of the connection.
     pub fn answers(&mut self) -> bool {
         self.stream.fill_buf().is_ok_and(|bytes| !bytes.is_empty())

@@ -7,7 +7,11 @@ mod clicks;
 mod client;
 mod direct;
 mod edge;
+#[path = "../shared/frames.rs"]
+mod frames;
 mod guard;
+#[path = "../shared/hostile.rs"]
+mod hostile;
 mod kept_store;
 mod limits;
 mod overload;
@@ -15,4 +19,5 @@ mod passwords;
 mod protocols;
 mod redirects;
 mod shutdown;
+mod smuggling;
 mod store_away;

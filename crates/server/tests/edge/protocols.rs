@@ -177,3 +177,11 @@ fn tls_offers_both_protocols() {
     assert!(plain.is_closed());
     block_on(connect(&[]));
 }
+
+#[test]
+fn http_2_is_spoken_by_the_letter() {
+    let edge = Edge::start();
+    edge.link("a", |_| ());
+    let wrong = crate::frames::wrong(edge.address);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

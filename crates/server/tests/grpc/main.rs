@@ -7,9 +7,12 @@
 )]
 
 mod decisions;
+#[path = "../shared/frames.rs"]
+mod frames;
 mod generated;
 mod health;
 mod messages;
+mod protocol;
 #[path = "../shared/places.rs"]
 mod queue_places;
 mod server;

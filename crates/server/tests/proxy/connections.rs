@@ -193,3 +193,13 @@ async fn a_client_that_leaves_takes_its_request_with_it() {
         .counts("tollgate_proxy_requests_total{outcome=\"client_gone\"} 1")
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_is_spoken_by_the_letter() {
+    let upstream = Upstream::start().await;
+    let server = Server::start(&upstream.url()).await;
+    let asking = tokio::task::spawn_blocking(move || crate::frames::wrong(server.address));
+    let wrong = asking.await.unwrap();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(upstream.seen().iter().all(|seen| seen.target == "/a"));
+}

@@ -11,12 +11,17 @@ mod client;
 mod connections;
 mod failures;
 mod forwarding;
+#[path = "../shared/frames.rs"]
+mod frames;
 mod framing;
+#[path = "../shared/hostile.rs"]
+mod hostile;
 mod limits;
 mod queue;
 #[path = "../shared/places.rs"]
 mod queue_places;
 mod server;
 mod shutdown;
+mod smuggling;
 mod tunnels;
 mod upstream;
