@@ -28,9 +28,11 @@ pub struct LinkDraft {
     pub expires_at: Option<UnixMillis>,
     /// After how many clicks it is gone; at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub max_clicks: Option<u64>,
     /// 301, 302, 307 or 308; the configured default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(inline, value_type = Option<RedirectStatus>))]
     pub redirect: Option<u16>,
     /// Asked for before the redirect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,7 +122,7 @@ pub struct LinkPatch {
         deserialize_with = "given",
         skip_serializing_if = "Option::is_none"
     )]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>, minimum = 1))]
     pub max_clicks: Option<Option<u64>>,
     /// 301, 302, 307 or 308.
     #[serde(
@@ -128,7 +130,7 @@ pub struct LinkPatch {
         deserialize_with = "given",
         skip_serializing_if = "Option::is_none"
     )]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<u16>))]
+    #[cfg_attr(feature = "openapi", schema(inline, value_type = Option<RedirectStatus>))]
     pub redirect: Option<Option<u16>>,
     /// Asked for before the redirect.
     #[serde(
@@ -168,6 +170,22 @@ pub struct LinkPatch {
     )]
     pub rules: Option<Vec<Rule>>,
 }
+
+/// A status that a redirect can have.
+#[cfg(feature = "openapi")]
+struct RedirectStatus;
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for RedirectStatus {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let number = utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::Integer);
+        number.enum_values(Some([301, 302, 307, 308])).into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for RedirectStatus {}
 
 /// Tells `null` (`Some(None)`) from absent (`None`), for serde's `deserialize_with`.
 ///

@@ -68,6 +68,7 @@ pub enum Condition {
     /// to the link's own target.
     Percent {
         /// 1 to 100.
+        #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
         share: u8,
     },
 }

@@ -5,6 +5,9 @@ use axum::response::IntoResponse;
 use http::{HeaderName, StatusCode};
 use tollgate_access::Scope;
 use tollgate_limit::service::CheckRequest;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::Answer;
 use super::caller::Caller;
@@ -20,6 +23,18 @@ const OWN_KEY: HeaderName = HeaderName::from_static("x-tollgate-key");
 /// The most descriptors in one request.
 const MAX_DESCRIPTORS: usize = 32;
 
+/// The status of a refusal.
+struct Refusal;
+
+impl PartialSchema for Refusal {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(Type::Integer);
+        number.enum_values(Some([429, 403, 401])).into()
+    }
+}
+
+impl ToSchema for Refusal {}
+
 /// Decide a forwarded request
 ///
 /// For nginx `auth_request`, Traefik `forwardAuth` and Caddy `forward_auth`: what the request is
@@ -32,9 +47,9 @@ const MAX_DESCRIPTORS: usize = 32;
     tag = "limits",
     operation_id = "authorizeRequest",
     params(
-        ("domain" = Option<String>, Query, description = "The domain of the policies; the configured one if absent"),
+        ("domain" = Option<String>, Query, description = "The domain of the policies; the configured one if absent", min_length = 1),
         ("by" = Option<Vec<String>>, Query, description = "A descriptor: one or more of `remote_address`, `method`, `host`, `path`, `api_key` and `header:NAME`, joined by commas. May be repeated; the configured ones if absent"),
-        ("deny" = Option<u16>, Query, description = "The status of a refusal: 429 (the default), 403 or 401, for proxies that know no other"),
+        ("deny" = inline(Option<Refusal>), Query, description = "The status of a refusal: 429 (the default), 403 or 401, for proxies that know no other"),
         ("X-Tollgate-Key" = Option<String>, Header, description = "An API key"),
     ),
     responses(
@@ -110,9 +125,9 @@ pub(super) async fn authorize(
     tag = "limits",
     operation_id = "authorizeRequestByPost",
     params(
-        ("domain" = Option<String>, Query, description = "As by GET"),
+        ("domain" = Option<String>, Query, description = "As by GET", min_length = 1),
         ("by" = Option<Vec<String>>, Query, description = "As by GET"),
-        ("deny" = Option<u16>, Query, description = "As by GET"),
+        ("deny" = inline(Option<Refusal>), Query, description = "As by GET"),
         ("X-Tollgate-Key" = Option<String>, Header, description = "As by GET"),
     ),
     responses(

@@ -73,7 +73,7 @@ pub(super) struct BulkLine {
     operation_id = "createLinks",
     params(
         ("dry_run" = Option<bool>, Query, description = "`true` makes nothing: a row that would become a link now is answered 201 without one, and the others as ever. Rows are not compared with each other"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a repeated request makes no row twice"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a repeated request makes no row twice", min_length = 1, pattern = r#"^([!#-~]([ !#-~]{0,253}[!#-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#),
     ),
     request_body(content(
         (LinkDraft = "application/x-ndjson"),

@@ -48,14 +48,14 @@ pub(super) struct ClickList {
     operation_id = "listLinkClicks",
     params(
         ("code" = String, Path, description = "The part after the slash"),
-        ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent"),
-        ("from" = Option<String>, Query, description = "Only clicks from here on: a date, a time in `tz`, or one with its offset"),
-        ("to" = Option<String>, Query, description = "Only clicks before this"),
-        ("tz" = Option<String>, Query, description = "The time zone of `from` and `to`; UTC if absent"),
-        ("bots" = Option<String>, Query, description = "Whether programs are listed: `include` (the default), `exclude` or `only`"),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent", min_length = 1),
+        ("from" = Option<String>, Query, description = "Only clicks from here on: a date, a time in `tz`, or one with its offset", min_length = 1),
+        ("to" = Option<String>, Query, description = "Only clicks before this", min_length = 1),
+        ("tz" = Option<String>, Query, description = "The time zone of `from` and `to`; UTC if absent", min_length = 1),
+        ("bots" = Option<String>, Query, description = "Whether programs are listed: `include` (the default), `exclude` or `only`", pattern = "^(include|exclude|only)$"),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before", min_length = 1),
         ("limit" = Option<u16>, Query, description = "Clicks on a page, 1 to 1000; 100 if absent. Not for `csv`, which has all", minimum = 1, maximum = 1000),
-        ("format" = Option<String>, Query, description = "`json` (the default), or `csv`: all clicks"),
+        ("format" = Option<String>, Query, description = "`json` (the default), or `csv`: all clicks", pattern = "^(json|csv)$"),
     ),
     responses(
         (status = 200, description = "A page, or all as CSV", content(

@@ -84,7 +84,7 @@ impl Listener {
     tag = "clicks",
     operation_id = "watchClicks",
     params(
-        ("domain" = Option<String>, Query, description = "Only links of this domain; all the key may see if absent"),
+        ("domain" = Option<String>, Query, description = "Only links of this domain; all the key may see if absent", min_length = 1),
         ("code" = Option<String>, Query, description = "Only the link with this code, on the key's own or the default domain if no other is named"),
         ("orphans" = Option<bool>, Query, description = "Also visits of codes that do not exist"),
     ),

@@ -75,7 +75,7 @@ impl From<Edit> for HistoryEntry {
     operation_id = "getLinkHistory",
     params(
         ("code" = String, Path, description = "The part after the slash"),
-        ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent"),
+        ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent", min_length = 1),
         ("limit" = Option<u16>, Query, description = "Entries, 1 to 1000; 100 if absent", minimum = 1, maximum = 1000),
     ),
     responses(

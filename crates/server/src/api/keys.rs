@@ -173,7 +173,7 @@ fn new_key(draft: KeyDraft, state: &AdminState) -> Result<NewKey, Problem> {
     tag = "keys",
     operation_id = "listKeys",
     params(
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before", min_length = 1),
         ("limit" = Option<u16>, Query, description = "Keys on a page, 1 to 1000; 100 if absent", minimum = 1, maximum = 1000),
     ),
     responses(

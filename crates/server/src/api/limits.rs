@@ -29,6 +29,7 @@ pub(super) struct Check {
     domain: String,
     /// What the request is, in each respect it is limited by: 1 to 100 lists of 1 to 32 entries.
     #[schema(example = json!([[{"key": "remote_address", "value": "192.0.2.7"}], [{"key": "plan", "value": "free"}, {"key": "user", "value": "u17"}]]))]
+    #[schema(min_items = 1, max_items = 100)]
     descriptors: Vec<Vec<EntryView>>,
     /// How much it takes; 1 if absent, and 0 to look without taking.
     #[schema(maximum = 9007199254740992_u64)]

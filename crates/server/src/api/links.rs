@@ -34,7 +34,7 @@ pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-rep
     tag = "links",
     operation_id = "createLink",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a request repeated with the same key and body makes nothing twice and is answered as the first was"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a request repeated with the same key and body makes nothing twice and is answered as the first was", min_length = 1, pattern = r#"^([!#-~]([ !#-~]{0,253}[!#-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#),
     ),
     request_body = LinkDraft,
     responses(
@@ -91,7 +91,7 @@ pub(super) async fn create(
     operation_id = "getLink",
     params(
         ("code" = String, Path, description = "The part after the slash"),
-        ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent"),
+        ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent", min_length = 1),
         ("If-None-Match" = Option<String>, Header, description = "Entity tags the caller has"),
     ),
     responses(
@@ -136,9 +136,9 @@ pub(super) async fn get(
     operation_id = "updateLink",
     params(
         ("code" = String, Path, description = "The part after the slash"),
-        ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent"),
-        ("If-Match" = Option<String>, Header, description = "Edit only if the link still has one of these entity tags (or versions, in quotes), or is there at all (`*`)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a request repeated with the same key and body is done once"),
+        ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent", min_length = 1),
+        ("If-Match" = Option<String>, Header, description = "Edit only if the link still has one of these entity tags (or versions, in quotes), or is there at all (`*`)", pattern = r#"^(\*|"[0-9]{1,19}(\.[0-9]{1,18}\.[^",]*)?"( ?, ?"[0-9]{1,19}(\.[0-9]{1,18}\.[^",]*)?")*)$"#),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a request repeated with the same key and body is done once", min_length = 1, pattern = r#"^([!#-~]([ !#-~]{0,253}[!#-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#),
     ),
     request_body(content(
         (LinkPatch = "application/merge-patch+json"),
@@ -181,9 +181,9 @@ pub(super) async fn update(
     operation_id = "deleteLink",
     params(
         ("code" = String, Path, description = "The part after the slash"),
-        ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent"),
-        ("If-Match" = Option<String>, Header, description = "Delete only if the link still has one of these entity tags (or versions, in quotes), or is there at all (`*`)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a request repeated with the same key is done once"),
+        ("domain" = Option<String>, Query, description = "The host it lives on; the key's own, or the default one, if absent", min_length = 1),
+        ("If-Match" = Option<String>, Header, description = "Delete only if the link still has one of these entity tags (or versions, in quotes), or is there at all (`*`)", pattern = r#"^(\*|"[0-9]{1,19}(\.[0-9]{1,18}\.[^",]*)?"( ?, ?"[0-9]{1,19}(\.[0-9]{1,18}\.[^",]*)?")*)$"#),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; a request repeated with the same key is done once", min_length = 1, pattern = r#"^([!#-~]([ !#-~]{0,253}[!#-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#),
     ),
     responses(
         (status = 204, description = "It is gone"),

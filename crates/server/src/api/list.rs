@@ -39,13 +39,13 @@ pub(super) struct LinkPage {
     tag = "links",
     operation_id = "listLinks",
     params(
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before", min_length = 1),
         ("limit" = Option<u16>, Query, description = "Links on a page, 1 to 1000; 100 if absent", minimum = 1, maximum = 1000),
         ("q" = Option<String>, Query, description = "Only links whose code, title or target begins with this, whatever the case; a scheme and `www.` before the target's host make no difference"),
-        ("tag" = Option<String>, Query, description = "Only links with this tag"),
-        ("domain" = Option<String>, Query, description = "Only links of this domain; all the key may see if absent"),
+        ("tag" = Option<String>, Query, description = "Only links with this tag", min_length = 1),
+        ("domain" = Option<String>, Query, description = "Only links of this domain; all the key may see if absent", min_length = 1),
         ("password_hashes" = Option<bool>, Query, description = "`true` adds the hash of each password, for a full export: scope admin"),
-        ("order" = Option<String>, Query, description = "`-created` (newest first, the default), `created`, `code` or `-code`"),
+        ("order" = Option<String>, Query, description = "`-created` (newest first, the default), `created`, `code` or `-code`", pattern = "^-?(created|code)$"),
     ),
     responses(
         (status = 200, description = "A page", body = LinkPage),

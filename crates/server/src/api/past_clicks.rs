@@ -39,9 +39,15 @@ const MAX_CITY: usize = 100;
 pub(super) struct ClicksImport {
     /// Who counted them: 1 to 100 visible ASCII characters but the slash. What was counted of a link
     /// under one name is not counted again.
-    #[schema(example = "shlink")]
+    #[schema(
+        example = "shlink",
+        min_length = 1,
+        max_length = 100,
+        pattern = "^[!-.0-~]+$"
+    )]
     source: String,
     /// Links with their clicks, at most 1000.
+    #[schema(max_items = 1000)]
     links: Vec<LinkClicks>,
 }
 
@@ -56,12 +62,14 @@ struct LinkClicks {
     domain: Option<String>,
     /// How many clicks of the link at the source come before these.
     #[serde(default)]
+    #[schema(format = "uint64")]
     after: u64,
     /// The clicks.
     #[serde(default)]
     clicks: Vec<OneClick>,
     /// So many more follow, of which nothing else is known.
     #[serde(default)]
+    #[schema(format = "uint64")]
     untimed: u64,
 }
 

@@ -42,6 +42,17 @@ pub(super) struct DomainView {
     policies: Vec<PolicyView>,
 }
 
+/// A policy file, as YAML: docs/limits.md tells what descriptors may say.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description of text, which is read as YAML")]
+struct PolicyDocument {
+    /// The name of the domain, which is that of the path.
+    domain: String,
+    /// What is counted, by which keys.
+    #[schema(value_type = Vec<Object>)]
+    descriptors: Vec<serde_json::Value>,
+}
+
 /// One limit.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PolicyView {
@@ -154,7 +165,7 @@ pub(super) async fn list(
     operation_id = "getPolicies",
     params(("domain" = String, Path, description = "Its name")),
     responses(
-        (status = 200, description = "The text", content_type = "application/yaml", body = String),
+        (status = 200, description = "The text", content_type = "application/yaml", body = PolicyDocument),
         (status = 404, description = "There is no such domain", body = Problem, content_type = "application/problem+json"),
         Reading,
     ),
@@ -183,7 +194,7 @@ pub(super) async fn get(
     tag = "limits",
     operation_id = "setPolicies",
     params(("domain" = String, Path, description = "Its name, as the document says it")),
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content = PolicyDocument, content_type = "application/yaml"),
     responses(
         (status = 204, description = "They are in force"),
         Writing,

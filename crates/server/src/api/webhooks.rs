@@ -478,8 +478,8 @@ pub(super) async fn ping(
     operation_id = "listDeliveries",
     params(
         ("id" = String, Path, description = "Its identifier"),
-        ("state" = Option<String>, Query, description = "Only `waiting`, `delivered` or `dead` ones"),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("state" = Option<String>, Query, description = "Only `waiting`, `delivered` or `dead` ones", pattern = "^(waiting|delivered|dead)$"),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before", min_length = 1),
         ("limit" = Option<u16>, Query, description = "Messages on a page, 1 to 1000; 100 if absent", minimum = 1, maximum = 1000),
     ),
     responses(

@@ -25,6 +25,7 @@ mod corpus;
 mod crash;
 mod create;
 mod dashboard;
+mod described;
 mod devtools;
 mod documentation;
 mod domains;
