@@ -82,6 +82,10 @@ impl TargetRules {
         if !self.allow_credentials && (!url.username().is_empty() || url.password().is_some()) {
             return Err(TargetError::Credentials);
         }
+        let host = url.host_str().filter(|_| is_web(scheme));
+        if host.is_some_and(|host| host.trim_end_matches('.').is_empty()) {
+            return Err(TargetError::Malformed(url::ParseError::EmptyHost));
+        }
         if self.leads_back(&url) {
             return Err(TargetError::Loop);
         }
@@ -192,6 +196,9 @@ mod tests {
             "http://",
             "https://a b/",
             "http://[::1",
+            // Names nothing: no browser opens it.
+            "http://./",
+            "https://..:443/a",
         ] {
             assert!(
                 matches!(parse(text), Err(TargetError::Malformed(_))),
