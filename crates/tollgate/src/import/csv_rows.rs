@@ -1,6 +1,6 @@
 //! Rows of a CSV with a header.
 
-use std::io::Read;
+use std::io::{self, Cursor, Read};
 
 use csv::StringRecord;
 
@@ -18,7 +18,7 @@ pub(super) fn read(
     chosen: &[(Column, String)],
     rules: RowRules,
 ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Row>> + use<>> {
-    let (reader, lines) = CountLines::new(reader);
+    let (reader, lines) = CountLines::new(without_mark(reader)?, b"\r");
     let mut reader = csv::ReaderBuilder::new().from_reader(reader);
     let columns = header(reader.headers()?, chosen, &rules)?;
     let mut record = StringRecord::new();
@@ -50,6 +50,19 @@ pub(super) fn read(
         }
     });
     Ok(super::flat(rows))
+}
+
+/// A file without the mark of its byte order. The library below only finds one that comes in one piece.
+fn without_mark(mut reader: Box<dyn Read>) -> io::Result<impl Read> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    let mut begin = Vec::with_capacity(MARK.len());
+    (&mut reader)
+        .take(MARK.len() as u64)
+        .read_to_end(&mut begin)?;
+    if begin == MARK {
+        begin.clear();
+    }
+    Ok(Cursor::new(begin).chain(reader))
 }
 
 /// The columns by place, with their names.

@@ -19,7 +19,7 @@ pub(super) fn read(
     reader: Box<dyn Read>,
     rules: RowRules,
 ) -> impl Iterator<Item = anyhow::Result<Row>> {
-    let (reader, lines) = CountLines::new(reader);
+    let (reader, lines) = CountLines::new(reader, b"\r\t ");
     let values = serde_json::Deserializer::from_reader(BufReader::new(reader));
     let mut values = values.into_iter::<Value>();
     let rows = std::iter::from_fn(move || {

@@ -140,7 +140,8 @@ fn domain(rules: &RowRules) -> Option<&str> {
     rules.domain.as_ref().and_then(|domain| domain.as_deref())
 }
 
-fn is_country(text: &str) -> bool {
+/// Whether it is a code of ISO 3166.
+pub(super) fn is_country(text: &str) -> bool {
     text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
