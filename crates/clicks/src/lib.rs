@@ -9,6 +9,9 @@ pub mod consume;
 mod dimension;
 mod enrich;
 mod enriched;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod import;
 pub mod query;
 pub mod queue;

@@ -7,6 +7,9 @@
 
 mod error;
 mod form;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod key;
 mod load;
 mod reference;

@@ -120,7 +120,7 @@ impl Config {
         Self::read(given)
     }
 
-    fn read(mut given: Given) -> Result<Self, ConfigError> {
+    pub(crate) fn read(mut given: Given) -> Result<Self, ConfigError> {
         let mut reader = given.reader();
         // All sections are read before any is missed, so that every problem is told.
         let links = Links::read(&mut reader);

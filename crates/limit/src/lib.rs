@@ -10,6 +10,9 @@ mod bucket;
 mod concurrency;
 mod decision;
 mod fixed_window;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod gcra;
 mod gradient;
 #[cfg(feature = "http")]

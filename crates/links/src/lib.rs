@@ -12,6 +12,9 @@ mod domains;
 mod draft;
 mod error;
 mod filter;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod link;
 mod password;
 mod rule;

@@ -3,6 +3,9 @@
 
 mod at_once;
 pub mod compare;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod log;
 pub mod replay;
 pub mod traffic;

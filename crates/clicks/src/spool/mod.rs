@@ -8,6 +8,8 @@
 mod append;
 mod directory;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod piece;
 mod read;
 mod segment;

@@ -7,6 +7,8 @@
 mod descriptor;
 mod error;
 mod fields;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod key;
 mod rate;
 mod read;

@@ -13,6 +13,8 @@ pub(crate) mod columns;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod cursor;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod history;
 mod lease;
 mod lifecycle;

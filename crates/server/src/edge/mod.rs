@@ -12,6 +12,8 @@ mod cache_control;
 mod click;
 mod connection;
 mod direct;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod handler;
 mod head;
 mod pages;

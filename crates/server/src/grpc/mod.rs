@@ -4,6 +4,8 @@
 //! HTTP/2 without TLS and without API keys, as proxies speak it to a service beside them.
 
 mod answer;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod observe;
 #[rustfmt::skip]
 #[allow(clippy::all, unreachable_pub, reason = "generated: see proto/README.md")]

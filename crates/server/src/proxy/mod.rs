@@ -8,6 +8,8 @@
 mod admission;
 mod connection;
 mod connector;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod handler;
 mod hops;
 mod inbound;

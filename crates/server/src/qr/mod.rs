@@ -1,6 +1,8 @@
 //! QR codes of short URLs: what they are to look like, and drawing them.
 
 mod draw;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod logo;
 
 use qrcode_generator::qr::ErrorCorrection;

@@ -95,26 +95,38 @@ impl BoundResp {
             by_address: None,
             drain: self.options.drain,
         };
-        let shared = Arc::new(Shared {
-            password: self.options.password.as_ref().map(Password::new),
-            started: state.clock.monotonic(),
-            next_id: AtomicI64::new(1),
-            options: self.options,
-            state,
-        });
-        threads::start("resp", bounds, self.listeners, &shutdown, || RespThread {
+        let shared = Arc::new(Shared::new(self.options, state));
+        threads::start("resp", bounds, self.listeners, &shutdown, || {
+            RespThread::new(&shared)
+        })
+    }
+}
+
+impl RespThread {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self {
             recorder: shared.state.metrics.resp_recorder(),
             drain: Drain::default(),
             store_failures: FailureLog::new(
                 "limits cannot be decided by the store",
                 Arc::clone(&shared.state.clock),
             ),
-            shared: Arc::clone(&shared),
-        })
+            shared: Arc::clone(shared),
+        }
     }
 }
 
 impl Shared {
+    pub(super) fn new(options: RespOptions, state: RespState) -> Self {
+        Self {
+            password: options.password.as_ref().map(Password::new),
+            started: state.clock.monotonic(),
+            next_id: AtomicI64::new(1),
+            options,
+            state,
+        }
+    }
+
     pub(super) fn session(&self) -> Session {
         let id = self.next_id.fetch_add(1, Relaxed);
         Session::new(id, self.password.as_ref())

@@ -10,6 +10,8 @@ mod answer;
 mod check;
 pub(crate) mod command;
 mod connection;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod info;
 mod inline;
 mod reply;

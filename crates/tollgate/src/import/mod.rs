@@ -11,6 +11,8 @@ mod clicks;
 mod columns;
 mod compare;
 mod csv_rows;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod json_rows;
 mod lines;
 mod ndjson_rows;
@@ -72,7 +74,7 @@ struct RowRules {
 }
 
 impl RowRules {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     const fn new(from: ImportFrom) -> Self {
         Self {
             from,

@@ -15,6 +15,7 @@ use super::report::ClickCounts;
 use super::retry::retrying;
 use super::row::{Clicks, Fault, LeftOut, Place, Row};
 use super::send::Link;
+use super::yourls::is_country;
 use crate::client::{Client, ClientError, NOTHING, PastClick, segment};
 
 /// Short URLs on a page.
@@ -279,20 +280,7 @@ impl<'a> Shlink<'a> {
             let path = format!("{SHORT_URLS}/{}/redirect-rules", segment(&told.short_code));
             let query = [("domain", told.domain.as_deref())];
             let read: RedirectRules = self.get(&path, &query)?;
-            for rule in read.redirect_rules {
-                let conditions: Result<Vec<Condition>, String> =
-                    rule.conditions.iter().map(condition_of_shlink).collect();
-                match conditions {
-                    Ok(conditions) => rules.push(Rule {
-                        conditions,
-                        target: rule.long_url,
-                    }),
-                    Err(reason) => {
-                        let told = format!("the rule to {}: {reason}", rule.long_url);
-                        leave_out("redirectRules", Some(told));
-                    }
-                }
-            }
+            rules.extend(read.rules(&mut *leave_out));
         }
         for (device, target) in told.device_long_urls.iter().flatten() {
             let Some(target) = target.as_str() else {
@@ -364,6 +352,28 @@ impl<'a> Shlink<'a> {
     }
 }
 
+impl RedirectRules {
+    /// Those that can be rules here.
+    fn rules(self, mut leave_out: impl FnMut(&str, Option<String>)) -> Vec<Rule> {
+        let rules = self.redirect_rules.into_iter().filter_map(|rule| {
+            let conditions: Result<Vec<Condition>, String> =
+                rule.conditions.iter().map(condition_of_shlink).collect();
+            match conditions {
+                Ok(conditions) => Some(Rule {
+                    conditions,
+                    target: rule.long_url,
+                }),
+                Err(reason) => {
+                    let told = format!("the rule to {}: {reason}", rule.long_url);
+                    leave_out("redirectRules", Some(told));
+                    None
+                }
+            }
+        });
+        rules.collect()
+    }
+}
+
 impl Visit {
     fn click(self) -> PastClick {
         let text = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -372,13 +382,14 @@ impl Visit {
             Some(location) => (text(location.country_code), text(location.city_name)),
             None => (None, None),
         };
+        let country = country.filter(|code| is_country(code));
         PastClick {
             at: Some(self.date),
             referrer: text(self.referer),
             user_agent: text(self.user_agent),
             url: text(self.visited_url),
             city: city.filter(|city| country.is_some() && city.len() <= 100),
-            country: country.filter(|code| code.len() == 2),
+            country,
             bot: self.potential_bot,
             ..PastClick::default()
         }
@@ -391,4 +402,32 @@ pub(super) fn check(client: &Client) -> Result<(), ClientError> {
     let answer: Result<ShortUrls, ClientError> =
         client.call(Method::GET, SHORT_URLS, &query, &[], NOTHING);
     answer.map(drop)
+}
+
+/// What is made of an answer, whichever it is; of short URLs, without what would be asked for further.
+#[cfg(feature = "fuzzing")]
+pub(super) fn rows_of_answer(answer: &[u8], client: &Client, rules: &RowRules) -> Vec<Row> {
+    let shlink = Shlink::new(client, rules, UnixMillis::from_millis(0));
+    let (mut rows, mut left_out) = (Vec::new(), 0);
+    if let Ok(read) = serde_json::from_slice::<ShortUrls>(answer) {
+        for mut short_url in read.short_urls.data {
+            if let Some(fields) = short_url.as_object_mut() {
+                fields.remove("hasRedirectRules");
+            }
+            rows.extend(shlink.row(short_url).ok());
+        }
+    }
+    if let Ok(read) = serde_json::from_slice::<RedirectRules>(answer) {
+        let all = read.redirect_rules.len();
+        let taken = read.rules(|_, _| left_out += 1);
+        assert_eq!(taken.len() + left_out, all);
+    }
+    if let Ok(read) = serde_json::from_slice::<Visits>(answer) {
+        for visit in read.visits.data {
+            let click = visit.click();
+            assert!(click.country.as_deref().is_none_or(is_country));
+            assert!(click.country.is_some() || click.city.is_none());
+        }
+    }
+    rows
 }

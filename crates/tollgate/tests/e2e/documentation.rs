@@ -49,6 +49,10 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "grpcurl",
         "no package has grpcurl; the test of gRPC sends the same",
     ),
+    ("docs/fuzzing.md", "scripts/fuzz", "takes minutes a target"),
+    ("docs/fuzzing.md", "cd fuzz", "needs a defect"),
+    ("docs/fuzzing.md", "cargo test", "is a stage of its own"),
+    ("docs/fuzzing.md", "SCHEMATHESIS", "is a stage of its own"),
     (
         "docs/import-export.md",
         "tollgate link import --from",
