@@ -111,3 +111,14 @@ pub struct CreatedKey {
     /// To be shown once.
     pub secret: Secret,
 }
+
+/// A key that has another secret: the only time that can be seen.
+#[derive(Debug)]
+pub struct RotatedKey {
+    /// The key.
+    pub key: ApiKey,
+    /// To be shown once.
+    pub secret: Secret,
+    /// Until when the secret before is accepted as well.
+    pub old_until: UnixMillis,
+}

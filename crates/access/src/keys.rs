@@ -7,7 +7,9 @@ use tollgate_clock::Clock;
 
 use crate::authenticate::RecentKeys;
 use crate::store::{KeyStore, StoredKey};
-use crate::{ApiKey, AuthError, CreatedKey, KeyError, KeyId, NewKey, Scopes, Secret, SecretError};
+use crate::{
+    ApiKey, AuthError, CreatedKey, KeyError, KeyId, NewKey, RotatedKey, Scopes, Secret, SecretError,
+};
 
 /// How long a key that was revoked by another process may still be accepted by this one. In the
 /// process that revokes it, it is refused at once.
@@ -105,9 +107,14 @@ impl Keys {
             Err(read) => {
                 let stored = self.store.by_secret(&hash).await?;
                 // The store compared in its own way; what counts is compared in constant time.
-                let stored = stored.filter(|stored| stored.secret == hash);
-                let key = Arc::new(stored.ok_or(AuthError::Unknown)?.key);
-                self.recent.put(hash, Arc::clone(&key), read, began);
+                let now = self.clock.now();
+                let stored = stored.filter(|stored| stored.is_opened_by(&hash, now));
+                let stored = stored.ok_or(AuthError::Unknown)?;
+                let (key, by_new) = (Arc::new(stored.key), stored.secret == hash);
+                if by_new {
+                    // An old secret ends at its time, and not when it is forgotten.
+                    self.recent.put(hash, Arc::clone(&key), read, began);
+                }
                 key
             }
         };
@@ -152,6 +159,34 @@ impl Keys {
         Ok(self.store.list(after, limit).await?)
     }
 
+    /// Gives a key another secret, and answers it. The one before is accepted for `keep_old` more.
+    ///
+    /// # Errors
+    /// See [`KeyError`]; [`KeyError::Invalid`] for a key that was revoked, and for that of a person, who signs in elsewhere.
+    pub async fn rotate(&self, id: &KeyId, keep_old: Duration) -> Result<RotatedKey, KeyError> {
+        let key = self.get(id).await?;
+        let invalid = |reason: &str| KeyError::Invalid {
+            field: "id",
+            reason: reason.to_owned(),
+        };
+        if key.subject.is_some() {
+            return Err(invalid(
+                "it is the key of a person, who signs in at a provider: it has no secret that anybody knows",
+            ));
+        }
+        let secret = Secret::generate()?;
+        let old_until = self.clock.now().saturating_add(keep_old);
+        let rotated = self.store.rotate(id, secret.hash(), old_until).await;
+        // Also after an error: it may have another secret all the same.
+        self.recent.forget_all();
+        let key = rotated?.ok_or_else(|| invalid("it was revoked: make another key"))?;
+        Ok(RotatedKey {
+            key,
+            secret,
+            old_until,
+        })
+    }
+
     /// Revokes a key for good; one that was revoked before keeps the time of that.
     ///
     /// # Errors
@@ -170,6 +205,7 @@ impl Keys {
         Ok(StoredKey {
             key: new.check(KeyId::new(now, random), now)?,
             secret: secret.hash(),
+            old_secret: None,
         })
     }
 }

@@ -14,7 +14,7 @@ pub mod store;
 
 pub use error::{AuthError, KeyError};
 pub use id::{KeyId, KeyIdError};
-pub use key::{ApiKey, CreatedKey, MAX_NAME_CHARS, NewKey};
+pub use key::{ApiKey, CreatedKey, MAX_NAME_CHARS, NewKey, RotatedKey};
 pub use keys::{CACHE_TTL, Keys};
 pub use scope::{Scope, ScopeError, Scopes};
 pub use secret::{Secret, SecretError, SecretHash};

@@ -17,20 +17,25 @@ pub enum Scope {
     LimitsCheck = 3,
     /// Everything, keys included.
     Admin = 4,
+    /// Read the audit log.
+    AuditRead = 5,
 }
 
 /// A text that names no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no scope: use links:read, links:write, stats:read, limits:check or admin")]
+#[error(
+    "{0:?} is no scope: use links:read, links:write, stats:read, limits:check, audit:read or admin"
+)]
 pub struct ScopeError(String);
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::LinksRead,
         Self::LinksWrite,
         Self::StatsRead,
         Self::LimitsCheck,
+        Self::AuditRead,
         Self::Admin,
     ];
 
@@ -42,6 +47,7 @@ impl Scope {
             Self::LinksWrite => "links:write",
             Self::StatsRead => "stats:read",
             Self::LimitsCheck => "limits:check",
+            Self::AuditRead => "audit:read",
             Self::Admin => "admin",
         }
     }

@@ -28,6 +28,7 @@ fn key(number: u32) -> StoredKey {
         secret: Secret::parse(&format!("tg_0123456789abcdef{number}"))
             .unwrap()
             .hash(),
+        old_secret: None,
     }
 }
 
@@ -120,6 +121,41 @@ async fn a_key_is_revoked_once(store: &dyn KeyStore) {
 }
 
 /// `stores` are several handles on one place.
+async fn a_secret_is_replaced_and_the_one_before_remembered(store: &dyn KeyStore) {
+    let first = key(1);
+    let other = key(2);
+    store.insert(first.clone()).await.unwrap();
+    store.insert(other.clone()).await.unwrap();
+    let id = &first.key.id;
+    let (second, third) = (key(7).secret, key(8).secret);
+    assert_eq!(
+        store.rotate(id, second, at(50)).await.unwrap(),
+        Some(first.key.clone())
+    );
+    for secret in [first.secret, second] {
+        let found = store.by_secret(&secret).await.unwrap().unwrap();
+        assert_eq!(found.secret, second);
+        assert_eq!(found.old_secret, Some((first.secret, at(50))));
+        assert!(found.is_opened_by(&second, at(50)));
+        assert!(found.is_opened_by(&first.secret, at(49)));
+        assert!(!found.is_opened_by(&first.secret, at(50)));
+        assert!(!found.is_opened_by(&third, at(49)));
+    }
+    // The one before the last is forgotten.
+    store.rotate(id, third, at(60)).await.unwrap();
+    assert_eq!(store.by_secret(&first.secret).await.unwrap(), None);
+    assert_eq!(store.by_secret(&other.secret).await.unwrap(), Some(other));
+    store.revoke(id, at(70)).await.unwrap();
+    assert_eq!(store.rotate(id, key(9).secret, at(80)).await.unwrap(), None);
+    assert_eq!(
+        store
+            .rotate(&key(6).key.id, key(9).secret, at(80))
+            .await
+            .unwrap(),
+        None
+    );
+}
+
 async fn only_one_is_first(stores: Vec<Arc<dyn KeyStore>>) {
     let tries = (0..32).map(|number| {
         let store = Arc::clone(&stores[number as usize % stores.len()]);
@@ -197,5 +233,6 @@ conformance!(
     a_person_has_one_key,
     identifiers_and_secrets_are_unique,
     pages_follow_each_other,
-    a_key_is_revoked_once
+    a_key_is_revoked_once,
+    a_secret_is_replaced_and_the_one_before_remembered
 );

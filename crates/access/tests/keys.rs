@@ -117,3 +117,45 @@ async fn wrong_fields_and_taken_secrets_are_refused() {
     let again = keys.import(reader(), secret).await;
     assert!(matches!(again, Err(KeyError::SecretTaken)));
 }
+
+#[tokio::test]
+async fn a_rotated_key_has_two_secrets_for_a_while() {
+    let (here, there, clock) = two();
+    let made = here.create(reader()).await.unwrap();
+    let old = made.secret.expose();
+    there.authenticate(old).await.unwrap();
+    let grace = Duration::from_secs(60);
+    let rotated = here.rotate(&made.key.id, grace).await.unwrap();
+    assert_eq!(rotated.old_until, START.saturating_add(grace));
+    let new = rotated.secret.expose();
+    assert_ne!(new, old);
+    for keys in [&here, &there] {
+        for secret in [old, new] {
+            assert_eq!(*keys.authenticate(secret).await.unwrap(), made.key);
+        }
+    }
+    clock.advance(grace - Duration::from_millis(1));
+    here.authenticate(old).await.unwrap();
+    clock.advance(Duration::from_millis(1));
+    for keys in [&here, &there] {
+        let refused = keys.authenticate(old).await;
+        assert!(
+            matches!(refused, Err(AuthError::Unknown)),
+            "to the millisecond"
+        );
+        keys.authenticate(new).await.unwrap();
+    }
+    here.revoke(&made.key.id).await.unwrap();
+    let refused = here.rotate(&made.key.id, grace).await;
+    assert!(matches!(
+        refused,
+        Err(KeyError::Invalid { field: "id", .. })
+    ));
+    let scopes = [Scope::LinksRead].into_iter().collect();
+    let person = here.of_person("p", "Ann", scopes).await.unwrap();
+    let refused = here.rotate(&person.id, grace).await;
+    assert!(matches!(
+        refused,
+        Err(KeyError::Invalid { field: "id", .. })
+    ));
+}

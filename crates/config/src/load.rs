@@ -1,6 +1,7 @@
 //! From file, environment and flags to a valid [`Config`].
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use url::Url;
@@ -8,9 +9,9 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, ClickQueue, Clicks, ClicksPostgres, ClicksRedis, Compat, Edge, Engine,
-    Grpc, Limits, Links, Log, MemoryCache, Oidc, Overload, Postgres, Proxy, Resp, SharedCache,
-    Shutdown, Sweep, Webhooks,
+    Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksPostgres, ClicksRedis, Compat, Edge,
+    Engine, Grpc, Limits, Links, Log, MemoryCache, Oidc, Overload, Postgres, Proxy, Resp,
+    SharedCache, Shutdown, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub edge: Edge,
     /// `[admin]`
     pub admin: Admin,
+    /// `[admin.audit]`
+    pub changes: Changes,
     /// `[admin.oidc]`
     pub oidc: Oidc,
     /// `[compat]`
@@ -84,6 +87,7 @@ impl Config {
         Access::SECTION,
         Edge::SECTION,
         Admin::SECTION,
+        Changes::SECTION,
         Oidc::SECTION,
         Compat::SECTION,
         Clicks::SECTION,
@@ -131,6 +135,7 @@ impl Config {
         let access = Access::read(&mut reader);
         let edge = Edge::read(&mut reader);
         let admin = Admin::read(&mut reader);
+        let changes = Changes::read(&mut reader);
         let oidc = Oidc::read(&mut reader);
         let compat = Compat::read(&mut reader);
         let clicks = Clicks::read(&mut reader);
@@ -147,6 +152,9 @@ impl Config {
         let log = Log::read(&mut reader);
         if let Some(links) = &links {
             check_hosts(links, &mut given);
+        }
+        if let Some(admin) = &admin {
+            check_private(admin, &mut given);
         }
         if let Some(oidc) = &oidc {
             check_provider(oidc, &mut given);
@@ -179,6 +187,7 @@ impl Config {
                 access: access?,
                 edge: edge?,
                 admin: admin?,
+                changes: changes?,
                 oidc: oidc?,
                 compat: compat?,
                 clicks: clicks?,
@@ -226,6 +235,12 @@ impl Config {
     #[must_use]
     pub fn webhooks_file(&self, data_dir: &Path) -> PathBuf {
         file_or(self.webhooks.store.as_deref(), data_dir, "webhooks.db")
+    }
+
+    /// Where it is kept who changed what.
+    #[must_use]
+    pub fn audit_file(&self, data_dir: &Path) -> PathBuf {
+        file_or(self.changes.store.as_deref(), data_dir, "audit.db")
     }
 
     /// Where the API keys are kept.
@@ -319,6 +334,29 @@ fn check_signature(compat: &Compat, given: &mut Given) {
         let what =
             "a key needs a signature that stands for it: set compat.yourls_signature as well";
         given.problem(place, "compat.yourls_key", what.to_owned());
+    }
+}
+
+/// The admin side speaks no TLS: on an address that strangers reach, somebody has to say that this is meant.
+fn check_private(admin: &Admin, given: &mut Given) {
+    if admin.allow_public || is_private(admin.listen.ip()) {
+        return;
+    }
+    let place = given.place("admin.listen");
+    let what = format!(
+        "strangers may reach {}, and the admin side speaks no TLS: listen on 127.0.0.1 or an address of a private \
+         network, with a proxy with TLS in front where others need it; or set admin.allow_public (in a container, or \
+         behind a firewall)",
+        admin.listen
+    );
+    given.problem(place, "admin.listen", what);
+}
+
+/// Whether only this machine and its own network reach an address.
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 

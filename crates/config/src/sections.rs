@@ -360,6 +360,28 @@ section! {
         drain: Duration = r#""10s""#, DURATION;
         /// Serve the dashboard at `/`.
         dashboard: bool = "true", SWITCH;
+        /// Listen on an address that others than this machine and its private network may reach, `0.0.0.0` and `::`
+        /// included. This listener speaks no TLS: whoever is on the way reads keys and sessions. Only for containers,
+        /// and where a firewall or a proxy with TLS stands in front.
+        allow_public: bool = "false", SWITCH;
+    }
+}
+
+section! {
+    /// The audit log of changes: who changed what, when and from where. See also `limits.audit`, which is about
+    /// requests that limits refuse.
+    Changes in "admin.audit" {
+        /// The store of the log: `sqlite:` and the path of a file. Empty: the file `audit.db` in the data directory.
+        store: Option<PathBuf> = r#""""#, STORE;
+        /// Let each entry hold the hash of the one before, so that `tollgate audit verify` finds what was changed or
+        /// taken out.
+        chain: bool = "true", SWITCH;
+        /// Actions that are not written down: one such as `link.create`, or all of a kind such as `link`.
+        leave_out: Vec<String> = "[]", WORDS;
+        /// How long entries are kept. 0 keeps them as long as there is room.
+        keep: Duration = r#""365d""#, DURATION;
+        /// The most bytes of the file. Beyond that the oldest entries go.
+        max_bytes: u64 = r#""1GiB""#, SPOOL_SIZE;
     }
 }
 
@@ -526,7 +548,7 @@ section! {
 }
 
 section! {
-    /// The audit log of refusals: one line of JSON each.
+    /// The audit log of refusals: one line of JSON each. Who changed what is in `admin.audit`.
     Audit in "limits.audit" {
         /// The file; empty for none. Descriptors stand in it as they are, such as addresses.
         file: Option<PathBuf> = r#""""#, OPTIONAL_FILE;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use tollgate_clock::UnixMillis;
 
-use crate::{Origin, Rule, StrategyKind};
+use crate::{HiddenText, Origin, Rule, StrategyKind};
 
 /// A link somebody wants. Every field is as the caller wrote it; [`crate::SpecRules`] checks it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,8 @@ pub struct LinkDraft {
     pub redirect: Option<u16>,
     /// Asked for before the redirect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub password: Option<HiddenText>,
     /// Labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -83,7 +84,8 @@ pub struct Restored {
     pub version: u64,
     /// The hash of its password: argon2id, as a PHC string. Not with `password`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password_hash: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub password_hash: Option<HiddenText>,
 }
 
 /// An edit: fields that are absent stay, `null` clears, a value replaces (RFC 7396). The target
@@ -139,7 +141,7 @@ pub struct LinkPatch {
         skip_serializing_if = "Option::is_none"
     )]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
-    pub password: Option<Option<String>>,
+    pub password: Option<Option<HiddenText>>,
     /// Labels; replaces them all.
     #[serde(
         default,
@@ -224,6 +226,18 @@ pub struct FieldError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_prints_a_password() {
+        let draft = r#"{"url": "u", "password": "tanuki", "created_at": "2030-01-31T12:00:00Z", "restore":
+            {"origin": "alias", "created_by": "a", "updated_at": "2030-01-31T12:00:00Z", "version": 1, "password_hash": "tanuki"}}"#;
+        let draft: LinkDraft = serde_json::from_str(draft).unwrap();
+        let patch: LinkPatch = serde_json::from_str(r#"{"password": "tanuki"}"#).unwrap();
+        let shown = format!("{draft:?} {patch:?} {:#?}", Some(&draft));
+        assert!(!shown.contains("tanuki"), "{shown}");
+        let sent = serde_json::to_string(&draft).unwrap();
+        assert_eq!(sent.matches("tanuki").count(), 2, "{sent}");
+    }
 
     #[test]
     fn null_clears_what_can_be_cleared() {

@@ -42,9 +42,11 @@ pub use draft::{FieldError, LinkDraft, LinkPatch, Restored, given};
 pub use error::LinkError;
 pub use filter::{CodeFilter, Refusal};
 pub use link::{Link, LinkKey, LinkSpec, LinkState, Origin, PasswordHash, RedirectKind};
-pub use password::{ForeignHash, PasswordError, PasswordHasher};
+pub use password::{ForeignHash, HiddenText, PasswordError, PasswordHasher};
 pub use rule::{Condition, Device, MAX_CONDITION_CHARS, MAX_CONDITIONS, MAX_RULES, Os, Rule};
-pub use service::{CreatedLink, Follower, LinkService, NewLink, ServiceParts, SweepReport};
+pub use service::{
+    CreatedLink, EditedLink, Follower, LinkService, NewLink, ServiceParts, SweepReport,
+};
 pub use spec::{MAX_PASSWORD_BYTES, MAX_TITLE_CHARS, SpecRules};
 pub use strategy::{Strategies, StrategyError, StrategyKind, StrategyOptions};
 pub use tag::{MAX_TAG_CHARS, MAX_TAGS, Tag, TagError};

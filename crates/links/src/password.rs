@@ -1,6 +1,11 @@
 //! Link passwords: argon2id, checked in constant time.
 
+use std::fmt;
+use std::ops::Deref;
+
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+
+use serde::{Deserialize, Serialize};
 
 use crate::PasswordHash;
 
@@ -14,6 +19,37 @@ const LANES: u32 = 1;
 const MOST_MEMORY_KIB: u32 = 64 * 1024;
 const MOST_PASSES: u32 = 10;
 const MOST_LANES: u32 = 4;
+
+/// A text that nothing prints by accident: a password as somebody wrote it, or the hash of one.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HiddenText(String);
+
+impl fmt::Debug for HiddenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HiddenText(…)")
+    }
+}
+
+impl Deref for HiddenText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for HiddenText {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for HiddenText {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
 
 /// Why a hash of somebody else cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +121,26 @@ impl PasswordHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The least that the OWASP Password Storage Cheat Sheet has for argon2id.
+    #[test]
+    fn a_hash_costs_what_it_should() {
+        let phc = PasswordHasher::default().hash("a").unwrap();
+        let other = PasswordHasher::default().hash("a").unwrap();
+        assert_ne!(phc.as_phc(), other.as_phc(), "each has a salt of its own");
+        let mut fields = phc.as_phc().split('$').skip(1);
+        assert_eq!(fields.next(), Some("argon2id"));
+        assert_eq!(fields.next(), Some("v=19"));
+        let number = |field: &str, name: &str| -> u32 {
+            let value = field.split(',').find_map(|one| one.strip_prefix(name));
+            value.unwrap().parse().unwrap()
+        };
+        let costs = fields.next().unwrap();
+        assert!(number(costs, "m=") >= 19_456 && number(costs, "t=") >= 2);
+        assert!(number(costs, "p=") >= 1);
+        // Base64 of 16 bytes, and of 32.
+        assert!(fields.next().unwrap().len() >= 22 && fields.next().unwrap().len() >= 43);
+    }
 
     #[test]
     fn only_the_right_password_fits() {

@@ -304,7 +304,9 @@ async fn the_cache_learns_of_creations_edits_and_deletions() {
         .update(&key, patch, Some(1), "editor", None)
         .await
         .unwrap();
-    assert_eq!(edited.version, 2);
+    assert_eq!(edited.link.version, 2);
+    let before = edited.before.unwrap();
+    assert_eq!(before.target.as_str(), "https://example.com/1");
     assert_eq!(
         world.cached(&key).await.as_deref(),
         Some("https://example.com/2")
@@ -338,8 +340,10 @@ async fn an_edit_that_changes_nothing_leaves_no_trace() {
             .service
             .update(&made.key, same.clone(), version, "editor", None)
     };
-    assert_eq!(edit(None).await.unwrap(), made);
-    assert_eq!(edit(Some(1)).await.unwrap(), made);
+    for version in [None, Some(1)] {
+        let edited = edit(version).await.unwrap();
+        assert_eq!((edited.link, edited.before), (made.clone(), None));
+    }
     assert!(matches!(
         edit(Some(7)).await,
         Err(LinkError::VersionMismatch(1))
@@ -402,7 +406,7 @@ async fn the_hash_strategy_makes_any_number_of_links_to_one_target() {
 async fn a_passwords_hash_is_kept_and_an_edit_can_replace_it() {
     let world = world();
     let draft = LinkDraft {
-        password: Some("first".to_owned()),
+        password: Some("first".into()),
         ..to("https://example.com/")
     };
     let drafts = vec![new(draft.clone()), new(draft)];
@@ -414,12 +418,12 @@ async fn a_passwords_hash_is_kept_and_an_edit_can_replace_it() {
         };
         assert!(fits(&link, "first"));
         let patch = LinkPatch {
-            password: Some(Some("second".to_owned())),
+            password: Some(Some("second".into())),
             ..LinkPatch::default()
         };
         let service = &world.service;
         let edited = service.update(&link.key, patch, None, "tester", None).await;
-        let edited = edited.unwrap();
+        let edited = edited.unwrap().link;
         assert!(fits(&edited, "second") && !fits(&edited, "first"));
     }
 }

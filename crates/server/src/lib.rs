@@ -4,6 +4,7 @@
 mod activity;
 pub mod admin;
 mod api;
+pub mod audit;
 mod by_address;
 pub mod clicks;
 mod client_ip;

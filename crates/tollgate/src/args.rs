@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Create, list and revoke API keys
     Key(KeyArgs),
+    /// Tell who changed what, when and from where, and whether the log of it is as it was written
+    Audit(AuditArgs),
     /// Check a configuration, or print the defaults
     Config(ConfigArgs),
     /// Create or upgrade the schema of the stores; `serve` does it by itself
@@ -693,13 +695,15 @@ pub(crate) enum KeyCommand {
     Create(KeyCreateArgs),
     /// List keys, oldest first
     List(KeyListArgs),
+    /// Give a key another secret, which is shown only once; the one before goes on for a while
+    Rotate(KeyRotateArgs),
     /// Revoke a key for good
     Revoke(KeyRevokeArgs),
 }
 
-/// Which keys: those of a server, or those in a store.
+/// Of a server, or of a store on this machine.
 #[derive(Debug, Args)]
-pub(crate) struct KeyPlaceArgs {
+pub(crate) struct PlaceArgs {
     /// The admin address of the server
     #[arg(long, value_name = "URL", env = "TOLLGATE_SERVER")]
     pub(crate) server: Option<String>,
@@ -716,11 +720,11 @@ pub(crate) struct KeyPlaceArgs {
 #[derive(Debug, Args)]
 pub(crate) struct KeyCreateArgs {
     #[command(flatten)]
-    pub(crate) place: KeyPlaceArgs,
+    pub(crate) place: PlaceArgs,
     /// A name for people
     pub(crate) name: String,
     /// What it allows, with commas between: links:read, links:write, stats:read, limits:check,
-    /// admin
+    /// audit:read, admin
     #[arg(
         long = "scopes",
         visible_alias = "scope",
@@ -740,15 +744,117 @@ pub(crate) struct KeyCreateArgs {
 #[derive(Debug, Args)]
 pub(crate) struct KeyListArgs {
     #[command(flatten)]
-    pub(crate) place: KeyPlaceArgs,
+    pub(crate) place: PlaceArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct KeyRevokeArgs {
     #[command(flatten)]
-    pub(crate) place: KeyPlaceArgs,
+    pub(crate) place: PlaceArgs,
     /// The key's identifier, as `key list` shows it
     pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyRotateArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// The key's identifier, as `key list` shows it
+    pub(crate) id: String,
+    /// How long the secret before is accepted as well, at most 30d; 0 ends it at once
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = grace)]
+    pub(crate) grace: std::time::Duration,
+}
+
+fn grace(text: &str) -> Result<std::time::Duration, String> {
+    const LONGEST: std::time::Duration = std::time::Duration::from_hours(30 * 24);
+    let time = match text {
+        "0" => Ok(std::time::Duration::ZERO),
+        text => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    }?;
+    if time > LONGEST {
+        return Err("at most 30d".to_owned());
+    }
+    Ok(time)
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show who changed what, newest first
+    List(AuditListArgs),
+    /// Write one entry a line as JSON, oldest first
+    Export(AuditExportArgs),
+    /// Tell whether the log is as it was written: nothing changed, taken out or moved
+    Verify(AuditVerifyArgs),
+}
+
+/// Which entries.
+#[derive(Debug, Args)]
+pub(crate) struct AuditFilterArgs {
+    /// Only this action, such as link.delete, or all done to one kind of thing, such as link
+    #[arg(long, value_name = "ACTION")]
+    pub(crate) action: Option<String>,
+    /// Only of the key, person or user with this identifier or name
+    #[arg(long, value_name = "ACTOR")]
+    pub(crate) actor: Option<String>,
+    /// Only what was done to this, such as go.example/spring or the identifier of a key
+    #[arg(long, value_name = "RESOURCE")]
+    pub(crate) resource: Option<String>,
+    /// Only from this address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Option<String>,
+    /// Only with this result: done or refused
+    #[arg(long, value_name = "RESULT")]
+    pub(crate) result: Option<String>,
+    /// Only from then on, such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<UnixMillis>,
+    /// Only before then
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<UnixMillis>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditListArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) filter: AuditFilterArgs,
+    /// The most entries
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditExportArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) filter: AuditFilterArgs,
+    /// Write into this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerifyArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Look at what was exported, all of it, instead of the log itself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+    /// A head that was printed before and kept elsewhere: the log has to have that entry still
+    #[arg(long, value_name = "NUMBER:HASH")]
+    pub(crate) head: Vec<String>,
+    /// Print JSON instead of text for people
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use tollgate_config::{Config, Sources};
 use tollgate_limit::policy::PolicySet;
 
 use crate::args::{ConfigArgs, ConfigCommand, StoreArgs};
-use crate::serve;
+use crate::{changes, serve};
 
 /// Runs `tollgate config …`.
 pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
@@ -27,6 +27,7 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
                 PolicySet::parse(&file.display().to_string(), &yaml)?;
             }
             serve::sign_on::sign_on(&config, Arc::new(SystemClock::new()))?;
+            changes::options(&config)?;
             let place = file.map_or_else(
                 || "the configuration".to_owned(),
                 |file| file.display().to_string(),

@@ -1,14 +1,18 @@
 //! `tollgate key …`: through the API, or straight on the store.
 
 use serde::{Deserialize, Serialize};
-use tollgate_access::{ApiKey, CreatedKey, Keys, NewKey, Scopes};
+use serde_json::json;
+use tollgate_access::{ApiKey, CreatedKey, KeyId, KeyIdError, Keys, NewKey, Scopes};
+use tollgate_audit::{Action, AuditLog};
 use tollgate_clock::UnixMillis;
 use tollgate_links::Domains;
 use ureq::http::Method;
 
-use crate::args::{KeyArgs, KeyCommand, KeyCreateArgs, KeyPlaceArgs, KeyRevokeArgs, ServerArgs};
+use crate::args::{
+    KeyArgs, KeyCommand, KeyCreateArgs, KeyRevokeArgs, KeyRotateArgs, PlaceArgs, ServerArgs,
+};
 use crate::client::{Client, DEFAULT_SERVER, NOTHING, segment};
-use crate::{BadUsage, config, open, show};
+use crate::{BadUsage, changes, config, open, show};
 
 const PAGE_KEYS: usize = 1_000;
 
@@ -52,6 +56,7 @@ enum Place {
     Store {
         keys: Keys,
         domains: Domains,
+        audit: AuditLog,
         runtime: tokio::runtime::Runtime,
     },
 }
@@ -70,12 +75,13 @@ pub(crate) fn run(args: KeyArgs) -> anyhow::Result<()> {
     match args.command {
         KeyCommand::Create(args) => create(args),
         KeyCommand::List(args) => list(&args.place),
+        KeyCommand::Rotate(args) => rotate(&args),
         KeyCommand::Revoke(args) => revoke(&args),
     }
 }
 
 impl Place {
-    fn of(args: &KeyPlaceArgs, absent: Absent) -> anyhow::Result<Self> {
+    fn of(args: &PlaceArgs, absent: Absent) -> anyhow::Result<Self> {
         // Scripts and containers set variables that they have no value for.
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (server, key) = (given(&args.server), given(&args.key));
@@ -99,6 +105,7 @@ impl Place {
         Ok(Self::Store {
             keys: open::keys(&file)?.0,
             domains: open::domains(&config, None)?,
+            audit: changes::log(&config, &args.store.data_dir)?,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
@@ -125,6 +132,7 @@ fn create(args: KeyCreateArgs) -> anyhow::Result<()> {
         Place::Store {
             keys,
             domains,
+            audit,
             runtime,
         } => {
             let domain = args.domain.as_deref();
@@ -134,7 +142,19 @@ fn create(args: KeyCreateArgs) -> anyhow::Result<()> {
                 domain: domain.map(|name| domains.named(Some(name))).transpose()?,
                 expires_at: args.expires_at,
             };
-            let CreatedKey { key, secret } = runtime.block_on(keys.create(new))?;
+            let CreatedKey { key, secret } = runtime.block_on(async {
+                audit.ready().await?;
+                let created = keys.create(new).await?;
+                let key = view(&created.key, &domains);
+                let fields = json!({
+                    "name": [null, key.name],
+                    "scopes": [null, key.scopes],
+                    "domain": [null, key.domain],
+                    "expires_at": [null, key.expires_at],
+                });
+                changes::by_user(&audit, Action::KeyCreate, key.id, fields).await?;
+                anyhow::Ok(created)
+            })?;
             NewKeyView {
                 secret: secret.expose().to_owned(),
                 key: view(&key, &domains),
@@ -151,13 +171,58 @@ fn create(args: KeyCreateArgs) -> anyhow::Result<()> {
     show::line(created.secret)
 }
 
-fn list(args: &KeyPlaceArgs) -> anyhow::Result<()> {
+fn rotate(args: &KeyRotateArgs) -> anyhow::Result<()> {
+    #[derive(Serialize, Deserialize)]
+    struct Rotated {
+        id: String,
+        secret: String,
+        old_until: UnixMillis,
+    }
+    let rotated = match Place::of(&args.place, Absent::Fails)? {
+        Place::Server(client) => {
+            let path = format!("/api/v1/keys/{}/rotate", segment(&args.id));
+            let grace = args.grace.as_secs().to_string();
+            let query = [("grace", Some(grace.as_str()))];
+            client.call(Method::POST, &path, &query, &[], NOTHING)?
+        }
+        Place::Store {
+            keys,
+            audit,
+            runtime,
+            ..
+        } => {
+            let id = identifier(&args.id)?;
+            runtime.block_on(async {
+                audit.ready().await?;
+                let rotated = keys.rotate(&id, args.grace).await?;
+                let fields = json!({"old_until": [null, rotated.old_until]});
+                changes::by_user(&audit, Action::KeyRotate, id.to_string(), fields).await?;
+                anyhow::Ok(Rotated {
+                    id: id.to_string(),
+                    secret: rotated.secret.expose().to_owned(),
+                    old_until: rotated.old_until,
+                })
+            })?
+        }
+    };
+    if args.place.json {
+        return show::json(&rotated);
+    }
+    eprintln!(
+        "key {} has another secret, which is shown only once; the one before is accepted until {}:",
+        rotated.id, rotated.old_until
+    );
+    show::line(rotated.secret)
+}
+
+fn list(args: &PlaceArgs) -> anyhow::Result<()> {
     let all = match Place::of(args, Absent::Fails)? {
         Place::Server(client) => list_server(&client)?,
         Place::Store {
             keys,
             domains,
             runtime,
+            ..
         } => runtime.block_on(async {
             let mut all: Vec<ApiKey> = Vec::new();
             loop {
@@ -220,18 +285,34 @@ fn revoke(args: &KeyRevokeArgs) -> anyhow::Result<()> {
             let path = format!("/api/v1/keys/{}", segment(&args.id));
             client.send(Method::DELETE, &path, &[], &[], NOTHING)?;
         }
-        Place::Store { keys, runtime, .. } => {
-            let id = args
-                .id
-                .parse()
-                .map_err(|error| BadUsage(format!("{error}")))?;
-            runtime.block_on(keys.revoke(&id))?;
+        Place::Store {
+            keys,
+            audit,
+            runtime,
+            ..
+        } => {
+            let id = identifier(&args.id)?;
+            runtime.block_on(async {
+                audit.ready().await?;
+                let before = keys.get(&id).await?;
+                let after = keys.revoke(&id).await?;
+                if before.revoked_at.is_none() {
+                    let fields = json!({"revoked_at": [null, after.revoked_at]});
+                    changes::by_user(&audit, Action::KeyRevoke, id.to_string(), fields).await?;
+                }
+                anyhow::Ok(())
+            })?;
         }
     }
     if args.place.json {
         return show::json(&serde_json::json!({ "revoked": args.id }));
     }
     show::line(format_args!("revoked {}", args.id))
+}
+
+fn identifier(text: &str) -> anyhow::Result<KeyId> {
+    let id = text.parse();
+    Ok(id.map_err(|error: KeyIdError| BadUsage(error.to_string()))?)
 }
 
 fn view(key: &ApiKey, domains: &Domains) -> KeyView {

@@ -2,7 +2,9 @@
 //! reach what the binary reads.
 
 mod args;
+mod audit;
 mod backup;
+mod changes;
 mod click_store;
 mod client;
 mod completions;
@@ -66,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Webhook(args) => webhook::run(args)?,
         Command::Plan(args) => plan::run(&args)?,
         Command::Key(args) => keys::run(args)?,
+        Command::Audit(args) => audit::run(args)?,
         Command::Config(args) => config::run(args)?,
         Command::Migrate(args) => migrate::run(&args)?,
         Command::Backup(args) => backup::run(&args)?,

@@ -1,7 +1,10 @@
 //! `tollgate migrate`: creates or upgrades the schema of the stores.
 
+use serde_json::json;
+use tollgate_audit::Action;
+
 use crate::args::StoreArgs;
-use crate::{click_store, config, link_store, open, show};
+use crate::{changes, click_store, config, link_store, open, show};
 
 /// Opens each store once, which brings its schema up to date.
 pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
@@ -18,5 +21,11 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
     show::line(format_args!("{} is up to date", clicks.place))?;
     let webhooks = config.webhooks_file(&args.data_dir);
     open::webhooks(&webhooks)?;
-    show::line(format_args!("{} is up to date", webhooks.display()))
+    show::line(format_args!("{} is up to date", webhooks.display()))?;
+    let audit = changes::log(&config, &args.data_dir)?;
+    let version = json!({"version": [null, env!("CARGO_PKG_VERSION")]});
+    let written = changes::by_user(&audit, Action::DataMigrate, links.place.clone(), version);
+    runtime.block_on(written)?;
+    let audit = config.audit_file(&args.data_dir);
+    show::line(format_args!("{} is up to date", audit.display()))
 }

@@ -77,10 +77,7 @@ pub(crate) fn table(
     let mut out = std::io::stdout().lock();
     if !out.is_terminal() {
         for row in rows {
-            let cells: Vec<String> = row
-                .iter()
-                .map(|cell| cell.replace(['\t', '\n', '\r'], " "))
-                .collect();
+            let cells: Vec<String> = row.iter().map(|cell| plain(cell)).collect();
             writeln!(out, "{}", cells.join("\t"))?;
         }
         return Ok(());
@@ -95,10 +92,15 @@ pub(crate) fn table(
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| plain(cell)));
     }
     writeln!(out, "{table}")?;
     Ok(())
+}
+
+/// A text of others without what a terminal would take as a command, and what would be another cell or line.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// The columns of [`link_row`].

@@ -128,6 +128,44 @@ fn links_lead_somewhere() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Every Rust source of the crates, tests included.
+fn sources(directory: &Path, all: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            all.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// A threat that is said to be shown by a test is shown by one that is there.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let mut code = String::new();
+    sources(&root().join("crates"), &mut code);
+    let page = read("docs/security.md");
+    let (_, model) = page.split_once("### Threats").unwrap();
+    let (table, _) = model.split_once("### What remains").unwrap();
+    let mut named = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ")) {
+        let shown = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        // Names of tests have words with underscores; others are files.
+        for name in shown.split('`').skip(1).step_by(2) {
+            if name.matches('_').count() < 3 {
+                continue;
+            }
+            named += 1;
+            assert!(
+                code.contains(&format!("fn {name}")),
+                "there is no test {name}"
+            );
+        }
+    }
+    assert!(named > 15, "{named}");
+}
+
 #[test]
 fn the_summary_lists_every_page() {
     let listed: BTreeSet<String> = targets(&read("docs/SUMMARY.md")).into_iter().collect();

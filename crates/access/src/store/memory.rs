@@ -56,7 +56,9 @@ impl KeyStore for MemoryKeyStore {
 
     async fn by_secret(&self, secret: &SecretHash) -> Result<Option<StoredKey>, StoreError> {
         let keys = self.keys.lock();
-        Ok(keys.values().find(|key| key.secret == *secret).cloned())
+        let old = |key: &StoredKey| key.old_secret.is_some_and(|(old, _)| old == *secret);
+        let found = keys.values().find(|key| key.secret == *secret || old(key));
+        Ok(found.cloned())
     }
 
     async fn get(&self, id: &KeyId) -> Result<Option<ApiKey>, StoreError> {
@@ -72,6 +74,22 @@ impl KeyStore for MemoryKeyStore {
             .take(limit)
             .cloned()
             .collect())
+    }
+
+    async fn rotate(
+        &self,
+        id: &KeyId,
+        secret: SecretHash,
+        old_until: UnixMillis,
+    ) -> Result<Option<ApiKey>, StoreError> {
+        let mut keys = self.keys.lock();
+        let found = keys.get_mut(id);
+        let found = found.filter(|stored| stored.key.revoked_at.is_none());
+        Ok(found.map(|stored| {
+            stored.old_secret = Some((stored.secret, old_until));
+            stored.secret = secret;
+            stored.key.clone()
+        }))
     }
 
     async fn revoke(&self, id: &KeyId, at: UnixMillis) -> Result<Option<ApiKey>, StoreError> {

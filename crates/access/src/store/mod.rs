@@ -21,6 +21,17 @@ pub struct StoredKey {
     pub key: ApiKey,
     /// What is compared.
     pub secret: SecretHash,
+    /// The secret before, and until when it is accepted as well.
+    pub old_secret: Option<(SecretHash, UnixMillis)>,
+}
+
+impl StoredKey {
+    /// Whether this is its secret at `now`, or that of before while it still counts. Compared in constant time.
+    #[must_use]
+    pub fn is_opened_by(&self, secret: &SecretHash, now: UnixMillis) -> bool {
+        let old = self.old_secret.as_ref();
+        self.secret == *secret || old.is_some_and(|(old, until)| old == secret && now < *until)
+    }
 }
 
 /// Keeps keys. Everything it answers `Ok` to is durable.
@@ -40,7 +51,7 @@ pub trait KeyStore: Send + Sync + 'static {
     /// `false` if there was one.
     async fn insert_first(&self, key: StoredKey) -> Result<bool, StoreError>;
 
-    /// The key with this secret, whatever its state.
+    /// The key with this secret, or with this one before its secret was replaced, whatever its state and the time.
     async fn by_secret(&self, secret: &SecretHash) -> Result<Option<StoredKey>, StoreError>;
 
     /// One key, whatever its state.
@@ -48,6 +59,15 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// At most `limit` keys with identifiers greater than `after`, in ascending order.
     async fn list(&self, after: Option<&KeyId>, limit: usize) -> Result<Vec<ApiKey>, StoreError>;
+
+    /// Gives a key another secret, and remembers the one before until `old_until`. Answers the key; `None` if there is
+    /// none, or if it was revoked.
+    async fn rotate(
+        &self,
+        id: &KeyId,
+        secret: SecretHash,
+        old_until: UnixMillis,
+    ) -> Result<Option<ApiKey>, StoreError>;
 
     /// Marks a key as revoked at `at`, unless it was before, and answers it as it is then; `None`
     /// if there is none.

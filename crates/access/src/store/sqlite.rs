@@ -16,7 +16,11 @@ use crate::{ApiKey, KeyId, Scopes, SecretHash};
 /// The name of our tables' version in the file, which may hold other components too.
 const COMPONENT: &str = "access";
 /// Appended to, never edited: a file remembers how many of these it has seen.
-const STEPS: [&str; 2] = [include_str!("steps/1.sql"), include_str!("steps/2.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("steps/1.sql"),
+    include_str!("steps/2.sql"),
+    include_str!("steps/3.sql"),
+];
 const COLUMNS: &str =
     "id, name, scopes, domain, created_at, expires_at, revoked_at, secret, subject";
 /// A key is read once in two seconds at most: one thread has time to spare.
@@ -97,7 +101,10 @@ impl KeyStore for SqliteKeyStore {
     async fn by_secret(&self, secret: &SecretHash) -> Result<Option<StoredKey>, StoreError> {
         let secret = *secret.as_bytes();
         let found = self.readers.run(move |db| {
-            let select = format!("SELECT {COLUMNS} FROM api_keys WHERE secret = ?1");
+            let select = format!(
+                "SELECT {COLUMNS}, old_secret, old_secret_until FROM api_keys
+                 WHERE secret = ?1 OR old_secret = ?1"
+            );
             let mut statement = db.prepare_cached(&select)?;
             statement.query_row([secret], stored).optional()
         });
@@ -126,6 +133,30 @@ impl KeyStore for SqliteKeyStore {
         page.await.map_err(StoreError::from)
     }
 
+    async fn rotate(
+        &self,
+        id: &KeyId,
+        secret: SecretHash,
+        old_until: UnixMillis,
+    ) -> Result<Option<ApiKey>, StoreError> {
+        let (id, secret) = (id.clone(), *secret.as_bytes());
+        let rotated = self.writer.run(move |db| {
+            let update =
+                "UPDATE api_keys SET old_secret = secret, old_secret_until = ?3, secret = ?2
+                 WHERE id = ?1 AND revoked_at IS NULL";
+            let changed = db.prepare_cached(update)?.execute(params![
+                id.as_str(),
+                secret,
+                old_until.as_millis()
+            ])?;
+            match changed {
+                0 => Ok(None),
+                _ => one(db, &id),
+            }
+        });
+        rotated.await.map_err(StoreError::from)
+    }
+
     async fn revoke(&self, id: &KeyId, at: UnixMillis) -> Result<Option<ApiKey>, StoreError> {
         let id = id.clone();
         let revoked = self.writer.run(move |db| {
@@ -139,7 +170,8 @@ impl KeyStore for SqliteKeyStore {
 }
 
 fn write(db: &Connection, insert: &str, stored: &StoredKey) -> rusqlite::Result<bool> {
-    let StoredKey { key, secret } = stored;
+    // A key that is new had no secret before.
+    let StoredKey { key, secret, .. } = stored;
     let written = db.prepare_cached(insert)?.execute(params![
         key.id.as_str(),
         key.name,
@@ -183,8 +215,13 @@ fn key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
+    let old: Option<[u8; 32]> = row.get(9)?;
+    let until: Option<i64> = row.get(10)?;
     Ok(StoredKey {
         key: key(row)?,
         secret: SecretHash::from_bytes(row.get(7)?),
+        old_secret: old
+            .map(SecretHash::from_bytes)
+            .zip(until.map(UnixMillis::from_millis)),
     })
 }

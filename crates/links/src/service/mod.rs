@@ -75,6 +75,15 @@ pub struct CreatedLink {
     pub replayed: bool,
 }
 
+/// A link that was edited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditedLink {
+    /// The link as it is now.
+    pub link: Link,
+    /// What it was before; none if nothing was changed by this request.
+    pub before: Option<LinkSpec>,
+}
+
 /// What one sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SweepReport {
@@ -158,7 +167,7 @@ impl LinkService {
         expected_version: Option<u64>,
         actor: &str,
         idempotency: Option<IdempotencyToken>,
-    ) -> Result<Link, LinkError> {
+    ) -> Result<EditedLink, LinkError> {
         let parts = &self.parts;
         let mut newest = 0;
         for _ in 0..MAX_EDIT_ATTEMPTS {
@@ -167,7 +176,7 @@ impl LinkService {
             let fits = expected_version.is_none_or(|expected| expected == link.version);
             if fits && idempotency.is_none() && spec == link.spec {
                 // Nothing to write, and nothing a history should tell.
-                return Ok(link);
+                return Ok(EditedLink { link, before: None });
             }
             let update = Update {
                 key: key.clone(),
@@ -183,7 +192,12 @@ impl LinkService {
                 matches!(updated, Updated::Updated(_) | Updated::Replayed(_))
             });
             match updated? {
-                Updated::Updated(link) | Updated::Replayed(link) => return Ok(link),
+                Updated::Updated(now) => {
+                    // The store has compared versions: it was this one that was replaced.
+                    let before = Some(link.spec);
+                    return Ok(EditedLink { link: now, before });
+                }
+                Updated::Replayed(link) => return Ok(EditedLink { link, before: None }),
                 Updated::VersionMismatch(now) if expected_version.is_some() => {
                     return Err(LinkError::VersionMismatch(now));
                 }
@@ -219,7 +233,8 @@ impl LinkService {
         result.map_err(LinkError::Invalid)
     }
 
-    /// Deletes a link. The code of a pool link returns to the pool after its quarantine.
+    /// Deletes a link, and answers what it was; none if the same request did that before. The code of a pool link
+    /// returns to the pool after its quarantine.
     ///
     /// # Errors
     /// See [`LinkError`].
@@ -229,7 +244,7 @@ impl LinkService {
         expected_version: Option<u64>,
         actor: &str,
         idempotency: Option<IdempotencyToken>,
-    ) -> Result<(), LinkError> {
+    ) -> Result<Option<Link>, LinkError> {
         let delete = Delete {
             key: key.clone(),
             expected_version,
@@ -244,11 +259,11 @@ impl LinkService {
         match deleted? {
             Deleted::Deleted(link) => {
                 if link.origin == Origin::Pool {
-                    self.reclaim(&[link.key.code]).await;
+                    self.reclaim(std::slice::from_ref(&link.key.code)).await;
                 }
-                Ok(())
+                Ok(Some(link))
             }
-            Deleted::Replayed => Ok(()),
+            Deleted::Replayed => Ok(None),
             Deleted::VersionMismatch(now) => Err(LinkError::VersionMismatch(now)),
             Deleted::NotFound => Err(LinkError::NotFound(key.clone())),
             Deleted::TokenMismatch => Err(LinkError::IdempotencyMismatch),

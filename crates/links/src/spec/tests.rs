@@ -49,7 +49,7 @@ fn every_field_arrives_in_normal_form() {
                 expires_at: at(2),
                 max_clicks: Some(3),
                 redirect: Some(308),
-                password: Some("secret".to_owned()),
+                password: Some("secret".into()),
                 tags: vec!["News ".to_owned(), "a".to_owned(), "news".to_owned()],
                 title: Some("  A title ".to_owned()),
                 forward_query: true,
@@ -82,7 +82,7 @@ fn all_that_is_wrong_is_told_at_once() {
         expires_at: at(5),
         max_clicks: Some(0),
         redirect: Some(303),
-        password: Some(String::new()),
+        password: Some("".into()),
         tags: vec!["ok".to_owned(), String::new(), "a,b".to_owned()],
         title: Some("a\nb".to_owned()),
         rules: vec![
@@ -159,7 +159,7 @@ fn the_number_and_size_of_things_are_bounded() {
         ["title"]
     );
     assert_eq!(
-        with(&|d| d.password = Some("x".repeat(MAX_PASSWORD_BYTES + 1))),
+        with(&|d| d.password = Some("x".repeat(MAX_PASSWORD_BYTES + 1).into())),
         ["password"]
     );
     assert_eq!(with(&|d| d.max_clicks = Some(u64::MAX)), ["max_clicks"]);

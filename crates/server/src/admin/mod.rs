@@ -15,6 +15,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use tollgate_access::Keys;
+use tollgate_audit::AuditLog;
 use tollgate_links::LinkService;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -90,6 +91,8 @@ pub struct AdminState {
     pub clicks: Option<Clicks>,
     /// Who is told of what.
     pub webhooks: Webhooks,
+    /// Who changed what.
+    pub audit: Arc<AuditLog>,
     /// What `/metrics` shows, and where requests are counted.
     pub metrics: Arc<Metrics>,
     /// What `/health` answers.

@@ -12,7 +12,9 @@ use http::header::{CACHE_CONTROL, EXPECT, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue};
 use tracing::Instrument;
 
-use super::{AdminState, leftover};
+use super::{AdminState, Peer, leftover};
+use crate::audit;
+use crate::client_ip::client_ip;
 use crate::problem::{Kind, Problem, finish};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,6 +49,11 @@ pub(super) async fn observe(
         .is_some_and(|path| path.as_str().len() > MAX_URI_BYTES);
     // Who asks first has sent nothing yet.
     let asks = request.headers().contains_key(EXPECT);
+    let address = request.extensions().get::<Peer>().map(|Peer(peer)| {
+        let trusted = &state.limits.forwarding.trusted_proxies;
+        client_ip(*peer, request.headers(), trusted)
+    });
+    let origin = audit::origin_of(request.uri().path(), request.headers(), address, &id);
     let (head, body) = request.into_parts();
     let (body, leftover) = leftover::split(body);
     let request = Request::from_parts(head, body);
@@ -57,7 +64,9 @@ pub(super) async fn observe(
         )
         .into_response()
     } else {
-        next.run(request).instrument(span.clone()).await
+        audit::come_from(origin, next.run(request))
+            .instrument(span.clone())
+            .await
     };
     if !asks {
         leftover.discard().await;

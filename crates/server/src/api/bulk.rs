@@ -25,6 +25,7 @@ use super::query::Params;
 use super::rows::{Format, MAX_ROW_BYTES, Row, Rows};
 use super::spool::{Abandoned, SpoolWriter, spool};
 use crate::admin::AdminState;
+use crate::audit::go_on;
 use crate::problem::{Kind, Problem};
 
 const NDJSON: [&str; 3] = [
@@ -127,7 +128,7 @@ pub(super) async fn create_many(
         next_row: 1,
         writer,
     };
-    tokio::spawn(job.run(first, body, patience).in_current_span());
+    tokio::spawn(go_on(job.run(first, body, patience)).in_current_span());
     let body = Body::from_stream(answers);
     Ok((StatusCode::OK, [(CONTENT_TYPE, NDJSON[0])], body).into_response())
 }
@@ -315,7 +316,7 @@ impl Job {
             let checked = service.check_many(drafts).await.into_iter();
             return checked.map(|checked| checked.map(|()| None)).collect();
         }
-        let made = service.create_many(wanted, self.caller.id()).await;
+        let made = self.caller.create_many(&self.state, wanted).await;
         made.into_iter().map(|made| made.map(Some)).collect()
     }
 

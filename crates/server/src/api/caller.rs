@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
 use tollgate_access::{ApiKey, Scope};
+use tollgate_audit::Actor;
 use tollgate_links::{Domain, LinkError, LinkKey, LinkService};
 
 use crate::admin::AdminState;
@@ -105,6 +106,11 @@ impl Caller {
     pub(crate) async fn may_create(&self, state: &AdminState) -> Result<(), Problem> {
         let admitted = state.limits.guard.create(self.id()).await;
         admitted.map_err(|answer| over(&answer))
+    }
+
+    /// This caller, as the audit log names them.
+    pub(crate) fn actor(&self) -> Actor {
+        crate::audit::actor(&self.key)
     }
 
     /// The name under which this caller's work is recorded.

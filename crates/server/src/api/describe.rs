@@ -19,6 +19,7 @@ use crate::problem::{PROBLEM_JSON, Problem};
     tags(
         (name = "links", description = "Make, find, edit and delete links: scopes links:read and links:write"),
         (name = "clicks", description = "See what was clicked: scope stats:read"),
+        (name = "audit", description = "Who changed what: scope audit:read"),
         (name = "limits", description = "Decide requests by policies, and change these: scopes limits:check and admin"),
         (name = "webhooks", description = "Who is told of what happens to links: scope admin"),
         (name = "keys", description = "Who may use this API: scope admin"),

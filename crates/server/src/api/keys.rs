@@ -1,12 +1,16 @@
 //! API keys.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
 use serde::{Deserialize, Serialize};
-use tollgate_access::{ApiKey, KeyId, NewKey, Scope, Scopes};
+use serde_json::{Value, json};
+use tollgate_access::{ApiKey, KeyError, KeyId, NewKey, Scope, Scopes};
+use tollgate_audit::Action;
 use tollgate_clock::UnixMillis;
 use utoipa::ToSchema;
 
@@ -17,12 +21,17 @@ use super::describe::{Reading, Writing};
 use super::domain::domain_of;
 use super::query::Params;
 use crate::admin::AdminState;
+use crate::audit::Change;
 use crate::problem::{Kind, Problem};
 
 /// The most keys on a page.
 const MAX_PAGE_KEYS: usize = 1_000;
 /// Keys on a page if the caller names no number.
 const DEFAULT_PAGE_KEYS: usize = 100;
+/// How long the secret before is accepted if the caller names no time.
+const DEFAULT_GRACE: Duration = Duration::from_hours(24);
+/// The longest that it can be.
+const MAX_GRACE: Duration = Duration::from_hours(30 * 24);
 
 /// A key somebody wants.
 #[derive(Deserialize, ToSchema)]
@@ -31,7 +40,7 @@ pub(super) struct KeyDraft {
     /// For people, 1 to 100 characters.
     #[schema(example = "newsletter")]
     name: String,
-    /// What it shall allow: `links:read`, `links:write`, `stats:read`, `limits:check`, `admin`.
+    /// What it shall allow: `links:read`, `links:write`, `stats:read`, `limits:check`, `audit:read`, `admin`.
     #[schema(example = json!(["links:read", "links:write"]))]
     scopes: Vec<String>,
     /// The only domain whose links it shall touch; every one if absent.
@@ -78,6 +87,18 @@ pub(super) struct NewKeyView {
     key: KeyView,
     /// The secret to authenticate with. It is shown this once and cannot be shown again.
     secret: String,
+}
+
+/// A key that has another secret.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RotatedKeyView {
+    #[serde(flatten)]
+    key: KeyView,
+    /// The secret to authenticate with. It is shown this once and cannot be shown again.
+    secret: String,
+    /// Until when the secret before is accepted as well.
+    #[schema(value_type = String, format = DateTime)]
+    old_until: UnixMillis,
 }
 
 /// One page of keys.
@@ -131,7 +152,13 @@ pub(super) async fn create(
 ) -> Answer {
     caller.require(Scope::Admin)?;
     params.finish()?;
-    let created = state.keys.create(new_key(draft, &state)?).await?;
+    let (new, within) = (new_key(draft, &state)?, state.clone());
+    let made = async move {
+        let created = within.keys.create(new).await?;
+        let change = Change::between(&created.key.id, &Value::Null, &told(&created.key, &within));
+        Ok::<_, KeyError>((created, Some(change)))
+    };
+    let created = caller.recorded(&state, Action::KeyCreate, made).await?;
     tracing::info!(made = %created.key.id, "an API key was made");
     let location = format!("/api/v1/keys/{}", created.key.id);
     let body = Json(NewKeyView {
@@ -260,9 +287,81 @@ pub(super) async fn revoke(
 ) -> Answer {
     caller.require(Scope::Admin)?;
     params.finish()?;
-    let key = state.keys.revoke(&identifier(&id)?).await?;
+    let (id, within) = (identifier(&id)?, state.clone());
+    let revoked = async move {
+        let before = within.keys.get(&id).await?;
+        let key = within.keys.revoke(&id).await?;
+        let change = Change::between(&id, &told(&before, &within), &told(&key, &within));
+        // It may have been revoked before.
+        let change = before.revoked_at.is_none().then_some(change);
+        Ok::<_, KeyError>((key, change))
+    };
+    let key = caller.recorded(&state, Action::KeyRevoke, revoked).await?;
     tracing::info!(revoked = %key.id, "an API key was revoked");
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Give a key another secret
+///
+/// The one before is accepted for a day as well, or as long as `grace` says: time to tell it to whoever uses it. With a
+/// grace of 0 it is refused at once here, and within two seconds by other processes on the same store.
+#[utoipa::path(
+    post,
+    path = "/api/v1/keys/{id}/rotate",
+    tag = "keys",
+    operation_id = "rotateKey",
+    params(
+        ("id" = String, Path, description = "The key's identifier"),
+        ("grace" = Option<u32>, Query, description = "Seconds for which the secret before is accepted, 0 to 2592000 (30 days); 86400 if absent", maximum = 2_592_000),
+    ),
+    responses(
+        (status = 200, description = "The key and its new secret", body = RotatedKeyView),
+        (status = 404, description = "There is no such key", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "It was revoked, or is that of a person", body = Problem, content_type = "application/problem+json"),
+        Reading,
+    ),
+)]
+pub(super) async fn rotate(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    mut params: Params,
+) -> Answer {
+    caller.require(Scope::Admin)?;
+    let grace = match params.take("grace")? {
+        None => DEFAULT_GRACE,
+        Some(text) => {
+            let seconds = text.parse().ok().map(Duration::from_secs);
+            let seconds = seconds.filter(|grace| *grace <= MAX_GRACE);
+            seconds.ok_or_else(|| Params::wrong("grace", "give seconds from 0 to 2592000"))?
+        }
+    };
+    params.finish()?;
+    let (id, within) = (identifier(&id)?, state.clone());
+    let rotated = async move {
+        let rotated = within.keys.rotate(&id, grace).await?;
+        let change = Change::new(&id, json!({"old_until": [null, rotated.old_until]}));
+        Ok::<_, KeyError>((rotated, Some(change)))
+    };
+    let rotated = caller.recorded(&state, Action::KeyRotate, rotated).await?;
+    tracing::info!(rotated = %rotated.key.id, "an API key has another secret");
+    Ok(Json(RotatedKeyView {
+        secret: rotated.secret.expose().to_owned(),
+        old_until: rotated.old_until,
+        key: KeyView::of(rotated.key, &state),
+    })
+    .into_response())
+}
+
+/// What the audit log tells of a key.
+fn told(key: &ApiKey, state: &AdminState) -> Value {
+    let mut told = serde_json::to_value(KeyView::of(key.clone(), state)).unwrap_or_default();
+    if let Some(fields) = told.as_object_mut() {
+        // They say nothing that the entry does not say.
+        fields.remove("id");
+        fields.remove("created_at");
+    }
+    told
 }
 
 /// What cannot be an identifier names no key.

@@ -65,7 +65,7 @@ pub(super) async fn create(
         idempotency: repeatable.map(|request| request.token(&draft)),
         draft,
     };
-    let created = state.service.create(new, caller.id()).await?;
+    let created = caller.create(&state, new).await?;
     let status = if created.reused {
         StatusCode::OK
     } else {
@@ -166,10 +166,7 @@ pub(super) async fn update(
     let expected = expected_version(&state, &key, &headers).await?;
     let repeatable = repeatable_request(&state, &caller, &headers, &Method::PATCH, &uri)?;
     let token = repeatable.map(|request| request.token(&patch));
-    let link = state
-        .service
-        .update(&key, patch, expected, caller.id(), token)
-        .await?;
+    let link = caller.edit(&state, &key, patch, expected, token).await?;
     Ok(shown(&state, &link).into_response())
 }
 
@@ -207,10 +204,7 @@ pub(super) async fn delete(
     let expected = expected_version(&state, &key, &headers).await?;
     let repeatable = repeatable_request(&state, &caller, &headers, &Method::DELETE, &uri)?;
     let token = repeatable.map(|request| request.token(&()));
-    state
-        .service
-        .delete(&key, expected, caller.id(), token)
-        .await?;
+    caller.delete(&state, &key, expected, token).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -1,5 +1,6 @@
 //! The REST API under `/api/v1`.
 
+mod audit;
 mod authorize;
 pub(crate) mod body;
 mod bulk;
@@ -59,11 +60,13 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(past_clicks::import))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::get, keys::revoke))
+        .routes(routes!(keys::rotate))
         .routes(routes!(limits::check))
         .routes(routes!(denied::denied))
         .routes(routes!(authorize::authorize, authorize::authorize_by_post))
         .routes(routes!(policies::list))
         .routes(routes!(policies::get, policies::put, policies::remove))
+        .routes(routes!(audit::list))
         .routes(routes!(webhooks::create, webhooks::list))
         .routes(routes!(webhooks::get, webhooks::update, webhooks::remove))
         .routes(routes!(webhooks::rotate))
@@ -76,6 +79,7 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(bulk::create_many))
         .routes(routes!(clicks::link_clicks))
         .routes(routes!(events::events))
+        .routes(routes!(audit::export))
         .layer(from_fn(overload::admit))
 }
 

@@ -7,8 +7,10 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use smol_str::SmolStr;
 use tollgate_access::Scope;
+use tollgate_audit::Action;
 use tollgate_clicks::import::{Imported, PastClick, PastClicks};
 use tollgate_clicks::query::{LinkName, QueryError};
 use tollgate_clock::UnixMillis;
@@ -21,6 +23,7 @@ use super::describe::Writing;
 use super::query::Params;
 use super::stats::name;
 use crate::admin::AdminState;
+use crate::audit::Change;
 use crate::clicks::Clicks;
 use crate::problem::{Kind, Problem};
 
@@ -187,11 +190,28 @@ pub(super) async fn import(
             problem,
         });
     }
-    let imported = count(clicks, counting).await?;
+    let (clicks, sum) = (clicks.clone(), links.len());
+    let counted = async move {
+        let imported = count(&clicks, counting).await?;
+        let new: u64 = imported.iter().map(newly).sum();
+        let numbers = json!({"links": [null, sum], "clicks": [null, new]});
+        let change = (new > 0).then(|| Change::new(source, numbers));
+        Ok::<_, Problem>((imported, change))
+    };
+    let imported = caller
+        .recorded(&state, Action::ClicksImport, counted)
+        .await?;
     for ((place, after), imported) in places.into_iter().zip(imported) {
         links[place].tell(imported, after);
     }
     Ok(Json(ClicksImported { links }).into_response())
+}
+
+const fn newly(imported: &Imported) -> u64 {
+    match imported {
+        Imported::Counted { new, .. } => *new,
+        Imported::Gap { .. } => 0,
+    }
 }
 
 impl LinkImported {

@@ -8,7 +8,9 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
+use serde_json::json;
 use tollgate_access::Scope;
+use tollgate_audit::Action;
 use tollgate_limit::policy::Allowance;
 use tollgate_limit::service::RuleStats;
 use utoipa::ToSchema;
@@ -19,6 +21,7 @@ use super::caller::Caller;
 use super::describe::{Reading, Writing};
 use super::query::Params;
 use crate::admin::AdminState;
+use crate::audit::Change;
 use crate::limits::{Origin, PolicyBook, PutError};
 use crate::problem::{Kind, Problem};
 
@@ -217,8 +220,14 @@ pub(super) async fn put(
     let yaml = String::from_utf8(body.to_vec())
         .map_err(|_| Problem::new(Kind::BadRequest, "The body is not UTF-8."))?;
     let who = caller.id().to_owned();
-    let named = domain.clone();
-    with_book(&state, move |book| book.put(&named, &yaml)).await?;
+    let (within, named) = (state.clone(), domain.clone());
+    let set = async move {
+        let (of, text) = (named.clone(), yaml.clone());
+        let before = with_book(&within, move |book| book.put(&of, &text)).await?;
+        let change = Change::new(named, json!({"yaml": [before, yaml]}));
+        Ok::<_, Problem>(((), Some(change)))
+    };
+    caller.recorded(&state, Action::PoliciesSet, set).await?;
     tracing::info!(%domain, key = who, "policies were set");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -246,13 +255,19 @@ pub(super) async fn remove(
 ) -> Answer {
     caller.require(Scope::Admin)?;
     params.finish()?;
-    let named = domain.clone();
-    if with_book(&state, move |book| book.remove(&named)).await? {
-        tracing::info!(%domain, key = caller.id(), "policies were taken back");
-        Ok(StatusCode::NO_CONTENT.into_response())
-    } else {
-        Err(no_such(&domain))
-    }
+    let (within, named) = (state.clone(), domain.clone());
+    let unset = async move {
+        let of = named.clone();
+        let before = with_book(&within, move |book| book.remove(&of)).await?;
+        let before = before.ok_or_else(|| no_such(&named))?;
+        let change = Change::new(named, json!({"yaml": [before, null]}));
+        Ok::<_, Problem>(((), Some(change)))
+    };
+    caller
+        .recorded(&state, Action::PoliciesUnset, unset)
+        .await?;
+    tracing::info!(%domain, key = caller.id(), "policies were taken back");
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn no_such(domain: &str) -> Problem {

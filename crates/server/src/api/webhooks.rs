@@ -8,8 +8,10 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tollgate_access::Scope;
+use tollgate_audit::Action;
 use tollgate_clock::UnixMillis;
 use tollgate_links::Domain;
 use tollgate_webhooks::{
@@ -24,6 +26,7 @@ use super::describe::{Reading, Writing};
 use super::domain::domain_of;
 use super::query::Params;
 use crate::admin::AdminState;
+use crate::audit::Change;
 use crate::problem::{Kind, Problem};
 
 const MAX_PAGE: usize = 1_000;
@@ -226,6 +229,27 @@ fn draft(
         .map_err(|error| wrong(error.field, error.reason))
 }
 
+/// What the audit log tells of a webhook. The path of its URL may be as good as a password.
+fn told(subscription: &Subscription, state: &AdminState) -> Value {
+    let url = subscription.draft.url();
+    let mut told = serde_json::to_value(WebhookView::of(subscription.clone(), state));
+    if let Ok(Value::Object(fields)) = &mut told {
+        let digest = Sha256::digest(url.as_str().as_bytes());
+        let digest: String = digest[..4]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let origin = url.origin().ascii_serialization();
+        fields.insert(
+            "url".to_owned(),
+            json!(format!("{origin}/… (SHA-256 {digest}…)")),
+        );
+        fields.remove("id");
+        fields.remove("created_at");
+    }
+    told.unwrap_or_default()
+}
+
 fn no_webhook() -> Problem {
     Problem::new(
         Kind::WebhookNotFound,
@@ -267,8 +291,14 @@ pub(super) async fn create(
     )?;
     let secret = SigningSecret::generate()?;
     let now = state.service.parts().clock.now();
-    let outbox = &state.webhooks.outbox;
-    let made = outbox.subscribe(draft, secret.clone(), now).await?;
+    let (within, signing) = (state.clone(), secret.clone());
+    let made = async move {
+        let made = within.webhooks.outbox.subscribe(draft, signing, now);
+        let made = made.await?;
+        let change = Change::between(&made.id, &Value::Null, &told(&made, &within));
+        Ok::<_, Problem>((made, Some(change)))
+    };
+    let made = caller.recorded(&state, Action::WebhookCreate, made).await?;
     tracing::info!(made = %made.id, "a webhook was made");
     let location = HeaderValue::from_str(&format!("/api/v1/webhooks/{}", made.id));
     let body = Json(NewWebhookView {
@@ -373,9 +403,17 @@ pub(super) async fn update(
             .unwrap_or_else(|| old.description().to_owned()),
     )?;
     let paused = patch.paused.unwrap_or(found.paused);
-    let changed = outbox.change(&id, draft, paused).await?;
+    let within = state.clone();
+    let changed = async move {
+        let changed = within.webhooks.outbox.change(&id, draft, paused);
+        let changed = changed.await?.ok_or_else(no_webhook)?;
+        let change = Change::between(&id, &told(&found, &within), &told(&changed, &within));
+        Ok::<_, Problem>((changed, Some(change)))
+    };
+    let changed = caller
+        .recorded(&state, Action::WebhookUpdate, changed)
+        .await?;
     state.webhooks.dispatcher.wake();
-    let changed = changed.ok_or_else(no_webhook)?;
     Ok(Json(WebhookView::of(changed, &state)).into_response())
 }
 
@@ -402,9 +440,20 @@ pub(super) async fn remove(
 ) -> Answer {
     caller.require(Scope::Admin)?;
     params.finish()?;
-    if !state.webhooks.outbox.unsubscribe(&id).await? {
-        return Err(no_webhook());
-    }
+    let (within, gone) = (state.clone(), id.clone());
+    let deleted = async move {
+        let outbox = &within.webhooks.outbox;
+        let before = outbox.subscription(&gone).await?;
+        let before = before.ok_or_else(no_webhook)?;
+        if !outbox.unsubscribe(&gone).await? {
+            return Err(no_webhook());
+        }
+        let change = Change::between(&gone, &told(&before, &within), &Value::Null);
+        Ok(((), Some(change)))
+    };
+    caller
+        .recorded(&state, Action::WebhookDelete, deleted)
+        .await?;
     tracing::info!(deleted = %id, "a webhook was deleted");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -434,10 +483,18 @@ pub(super) async fn rotate(
     params.finish()?;
     let secret = SigningSecret::generate()?;
     let old_until = state.service.parts().clock.now().saturating_add(OLD_SECRET);
-    let outbox = &state.webhooks.outbox;
-    if !outbox.rotate(&id, secret.clone(), old_until).await? {
-        return Err(no_webhook());
-    }
+    let (within, signing) = (state.clone(), secret.clone());
+    let rotated = async move {
+        let outbox = &within.webhooks.outbox;
+        if !outbox.rotate(&id, signing, old_until).await? {
+            return Err(no_webhook());
+        }
+        let change = Change::new(id, json!({"old_until": [null, old_until]}));
+        Ok(((), Some(change)))
+    };
+    caller
+        .recorded(&state, Action::WebhookRotate, rotated)
+        .await?;
     let secret = secret.expose().to_owned();
     Ok(Json(SecretView { secret, old_until }).into_response())
 }

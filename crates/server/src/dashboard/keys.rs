@@ -38,6 +38,9 @@ struct Key {
 struct Made {
     name: String,
     secret: String,
+    /// Until when the secret before is accepted, if there was one.
+    #[serde(default)]
+    old_until: Option<UnixMillis>,
 }
 
 /// What a scope lets a key do.
@@ -47,6 +50,7 @@ const fn meaning(scope: Scope) -> &'static str {
         Scope::LinksWrite => "make, edit and delete links",
         Scope::StatsRead => "see clicks",
         Scope::LimitsCheck => "ask for decisions, see policies",
+        Scope::AuditRead => "see who changed what",
         Scope::Admin => "everything, keys included",
     }
 }
@@ -81,8 +85,9 @@ async fn shown(
         div.head { h1 { "Keys" } }
         @if let Some(made) = made {
             section.card role="status" {
-                h2 { "The key “" (made.name) "” was made" }
+                h2 { "The key “" (made.name) "” " @if made.old_until.is_some() { "has another secret" } @else { "was made" } }
                 code.secret { (made.secret) }
+                @if let Some(until) = made.old_until { p { "The secret before is accepted until " (when(until)) " as well." } }
                 p { "This is its secret. It is shown only now: keep it where whoever needs it finds it. " button.quiet.small type="button" data-copy=(made.secret) hidden { "Copy" } }
             }
         }
@@ -116,6 +121,7 @@ fn table(visitor: &Visitor, keys: &[Key], now: UnixMillis) -> Markup {
                             td data-label="State" { (state(key, now)) }
                             td {
                                 @if key.revoked_at.is_none() {
+                                    @if key.subject.is_none() { a.button.small href=(joined(&["keys", &key.id, "rotate"])) { "New secret…" span.hidden { " " (key.name) } } " " }
                                     a.button.small href=(joined(&["keys", &key.id, "revoke"])) { "Revoke…" span.hidden { " " (key.name) } }
                                 }
                                 @if *key.id == *visitor.key().id.as_str() { " " span.badge.good { "yours" } }
@@ -205,6 +211,26 @@ pub(super) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Shown {
         back: "/keys",
         sent_along: html! {},
     }))
+}
+
+pub(super) async fn ask_to_rotate(visitor: Visitor, Path(id): Path<String>) -> Shown {
+    let key: Key = visitor.read(ApiPath::new(["keys", &id])).await?;
+    Ok(visitor.ask(&Question {
+        here: Place::Keys,
+        question: &format!("Give the key “{}” another secret?", key.name),
+        consequence: "The secret that it has now is accepted for a day more: tell the new one to whoever uses it.",
+        action: &joined(&["keys", &key.id, "rotate"]),
+        yes: "Make another secret",
+        back: "/keys",
+        sent_along: html! {},
+    }))
+}
+
+pub(super) async fn rotate(Path(id): Path<String>, posted: Posted) -> Shown {
+    let visitor = posted.visitor;
+    let path = ApiPath::new(["keys", &id, "rotate"]);
+    let made: Made = visitor.granted(visitor.client.post(path, &json!({})).await)?;
+    shown(&visitor, &Fields::default(), None, Some(&made)).await
 }
 
 pub(super) async fn revoke(Path(id): Path<String>, posted: Posted) -> Shown {

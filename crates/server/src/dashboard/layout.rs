@@ -19,6 +19,14 @@ connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 const HTMX_CONFIG: &str = r#"{"includeIndicatorCSS":false,"history":true}"#;
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
+/// What every page comes with.
+const HEAD: [(HeaderName, &str); 4] = [
+    (CONTENT_TYPE, HTML),
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (REFERRER_POLICY, "same-origin"),
+    (OPENER_POLICY, "same-origin"),
+];
+
 /// A part of the dashboard, as the navigation lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -29,13 +37,14 @@ pub(super) enum Place {
     Keys,
     Domains,
     Webhooks,
+    Audit,
     Planner,
     Simulator,
     System,
 }
 
 impl Place {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Overview,
         Self::Links,
         Self::Limits,
@@ -45,6 +54,7 @@ impl Place {
         Self::Keys,
         Self::Domains,
         Self::Webhooks,
+        Self::Audit,
         Self::System,
     ];
 
@@ -57,6 +67,7 @@ impl Place {
             Self::Keys => ("/keys", "Keys", Some(Scope::Admin)),
             Self::Domains => ("/domains", "Domains", Some(Scope::LinksRead)),
             Self::Webhooks => ("/webhooks", "Webhooks", Some(Scope::Admin)),
+            Self::Audit => ("/audit", "Audit log", Some(Scope::AuditRead)),
             Self::Planner => ("/planner", "Planner", None),
             Self::Simulator => ("/simulator", "Simulator", None),
             Self::System => ("/system", "System", None),
@@ -193,6 +204,11 @@ pub(super) fn bare(status: StatusCode, title: &str, text: &str) -> Response {
     outside(status, title, &body)
 }
 
+/// A part of a page, for a script to put into it; guarded as a page is, because a browser can be led there as well.
+pub(super) fn part(part: Markup) -> Response {
+    (HEAD, part.into_string()).into_response()
+}
+
 fn answer(status: StatusCode, title: &str, inner: &Markup) -> Response {
     let page = html! {
         (DOCTYPE)
@@ -214,11 +230,5 @@ fn answer(status: StatusCode, title: &str, inner: &Markup) -> Response {
             body { (inner) }
         }
     };
-    let head = [
-        (CONTENT_TYPE, HTML),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (REFERRER_POLICY, "same-origin"),
-        (OPENER_POLICY, "same-origin"),
-    ];
-    (status, head, Extension(OwnForm), page.into_string()).into_response()
+    (status, HEAD, Extension(OwnForm), page.into_string()).into_response()
 }

@@ -4,6 +4,7 @@
 //! ([`session`]), pages that are made here as HTML, and scripts that only make them nicer.
 
 mod assets;
+mod audit;
 mod client;
 mod cookie;
 mod domains;
@@ -92,6 +93,11 @@ pub(crate) fn router(admin: AdminState, api: Router) -> Router<AdminState> {
         .route("/replay", get(replay::form).post(replay::post))
         .route("/keys", get(keys::page).post(keys::create))
         .route("/keys/{id}/revoke", get(keys::ask).post(keys::revoke))
+        .route(
+            "/keys/{id}/rotate",
+            get(keys::ask_to_rotate).post(keys::rotate),
+        )
+        .route("/audit", get(audit::page))
         .route("/domains", get(domains::page))
         .route("/webhooks", get(webhooks::page).post(webhooks::create))
         .route("/webhooks/{id}", get(webhooks::one))

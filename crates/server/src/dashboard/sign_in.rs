@@ -8,13 +8,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use maud::html;
 use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
-use tollgate_access::KeyId;
+use serde_json::json;
+use tollgate_access::{ApiKey, AuthError};
+use tollgate_audit::{Action, Actor, Outcome};
 use tollgate_links::UNRESERVED;
 
 use super::session::LONGEST;
 use super::visitor::{Failure, Posted, SESSION, Shown, fields, own_page};
 use super::{Dashboard, layout, single_sign_on};
 use crate::admin::Peer;
+use crate::audit::{self, Change};
 use crate::client_ip::client_ip;
 use crate::limits::headers::told;
 use crate::problem::Problem;
@@ -119,26 +122,32 @@ pub(super) async fn sign_in(
         Err(tollgate_access::AuthError::Store(error)) => return Err(Problem::from(error).into()),
         Err(error) => {
             tracing::info!(%visitor, "somebody could not sign in");
+            dashboard.not_begun(Actor::Nobody, &error).await?;
             let text = format!("This key is not accepted: {error}.");
             let next = fields.raw("next");
             let status = StatusCode::UNAUTHORIZED;
             return Ok(page(&dashboard, status, next, Some(&text)));
         }
     };
-    let cookie = dashboard.begin(&key.id, &headers, false)?;
+    let cookie = dashboard.begin(&key, &headers, false).await?;
     tracing::info!(key = %key.id, %visitor, "signed in");
     let mut response = Redirect::to(own(fields.raw("next"))).into_response();
     response.headers_mut().extend([cookie]);
     Ok(response)
 }
 
-pub(super) async fn sign_out(headers: HeaderMap, posted: Posted) -> Response {
+pub(super) async fn sign_out(headers: HeaderMap, posted: Posted) -> Shown {
     let visitor = posted.visitor;
+    // Whatever becomes of the audit log: whoever leaves has left.
     visitor.dashboard.sessions.end(visitor.session.id);
+    let admin = &visitor.dashboard.admin;
+    let change = Change::new(visitor.key().id.as_str(), json!({}));
+    let entry = admin.entry(audit::actor(visitor.key()), Action::SessionEnd, change);
+    admin.write_down(entry).await?;
     let mut response = Redirect::to(PATH).into_response();
     let gone = SESSION.set("", Duration::ZERO, over_tls(&headers));
     response.headers_mut().extend(gone);
-    response
+    Ok(response)
 }
 
 /// Whether the visitor came over TLS, which only a proxy in front speaks.
@@ -149,10 +158,33 @@ fn over_tls(headers: &HeaderMap) -> bool {
 }
 
 impl Dashboard {
-    /// Begins a session with a key, and answers its cookie.
-    pub(super) fn begin(
+    /// Writes down that somebody was not let in.
+    pub(super) async fn not_begun(&self, who: Actor, why: &AuthError) -> Result<(), Failure> {
+        let resource = match why {
+            AuthError::Revoked(id) | AuthError::Expired(id) => id.as_str(),
+            AuthError::Unknown | AuthError::Store(_) => "",
+        };
+        self.refused(who, resource, why.to_string()).await
+    }
+
+    /// Writes down that somebody was not let in.
+    pub(super) async fn refused(
         &self,
-        key: &KeyId,
+        who: Actor,
+        resource: &str,
+        why: String,
+    ) -> Result<(), Failure> {
+        let change = Change::new(resource, json!({}));
+        let mut entry = self.admin.entry(who, Action::SessionBegin, change);
+        entry.result = Outcome::Refused;
+        entry.reason = Some(why);
+        Ok(self.admin.write_down(entry).await?)
+    }
+
+    /// Begins a session with a key, and answers its cookie.
+    pub(super) async fn begin(
+        &self,
+        key: &ApiKey,
         headers: &HeaderMap,
         surely_over_tls: bool,
     ) -> Result<(HeaderName, HeaderValue), Failure> {
@@ -160,7 +192,11 @@ impl Dashboard {
         if let Some(old) = self.session(headers) {
             self.sessions.end(old.id);
         }
-        let token = self.sessions.begin(key.clone()).map_err(|error| {
+        let change = Change::new(key.id.as_str(), json!({}));
+        let actor = audit::actor(key);
+        let entry = self.admin.entry(actor, Action::SessionBegin, change);
+        self.admin.write_down(entry).await?;
+        let token = self.sessions.begin(key.id.clone()).map_err(|error| {
             tracing::error!(%error, "a session cannot begin");
             Failure::from(Problem::internal())
         })?;

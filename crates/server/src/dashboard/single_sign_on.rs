@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 use tollgate_access::AuthError;
+use tollgate_audit::Actor;
 use tollgate_links::UNRESERVED;
 use tollgate_oidc::{Begun, Person, SignInError};
 
@@ -139,13 +140,20 @@ pub(super) async fn back(
             description => description,
         };
         tracing::info!(error = back.error, "the provider let somebody not sign in");
+        let why = format!("the provider said: {said}");
+        dashboard.refused(Actor::Nobody, "", why).await?;
         let text = format!("{} said: {said}", sign_on.name);
         let status = StatusCode::UNAUTHORIZED;
         return Ok(page(&dashboard, status, &sent.next, Some(&text)));
     }
     let person = match sign_on.provider.finish(sent.begun, back.code).await {
         Ok(person) => person,
-        Err(error) => return Ok(failed(&dashboard, &sent.next, &error)),
+        Err(error) => {
+            dashboard
+                .refused(Actor::Nobody, "", error.to_string())
+                .await?;
+            return Ok(failed(&dashboard, &sent.next, &error));
+        }
     };
     enter(&dashboard, &sign_on, &headers, &person, &sent.next).await
 }
@@ -158,8 +166,14 @@ async fn enter(
     person: &Person,
     next: &str,
 ) -> Shown {
-    let refused = |text: &str| {
+    let refused = async |text: &str| {
         tracing::info!(subject = person.subject, name = person.name, "{text}");
+        let who = Actor::Person {
+            id: String::new(),
+            name: person.name.clone(),
+            subject: person.subject.clone(),
+        };
+        dashboard.refused(who, "", text.to_owned()).await?;
         Ok(page(dashboard, StatusCode::FORBIDDEN, next, Some(text)))
     };
     if person.scopes.is_empty() {
@@ -167,7 +181,7 @@ async fn enter(
             "{} may do nothing here. Whoever runs this server can change that: admin.oidc.grants.",
             person.name
         );
-        return refused(&text);
+        return refused(&text).await;
     }
     let keys = &dashboard.admin.keys;
     let key = keys.of_person(&person.subject, &person.name, person.scopes);
@@ -175,9 +189,11 @@ async fn enter(
     match keys.still_active(&key.id).await {
         Ok(_) => (),
         Err(AuthError::Store(error)) => return Err(Problem::from(error).into()),
-        Err(error) => return refused(&format!("{} is not let in: {error}.", person.name)),
+        Err(error) => {
+            return refused(&format!("{} is not let in: {error}.", person.name)).await;
+        }
     }
-    let cookie = dashboard.begin(&key.id, headers, sign_on.over_tls)?;
+    let cookie = dashboard.begin(&key, headers, sign_on.over_tls).await?;
     tracing::info!(key = %key.id, subject = person.subject, "signed in");
     // The cookie of a session is sent from our own pages only, and a redirect from the provider is none: this page is.
     let next = own(next);

@@ -1,7 +1,7 @@
 //! Where policies come from: those built in, a file, and what was set through the API. Later ones
 //! take the place of earlier ones, domain by domain.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -88,6 +88,17 @@ struct Texts {
     kept: BTreeMap<String, String>,
 }
 
+/// A text of policies that was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedText {
+    /// The path of the operator's file, or the domain of what the API keeps.
+    pub name: String,
+    /// What it said, if it was there.
+    pub before: Option<String>,
+    /// What it says, if it is there.
+    pub after: Option<String>,
+}
+
 /// Sources as they were read, for the [`PolicyBook`] of whoever decides by them.
 #[derive(Debug)]
 pub struct ReadSources {
@@ -157,6 +168,25 @@ impl PolicySources {
         Ok(PolicySet::layered(&layers)?)
     }
 
+    /// The texts that differ.
+    fn changed(&self, before: &Texts, after: &Texts) -> Vec<ChangedText> {
+        let named = |texts: &Texts| -> BTreeMap<String, String> {
+            let file = self.file.as_ref().zip(texts.file.clone());
+            let file = file.map(|(path, text)| (path.display().to_string(), text));
+            let kept = texts.kept.iter();
+            let kept = kept.map(|(domain, text)| (domain.clone(), text.clone()));
+            file.into_iter().chain(kept).collect()
+        };
+        let (before, after) = (named(before), named(after));
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let changed = names.into_iter().map(|name| ChangedText {
+            name: name.clone(),
+            before: before.get(name).cloned(),
+            after: after.get(name).cloned(),
+        });
+        changed.filter(|text| text.before != text.after).collect()
+    }
+
     fn path(&self, domain: &str) -> PathBuf {
         let name = utf8_percent_encode(domain, &PLAIN);
         self.directory.join(format!("{name}{ENDING}"))
@@ -174,24 +204,24 @@ impl PolicyBook {
         }
     }
 
-    /// Reads all sources again, and puts them in force if any has changed. Tells whether one had.
-    /// It reads files: not for tasks that must not wait.
+    /// Reads all sources again, and puts them in force if any has changed. Answers the texts that have: their names, and
+    /// what they said before and say now. It reads files: not for tasks that must not wait.
     ///
     /// # Errors
     /// The first file that cannot be read or used; what was in force stays so.
-    pub fn reload(&self) -> Result<bool, BookError> {
+    pub fn reload(&self) -> Result<Vec<ChangedText>, BookError> {
         let mut known = self.known.lock();
         let texts = self.sources.read()?;
         if *known == texts {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         self.service.replace_policies(self.sources.parse(&texts)?);
-        *known = texts;
-        Ok(true)
+        let before = std::mem::replace(&mut *known, texts);
+        Ok(self.sources.changed(&before, &known))
     }
 
-    /// Sets the policies of a domain from now on, also after a restart.
-    pub(crate) fn put(&self, domain: &str, yaml: &str) -> Result<(), PutError> {
+    /// Sets the policies of a domain from now on, also after a restart. Answers what was set before.
+    pub(crate) fn put(&self, domain: &str, yaml: &str) -> Result<Option<String>, PutError> {
         let alone = PolicySet::parse("the body", yaml)?;
         match alone.domains()[..] {
             [own] if own == domain => {}
@@ -200,21 +230,21 @@ impl PolicyBook {
         }
         let mut known = self.known.lock();
         let mut texts = known.clone();
-        texts.kept.insert(domain.to_owned(), yaml.to_owned());
+        let before = texts.kept.insert(domain.to_owned(), yaml.to_owned());
         let policies = self.sources.parse(&texts).map_err(PutError::Sources)?;
         self.keep(domain, yaml).map_err(PutError::Keep)?;
         self.service.replace_policies(policies);
         *known = texts;
-        Ok(())
+        Ok(before)
     }
 
-    /// Takes back what was set through the API. Tells whether there was anything.
-    pub(crate) fn remove(&self, domain: &str) -> Result<bool, PutError> {
+    /// Takes back what was set through the API, and answers it.
+    pub(crate) fn remove(&self, domain: &str) -> Result<Option<String>, PutError> {
         let mut known = self.known.lock();
         let mut texts = known.clone();
-        if texts.kept.remove(domain).is_none() {
-            return Ok(false);
-        }
+        let Some(before) = texts.kept.remove(domain) else {
+            return Ok(None);
+        };
         let policies = self.sources.parse(&texts).map_err(PutError::Sources)?;
         match fs::remove_file(self.sources.path(domain)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -224,7 +254,7 @@ impl PolicyBook {
         }
         self.service.replace_policies(policies);
         *known = texts;
-        Ok(true)
+        Ok(Some(before))
     }
 
     /// Where the policies of each domain come from.

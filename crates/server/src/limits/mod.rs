@@ -9,7 +9,7 @@ pub(crate) mod headers;
 mod received;
 
 pub use audit::{AuditGuard, AuditLog, AuditOptions};
-pub use book::{BookError, PolicyBook, PolicySources, ReadSources};
+pub use book::{BookError, ChangedText, PolicyBook, PolicySources, ReadSources};
 pub use forward::Forwarding;
 pub use guard::{BUILT_IN, Guard};
 pub use tracing_appender::non_blocking::ErrorCounter;

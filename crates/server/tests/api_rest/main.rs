@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod bitly;
 mod bulk;
 mod clicks;
@@ -16,6 +17,8 @@ mod places;
 mod problems;
 #[path = "../shared/places.rs"]
 mod queue_places;
+mod scopes;
+mod security;
 mod server;
 mod shlink;
 mod stats;

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tollgate_access::store::MemoryKeyStore;
 use tollgate_access::{Keys, NewKey, Scope};
+use tollgate_audit::{AuditLog, AuditOptions};
 use tollgate_clock::{Clock, ManualClock, UnixMillis};
 use tollgate_limit::service::LimitService;
 use tollgate_limit::store::{MemoryOptions, MemoryStore as LimitMemory};
@@ -52,6 +53,8 @@ pub struct Server {
     /// Where policies are kept.
     pub policies: TempDir,
     pub limits: Limits,
+    /// Who changed what.
+    pub audit: Arc<AuditLog>,
     /// What lets requests in.
     pub overload: Overload,
     /// Takes clicks to be counted.
@@ -151,11 +154,13 @@ impl Server {
         let limits = limits(policies.path(), clock.clone());
         let shutdown = CancellationToken::new();
         let clicks = Counter::start(&policies.path().join("clicks.db"), clock.clone());
+        let audit = audit(policies.path());
         let at: Arc<dyn Clock> = clock.clone();
         let overload = Overload::new(OverloadOptions::default(), &at).unwrap();
         let state = AdminState {
             clicks: Some(clicks.shown(&shutdown)),
             limits: limits.clone(),
+            audit: audit.clone(),
             webhooks: webhooks(&policies.path().join("webhooks.db"), clock.clone()),
             service,
             keys: keys.clone(),
@@ -171,6 +176,7 @@ impl Server {
             clicks,
             address,
             admin: first.secret.expose().to_owned(),
+            audit,
             keys,
             store,
             clock,
@@ -248,6 +254,14 @@ impl Server {
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.json("POST", path, None, body).await
     }
+}
+
+fn audit(directory: &Path) -> Arc<AuditLog> {
+    let options = AuditOptions {
+        chain: true,
+        leave_out: Vec::new(),
+    };
+    Arc::new(AuditLog::open(&directory.join("audit.db"), options).unwrap())
 }
 
 /// Nothing is sent but what a test sends.

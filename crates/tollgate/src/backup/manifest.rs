@@ -25,6 +25,8 @@ pub(super) enum Part {
     Keys,
     Clicks,
     Webhooks,
+    /// Who changed what.
+    Audit,
     /// Clicks that are not counted yet.
     Spool,
     /// Policies that were set through the API.
@@ -38,6 +40,7 @@ impl Part {
             Self::Keys => "keys",
             Self::Clicks => "clicks",
             Self::Webhooks => "webhooks",
+            Self::Audit => "audit",
             Self::Spool => "spool",
             Self::Policies => "policies",
         }
@@ -46,7 +49,7 @@ impl Part {
     /// What names of its files end with.
     pub(super) const fn extension(self) -> &'static str {
         match self {
-            Self::Links | Self::Keys | Self::Clicks | Self::Webhooks => "db",
+            Self::Links | Self::Keys | Self::Clicks | Self::Webhooks | Self::Audit => "db",
             Self::Spool => "clicks",
             Self::Policies => "yaml",
         }
@@ -59,6 +62,7 @@ impl Part {
             Self::Keys => config.keys_file(data_dir),
             Self::Clicks => return config.clicks_file(data_dir),
             Self::Webhooks => config.webhooks_file(data_dir),
+            Self::Audit => config.audit_file(data_dir),
             Self::Spool => config.spool_directory(data_dir),
             Self::Policies => open::policies(config, data_dir).directory,
         })

@@ -10,12 +10,13 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use tollgate_audit::Action;
 use tollgate_clock::{Clock as _, SystemClock};
 use tollgate_config::Config;
 
 use self::manifest::{Entry, MANIFEST, Manifest, Part};
 use crate::args::BackupArgs;
-use crate::{config, open, show};
+use crate::{changes, config, open, show};
 
 pub(crate) use self::restore::run as restore;
 
@@ -36,6 +37,8 @@ pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
     for part in [Part::Webhooks, Part::Links, Part::Keys] {
         store(&config, data_dir, part, to, &mut files)?;
     }
+    // After what it tells of: no change is in the backup that is not in its log.
+    store(&config, data_dir, Part::Audit, to, &mut files)?;
     // What is counted while this copies, is deleted from the spool: once before, once after the
     // statistics, and nothing behind their position is missing.
     let mut copied = BTreeSet::new();
@@ -55,6 +58,7 @@ pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
     let count = files.len();
     // The last thing: a directory without one is no backup.
     Manifest::new(SystemClock::new().now(), files).write(to)?;
+    changes::note(&config, data_dir, Action::DataBackup, to)?;
     show::line(format_args!(
         "{count} files, {bytes} bytes, each checked, in {}",
         to.display()

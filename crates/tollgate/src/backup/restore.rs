@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use tollgate_audit::Action;
 use tollgate_config::Config;
 
 use super::copy;
 use super::manifest::{Entry, Manifest, Part};
 use crate::args::BackupArgs;
-use crate::{config, open, show};
+use crate::{changes, config, open, show};
 
 /// Puts the files of a backup where a server will look for them. Nothing is replaced.
 pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
@@ -32,6 +33,12 @@ pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
             .and_then(|()| fs::rename(&part, to))
             .with_context(|| format!("{} cannot be written", to.display()))?;
     }
+    changes::note(
+        &config,
+        &args.store.data_dir,
+        Action::DataRestore,
+        &args.directory,
+    )?;
     show::line(format_args!(
         "{} files as they were at {}, each checked",
         moves.len(),

@@ -102,7 +102,7 @@ impl Reading {
             Column::MaxClicks => draft.max_clicks = Some(number(cell, "max_clicks")?),
             Column::ClicksUsed => draft.clicks_used = Some(number(cell, "clicks_used")?),
             Column::Redirect => draft.redirect = Some(number(cell, "redirect")?),
-            Column::Password => draft.password = Some(cell.to_owned()),
+            Column::Password => draft.password = Some(cell.into()),
             Column::HasPassword => self.had_password = switch(cell, "has_password")?,
             Column::ForwardQuery => draft.forward_query = switch(cell, "forward_query")?,
             Column::Rules => {

@@ -76,7 +76,7 @@ mod tests {
         assert!(differences(&draft, &there).is_empty());
         draft.title = Some("B".to_owned());
         draft.max_clicks = Some(3);
-        draft.password = Some("x".to_owned());
+        draft.password = Some("x".into());
         assert_eq!(
             differences(&draft, &there),
             ["title", "max_clicks", "password"]

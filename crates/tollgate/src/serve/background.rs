@@ -16,7 +16,7 @@ const TEND_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// The pace of a loop, and how it is going.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     what: &'static str,
     ticks: Interval,
     end: CancellationToken,
@@ -24,7 +24,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(what: &'static str, period: Duration, end: CancellationToken) -> Self {
+    pub(crate) fn new(what: &'static str, period: Duration, end: CancellationToken) -> Self {
         let mut ticks = interval(period);
         // Ticks missed meanwhile are not made up for.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -37,7 +37,7 @@ impl Pace {
     }
 
     /// Waits for the next round; `false` at the end.
-    pub(super) async fn next(&mut self) -> bool {
+    pub(crate) async fn next(&mut self) -> bool {
         tokio::select! {
             () = self.end.cancelled() => false,
             _ = self.ticks.tick() => true,
@@ -45,7 +45,7 @@ impl Pace {
     }
 
     /// Notes how a round went. A failure is told once, not at every tick while the store is away.
-    pub(super) fn note(&mut self, round: Result<(), impl std::fmt::Display>) {
+    pub(crate) fn note(&mut self, round: Result<(), impl std::fmt::Display>) {
         let what = self.what;
         match round {
             Ok(()) if std::mem::take(&mut self.failing) => tracing::info!("{what} works again"),

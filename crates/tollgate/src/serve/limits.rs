@@ -19,7 +19,7 @@ use tollgate_server::metrics::Metrics;
 
 use super::options;
 use super::shared::{self, Shared};
-use crate::open;
+use crate::{changes, open};
 
 /// The service, and the stores it counts in.
 pub(super) struct Made {
@@ -186,7 +186,12 @@ pub(super) async fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<M
 }
 
 /// Puts changed policies in force: looks at their files now and then, and on SIGHUP.
-pub(super) async fn watch(book: Arc<PolicyBook>, every: Duration, end: CancellationToken) {
+pub(super) async fn watch(
+    book: Arc<PolicyBook>,
+    audit: Arc<tollgate_audit::AuditLog>,
+    every: Duration,
+    end: CancellationToken,
+) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => return tracing::error!(%error, "policies are not read again"),
@@ -201,9 +206,13 @@ pub(super) async fn watch(book: Arc<PolicyBook>, every: Duration, end: Cancellat
         let reader = Arc::clone(&book);
         let reloaded = tokio::task::spawn_blocking(move || reader.reload()).await;
         match reloaded {
-            Ok(Ok(changed)) => {
+            Ok(Ok(texts)) => {
+                let changed = !texts.is_empty();
                 if changed || asked {
                     tracing::info!(changed, "the policies were read again");
+                }
+                for text in texts {
+                    changes::reloaded(&audit, text).await;
                 }
                 told = None;
             }

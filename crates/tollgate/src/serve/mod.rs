@@ -1,6 +1,6 @@
 //! `tollgate serve`: puts everything together, runs it, and takes it down in order.
 
-mod background;
+pub(crate) mod background;
 mod click_queue;
 mod clicked;
 mod clicks;
@@ -46,7 +46,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
         .enable_all()
         .thread_name("admin")
         .build()?;
-    let served = runtime.block_on(start::serve(&config, &args.store.data_dir));
+    let served = runtime.block_on(start::serve(
+        &config,
+        &args.store.data_dir,
+        args.store.config.as_deref(),
+    ));
     // What still runs is waiting for the network or a disk that does not answer: it would never
     // end, and nothing is left to save.
     runtime.shutdown_background();

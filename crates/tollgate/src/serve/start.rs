@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollgate_audit::AuditLog;
 use tollgate_clicks::capture::Privacy;
 use tollgate_clicks::import::ClickImporter;
 use tollgate_clicks::{ClickSource as _, SourceId};
@@ -37,10 +38,14 @@ use super::{
     service_manager, sign_on, webhooks,
 };
 use crate::link_store::{self, Links};
-use crate::{click_store, open, show};
+use crate::{changes, click_store, open, show};
 
 /// Runs everything until a signal.
-pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()> {
+pub(super) async fn serve(
+    config: &Config,
+    data_dir: &Path,
+    config_file: Option<&Path>,
+) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let qr_logo = options::qr_logo(config)?;
     // The addresses first: nothing is made on disk by a second start by mistake, and short links
@@ -83,7 +88,9 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         true => clickstats::shared_deletions(secret(&*store.leases, "deleted links").await?),
         false => clickstats::own_deletions(),
     };
-    let first_key = first_key::ensure(&keys).await?;
+    let audit = Arc::new(changes::log(config, data_dir)?);
+    let first_key = first_key::ensure(&keys, &audit).await?;
+    changes::started(&audit, config, config_file).await?;
 
     made.cancel();
     let admin = starting.await.context("the admin side does not start")?;
@@ -104,6 +111,7 @@ pub(super) async fn serve(config: &Config, data_dir: &Path) -> anyhow::Result<()
         statistics,
         deletions,
         webhooks,
+        audit,
         limits,
         qr_logo,
         files,
@@ -178,6 +186,7 @@ struct Made {
     /// The name under which deletions of links are followed.
     deletions: SourceId,
     webhooks: Webhooks,
+    audit: Arc<AuditLog>,
     limits: limits::Made,
     qr_logo: Option<Arc<Logo>>,
     /// What is written to.
@@ -226,6 +235,7 @@ impl Running {
             statistics,
             deletions,
             webhooks,
+            audit,
             limits,
             qr_logo,
             files,
@@ -335,6 +345,7 @@ impl Running {
                 shutdown: listeners.clone(),
             }),
             webhooks: webhooks.clone(),
+            audit: Arc::clone(&audit),
             service: service.clone(),
             keys,
             metrics: Arc::clone(&metrics),
@@ -361,7 +372,9 @@ impl Running {
             overflowed: Arc::default(),
         };
         webhooks::start(finder, &metrics, &background, &tasks);
-        background.spawn(limits::watch(book, config.limits.watch, tasks.clone()));
+        let watching = limits::watch(book, Arc::clone(&audit), config.limits.watch, tasks.clone());
+        background.spawn(watching);
+        background.spawn(changes::tidy(audit, config.changes.clone(), tasks.clone()));
         ending.tend(&background, &tasks);
         Ok(Self {
             service,

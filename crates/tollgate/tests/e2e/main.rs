@@ -11,6 +11,7 @@
 )]
 
 mod api;
+mod audit;
 mod backup;
 mod browser;
 mod bulk;
@@ -36,6 +37,7 @@ mod failing_disk;
 #[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 mod grpc;
+mod hostile;
 mod http;
 mod keys;
 mod lifecycle;

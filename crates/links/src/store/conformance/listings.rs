@@ -296,3 +296,87 @@ pub async fn foreign_cursors_are_refused<E: Engine>() {
         assert!(matches!(answer, Err(StoreError::BadCursor)), "{answer:?}");
     }
 }
+
+/// Texts that mean something to SQL, to its patterns and to its strings.
+const STATEMENTS: [&str; 14] = [
+    "' OR '1'='1",
+    "'; DROP TABLE links; --",
+    "\"; DROP TABLE links; --",
+    "') UNION SELECT 1 --",
+    "1; DELETE FROM links",
+    "%",
+    "_",
+    "a%",
+    "\\",
+    "\\'; --",
+    "$1",
+    "?1",
+    ":name",
+    "$$; DROP TABLE links; $$",
+];
+
+/// Whatever a text says: it is kept as it is, finds only itself, and does nothing else.
+pub async fn no_text_is_taken_for_a_statement<E: Engine>() {
+    let (_engine, store, _) = fresh::<E>().await;
+    let ours = simple("ours");
+    fill(&*store, [ours.clone()]).await;
+    let mut made = vec![ours];
+    for (number, text) in STATEMENTS.into_iter().enumerate() {
+        let mut spec = to(&format!("https://example.com/{text}"));
+        spec.title = Some(text.into());
+        spec.tags = Tag::parse(text).into_iter().collect();
+        let link = Link {
+            created_by: text.into(),
+            ..link(key(&format!("code-{number}")), spec)
+        };
+        fill(&*store, [link.clone()]).await;
+        assert_eq!(
+            store.get(&link.key).await.unwrap().as_ref(),
+            Some(&link),
+            "{text}"
+        );
+        made.push(link);
+    }
+    for text in STATEMENTS {
+        let lower = text.to_lowercase();
+        let fits = |link: &&Link| {
+            let title = link.spec.title.as_deref().unwrap_or_default();
+            let code = link.key.code.as_str();
+            title.to_lowercase().starts_with(&lower) || code.to_lowercase().starts_with(&lower)
+        };
+        let query = ListQuery {
+            prefix: Some(text.to_owned()),
+            ..ListQuery::default()
+        };
+        let found = all(&*store, &query).await;
+        let wanted = made.iter().filter(fits).count();
+        assert_eq!(found.len(), wanted, "{text}: {found:?}");
+        if let Ok(tag) = Tag::parse(text) {
+            let query = ListQuery {
+                tag: Some(tag.clone()),
+                ..ListQuery::default()
+            };
+            let found = all(&*store, &query).await;
+            assert_eq!(found.len(), 1, "{text}");
+            assert_eq!(found[0].spec.tags, [tag], "{text}");
+        }
+        // As a code, as a domain, and as a cursor.
+        let nobody = LinkKey {
+            domain: Domain::from_stored(text),
+            code: Code::from_stored(text),
+        };
+        assert_eq!(store.get(&nobody).await.unwrap(), None, "{text}");
+        assert_eq!(store.history(&nobody, 10).await.unwrap(), [], "{text}");
+        let query = ListQuery {
+            domain: Some(Domain::from_stored(text)),
+            ..ListQuery::default()
+        };
+        assert_eq!(all(&*store, &query).await, [], "{text}");
+        let query = ListQuery {
+            cursor: Some(Cursor(text.to_owned())),
+            ..ListQuery::default()
+        };
+        assert!(store.list(&query).await.is_err(), "{text}");
+    }
+    assert_eq!(all(&*store, &ListQuery::default()).await.len(), made.len());
+}

@@ -73,6 +73,7 @@ macro_rules! store_conformance {
             listings::pages_stay_stable_under_concurrent_inserts
             listings::edits_move_links_between_filters
             listings::foreign_cursors_are_refused
+            listings::no_text_is_taken_for_a_statement
             sweeps::a_sweep_takes_the_longest_expired_first
             sweeps::a_sweep_forgets_tokens_and_history
             feed::tells_of_edits_deletions_and_sweeps

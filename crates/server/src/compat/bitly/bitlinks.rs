@@ -101,7 +101,7 @@ async fn make(state: &AdminState, user: &User, wanted: Wanted) -> Result<Respons
         draft,
         idempotency: None,
     };
-    let created = state.service.create(new, caller.id()).await?;
+    let created = caller.create(&state, new).await?;
     let status = if created.reused {
         StatusCode::OK
     } else {
@@ -165,10 +165,7 @@ pub(super) async fn update(
         ..LinkPatch::default()
     };
     let key = key(&state, &user, &id)?;
-    let link = state
-        .service
-        .update(&key, patch, None, user.0.id(), None)
-        .await?;
+    let link = user.0.edit(&state, &key, patch, None, None).await?;
     Ok(Json(bitlink(&link, &state.service)))
 }
 

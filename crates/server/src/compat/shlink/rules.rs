@@ -80,10 +80,7 @@ pub(super) async fn set(
         rules: Some(rules),
         ..LinkPatch::default()
     };
-    let link = state
-        .service
-        .update(&key, patch, None, caller.id(), None)
-        .await?;
+    let link = caller.edit(&state, &key, patch, None, None).await?;
     Ok(Json(shown(&link)))
 }
 

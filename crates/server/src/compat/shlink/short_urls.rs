@@ -138,7 +138,7 @@ async fn make(state: &AdminState, caller: &Caller, wanted: Wanted) -> Result<Lin
         draft,
         idempotency: None,
     };
-    let created = state.service.create(new, caller.id()).await;
+    let created = caller.create(state, new).await;
     let created = created
         .map_err(|error| Failure::of_slug(error.into(), slug.as_deref(), domain.as_deref()))?;
     Ok(created.link)
@@ -180,10 +180,7 @@ pub(super) async fn update(
         forward_query: changes.forward_query,
         ..LinkPatch::default()
     };
-    let link = state
-        .service
-        .update(&key, patch, None, caller.id(), None)
-        .await?;
+    let link = caller.edit(&state, &key, patch, None, None).await?;
     Ok(Json(one(&state, link).await?))
 }
 
@@ -195,7 +192,7 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Failure> {
     caller.require(Scope::LinksWrite)?;
     let key = find(&state, &caller, code, &asked).await?.key;
-    state.service.delete(&key, None, caller.id(), None).await?;
+    caller.delete(&state, &key, None, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -230,11 +230,7 @@ async fn replace(
             };
             let version = Some(link.version);
             let key = &link.key;
-            match state
-                .service
-                .update(key, patch, version, caller.id(), None)
-                .await
-            {
+            match caller.edit(state, key, patch, version, None).await {
                 Ok(_) | Err(LinkError::NotFound(_)) => break,
                 Err(LinkError::VersionMismatch(_)) if attempt < MAX_ATTEMPTS => {}
                 Err(error) => return Err(error.into()),

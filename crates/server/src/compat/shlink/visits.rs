@@ -5,6 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 use tollgate_access::Scope as Right;
+use tollgate_audit::Action;
 use tollgate_clicks::query::{QueryError, Scope};
 use tollgate_links::Tag;
 
@@ -16,7 +17,9 @@ use super::shown::summary;
 use super::visit_list::{Wanted, page};
 use crate::admin::AdminState;
 use crate::api::stats::{all_of, name, tagged};
+use crate::audit::{Change, named};
 use crate::compat::totals::{total, totals};
+use crate::problem::Problem;
 
 pub(super) async fn of_short_url(
     State(state): State<AdminState>,
@@ -42,7 +45,16 @@ pub(super) async fn delete_of_short_url(
     let clicks = state.clicks()?;
     let name = name(&link.key);
     let visits = total(&state, Scope::Link(name.clone())).await?.all();
-    clicks.store.forget(&name).await.map_err(QueryError::from)?;
+    let (clicks, resource) = (clicks.clone(), named(&state, &link.key));
+    let forgotten = async move {
+        let store = &clicks.store;
+        store.forget(&name).await.map_err(QueryError::from)?;
+        let change = Change::new(resource, json!({"clicks": [visits, null]}));
+        Ok::<_, Problem>(((), Some(change)))
+    };
+    caller
+        .recorded(&state, Action::ClicksDelete, forgotten)
+        .await?;
     Ok(Json(json!({ "deletedVisits": visits })))
 }
 

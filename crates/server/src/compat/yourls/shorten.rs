@@ -45,7 +45,7 @@ pub(super) async fn shorten(
         draft,
         idempotency: None,
     };
-    let created = match state.service.create(new, caller.id()).await {
+    let created = match caller.create(state, new).await {
         Ok(created) => created,
         Err(error) => return Err(refused(error, keyword)),
     };

@@ -1,9 +1,8 @@
 //! Making a link.
 
 use axum::extract::Query;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use maud::html;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,9 +12,9 @@ use tollgate_links::{LinkError, LinkView};
 use super::draft::Values;
 use crate::dashboard::client::{ApiPath, Refusal};
 use crate::dashboard::form::{Input, select, summary};
-use crate::dashboard::layout::Place;
+use crate::dashboard::layout::{Place, part};
 use crate::dashboard::visitor::{Posted, Shown, Visitor};
-use crate::problem::{HTML, Problem};
+use crate::problem::Problem;
 
 pub(in crate::dashboard) async fn form(visitor: Visitor) -> Shown {
     visitor.require(Scope::LinksWrite)?;
@@ -145,7 +144,7 @@ pub(in crate::dashboard) async fn check(visitor: Visitor, Query(check): Query<Ch
     let own = own.map(|own| service.parts().domains.host_of(own));
     // A key of one domain is told of that alone.
     let domain = own.or_else(|| Some(check.domain).filter(|name| !name.is_empty()));
-    let part = match code {
+    Ok(part(match code {
         "" => html! { "Empty: one is made." },
         code => match service.check_alias(domain.as_deref(), code).await {
             Ok(()) => html! { span.badge.good { "free" } },
@@ -156,6 +155,5 @@ pub(in crate::dashboard) async fn check(visitor: Visitor, Query(check): Query<Ch
             }
             Err(error) => return Err(Problem::from(error).into()),
         },
-    };
-    Ok(([(CONTENT_TYPE, HTML)], part.into_string()).into_response())
+    }))
 }

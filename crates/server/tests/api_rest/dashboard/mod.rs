@@ -15,7 +15,7 @@ use crate::server::{Answer, Server, empty, full};
 /// Somebody who is signed in.
 pub struct Visitor<'a> {
     server: &'a Server,
-    cookie: String,
+    pub(crate) cookie: String,
 }
 
 impl Answer {
@@ -31,7 +31,7 @@ fn form(fields: &[(&str, &str)]) -> String {
         .finish()
 }
 
-async fn try_to_sign_in(server: &Server, key: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn try_to_sign_in(server: &Server, key: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::post("/sign-in")
         .header("host", "admin")
         .header("content-type", "application/x-www-form-urlencoded");
@@ -53,7 +53,7 @@ pub async fn sign_in<'a>(server: &'a Server, key: &str) -> Visitor<'a> {
 }
 
 impl Visitor<'_> {
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         let request = Request::get(path)
             .header("host", "admin")
             .header("cookie", &self.cookie);
@@ -66,7 +66,7 @@ impl Visitor<'_> {
         answer.page()
     }
 
-    async fn csrf(&self) -> String {
+    pub(crate) async fn csrf(&self) -> String {
         let page = self.page("/system").await;
         let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap();
         rest.split('"').next().unwrap().to_owned()
@@ -82,7 +82,7 @@ impl Visitor<'_> {
     }
 
     /// Sends a form as the page has it.
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let csrf = self.csrf().await;
         let mut all = vec![("csrf", &*csrf)];
         all.extend_from_slice(fields);
@@ -90,12 +90,13 @@ impl Visitor<'_> {
     }
 }
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/",
     "/links",
     "/new",
     "/limits",
     "/keys",
+    "/audit",
     "/domains",
     "/webhooks",
     "/planner",
