@@ -84,7 +84,7 @@ fn what_is_changed_is_listed_exported_and_verified() {
         let connection = tollgate_sqlite::open(&file, &options).unwrap();
         connection.execute_batch(sql).unwrap();
     };
-    let mut verify = || {
+    let verify = || {
         on_files(&["audit", "verify", "--head", &head])
             .output()
             .unwrap()

@@ -101,7 +101,7 @@ async fn make(state: &AdminState, user: &User, wanted: Wanted) -> Result<Respons
         draft,
         idempotency: None,
     };
-    let created = caller.create(&state, new).await?;
+    let created = caller.create(state, new).await?;
     let status = if created.reused {
         StatusCode::OK
     } else {
