@@ -29,7 +29,7 @@ const HEADER: [&str; 7] = [
 enum Place {
     Server(Client),
     Store {
-        log: AuditLog,
+        log: Box<AuditLog>,
         runtime: tokio::runtime::Runtime,
     },
 }
@@ -79,7 +79,7 @@ impl Place {
             );
         }
         Ok(Self::Store {
-            log: changes::log(&config, &args.store.data_dir)?,
+            log: Box::new(changes::log(&config, &args.store.data_dir)?),
             runtime: tokio::runtime::Builder::new_current_thread().build()?,
         })
     }

@@ -56,7 +56,7 @@ enum Place {
     Store {
         keys: Keys,
         domains: Domains,
-        audit: AuditLog,
+        audit: Box<AuditLog>,
         runtime: tokio::runtime::Runtime,
     },
 }
@@ -105,7 +105,7 @@ impl Place {
         Ok(Self::Store {
             keys: open::keys(&file)?.0,
             domains: open::domains(&config, None)?,
-            audit: changes::log(&config, &args.store.data_dir)?,
+            audit: Box::new(changes::log(&config, &args.store.data_dir)?),
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
