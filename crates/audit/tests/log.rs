@@ -1,5 +1,7 @@
 //! The log: nothing that was written is lost, changed, moved or taken out unnoticed.
 
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 use std::num::NonZeroUsize;
 use std::path::Path;
 
