@@ -17,20 +17,7 @@ use crate::{Action, Entry, Group, Page, Query};
 /// The name of our tables' version in the file.
 const COMPONENT: &str = "audit";
 /// Appended to, never edited: a file remembers how many of these it has seen.
-const STEPS: [&str; 1] = ["CREATE TABLE audit_entries(
-        seq INTEGER PRIMARY KEY,
-        at INTEGER NOT NULL,
-        entry TEXT NOT NULL,
-        hash BLOB
-    ) STRICT;
-    CREATE TABLE audit_ends(
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        last INTEGER NOT NULL,
-        last_hash BLOB,
-        removed INTEGER NOT NULL,
-        removed_hash BLOB
-    ) STRICT;
-    INSERT INTO audit_ends(one, last, removed) VALUES (1, 0, 0);"];
+const STEPS: [&str; 1] = [include_str!("steps/1.sql")];
 /// People read: one thread has time to spare.
 const READER_THREADS: NonZeroUsize = NonZeroUsize::MIN;
 /// Entries that could not be written and wait to be, at most.

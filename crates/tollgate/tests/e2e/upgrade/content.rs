@@ -73,6 +73,9 @@ pub(super) fn check(client: &Client) {
         hooks.to_string().contains("https://hooks.example/"),
         "{hooks}"
     );
+    let audit = client.api("GET", "/api/v1/audit?action=key.revoke");
+    let audit = audit.expect(200).json();
+    assert!(audit.to_string().contains("key.revoke"), "{audit}");
     // At last: this visits links, and makes new ones.
     statistics(client);
     visits(client);

@@ -20,11 +20,12 @@ use tempfile::TempDir;
 use crate::server::{Options, both, new_home, run};
 
 /// The files, and the components in them.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("links", "links"),
     ("keys", "access"),
     ("clicks", "clicks"),
     ("webhooks", "webhooks"),
+    ("audit", "audit"),
 ];
 
 fn fixtures() -> PathBuf {
