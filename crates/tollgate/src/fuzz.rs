@@ -12,8 +12,11 @@ pub use tollgate_simulate::fuzz::access_log;
 
 pub use crate::import::fuzz::{import_csv, import_json, import_ndjson, import_shlink, import_sql};
 
+/// One of them.
+pub type Target = fn(&[u8]);
+
 /// All of them, by the names of their corpora.
-pub const TARGETS: [(&str, fn(&[u8])); 19] = [
+pub const TARGETS: [(&str, Target); 19] = [
     ("access_log", access_log),
     ("config_toml", config_toml),
     ("cursor", cursor),

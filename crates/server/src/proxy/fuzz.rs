@@ -73,7 +73,7 @@ pub fn proxy_headers(data: &[u8]) {
     assert_eq!(headers.contains_key(UPGRADE), upgrade);
     assert!(headers.get_all(COOKIE).iter().count() <= 1);
     assert_eq!(
-        headers.get_all(VIA).iter().last().map(end_of_via),
+        headers.get_all(VIA).iter().next_back().map(end_of_via),
         Some("tollgate")
     );
     host(headers, &options);
