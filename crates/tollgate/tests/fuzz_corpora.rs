@@ -2,6 +2,8 @@
 //! toolchain. `docs/fuzzing.md` tells how to fuzz.
 
 #![cfg(feature = "fuzzing")]
+// Clippy only knows test functions as tests, not what they share.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;

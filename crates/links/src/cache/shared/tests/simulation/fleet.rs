@@ -363,6 +363,7 @@ impl Person {
                     .service
                     .delete(&key(&code), None, "", token)
                     .await
+                    .map(drop)
             } else if self.store.history.last(&code).is_some() {
                 let patch = LinkPatch {
                     url: Some(target.clone()),
