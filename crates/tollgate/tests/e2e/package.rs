@@ -127,7 +127,7 @@ fn what_is_installed_works_and_goes_again() {
             "/var/lib/tollgate/links.db",
             "kept: # mine",
             "left in /var/lib/tollgate",
-            "left: 4",
+            "left: 5",
         ],
     );
 }
