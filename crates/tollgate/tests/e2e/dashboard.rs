@@ -373,6 +373,7 @@ fn filled() -> (Server, Vec<String>) {
         "/limits/new",
         "/replay",
         "/keys",
+        "/audit",
         "/domains",
         "/webhooks",
         &webhook,
