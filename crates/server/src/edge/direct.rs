@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Empty;
@@ -67,8 +67,8 @@ pub(super) struct Direct<S> {
     unread: Vec<u8>,
     /// Whether there may be a whole request in that.
     may_be_whole: bool,
-    /// Answers that the system did not take yet, from this byte on.
-    unsent: (Vec<u8>, usize),
+    /// Answers that the system did not take yet.
+    unsent: Bytes,
     /// The answer to a request that has to wait for something.
     waiting: Option<(Later, Method)>,
     next: Next,
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
             activity,
             unread: Vec::new(),
             may_be_whole: false,
-            unsent: (Vec::new(), 0),
+            unsent: Bytes::new(),
             waiting: None,
             next: Next::Requests,
             date: Date::default(),
@@ -123,14 +123,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
     /// Answers until there is an end.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
         loop {
-            ready!(self.poll_send(cx))?;
+            ready!(poll_send(&mut self.stream, cx, &mut self.unsent))?;
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             if let Some((later, method)) = &mut self.waiting {
                 let answer = ready!(later.as_mut().poll(cx));
                 let head_only = *method == Method::HEAD;
                 self.waiting = None;
                 let mut out = Vec::new();
                 self.write(&mut out, answer, head_only);
-                self.unsent = (out, 0);
+                self.unsent = out.into();
                 continue;
             }
             match self.next {
@@ -143,18 +144,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
             }
             ready!(BUFFERS.with_borrow_mut(|buffers| self.poll_requests(cx, buffers)))?;
         }
-    }
-
-    /// Sends what is left of the answers.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.unsent.0.is_empty() {
-            let (bytes, sent) = &mut self.unsent;
-            while *sent < bytes.len() {
-                *sent += ready!(poll_write(&mut self.stream, cx, &bytes[*sent..]))?;
-            }
-            self.unsent = (Vec::new(), 0);
-        }
-        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     /// Reads once, unless there are requests to go on with, and answers all that are whole.
@@ -190,15 +179,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
                 unread
             };
         }
-        let mut sent = 0;
-        while sent < written.len() {
-            match poll_write(&mut self.stream, cx, &written[sent..])? {
-                Poll::Ready(bytes) => sent += bytes,
-                Poll::Pending => break,
-            }
-        }
-        if sent < written.len() {
-            self.unsent = (written[sent..].to_vec(), 0);
+        let mut rest = written.as_slice();
+        if poll_send(&mut self.stream, cx, &mut rest)?.is_pending() {
+            self.unsent = Bytes::copy_from_slice(rest);
         }
         Poll::Ready(Ok(()))
     }
@@ -281,8 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
         write_status(out, redirection.status);
         write_field(out, "location", redirection.location.as_bytes());
         write_field(out, "cache-control", redirection.cache_control.as_bytes());
-        let length = (!head_only).then_some(0);
-        self.write_rest(out, length, now);
+        self.write_rest(out, Some(0), head_only, now);
     }
 
     fn write(&mut self, out: &mut Vec<u8>, answer: Answer, head_only: bool) {
@@ -291,23 +273,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
         for (name, value) in &parts.headers {
             write_field(out, name.as_str(), value.as_bytes());
         }
-        // As hyper has it: the answer to HEAD tells the length of what is left out, not that there is nothing.
-        let tells = parts.status != StatusCode::NO_CONTENT && !(head_only && body.is_empty());
-        let length = tells.then_some(body.len());
+        let length = (parts.status != StatusCode::NO_CONTENT).then_some(body.len());
         let now = self.thread.shared.parts().clock.now();
-        self.write_rest(out, length, now);
+        self.write_rest(out, length, head_only, now);
         if !head_only {
             out.extend_from_slice(&body);
         }
     }
 
     /// The fields that every answer has, and the end of the head. The last one before an end says so.
-    fn write_rest(&mut self, out: &mut Vec<u8>, length: Option<usize>, now: UnixMillis) {
+    fn write_rest(
+        &mut self,
+        out: &mut Vec<u8>,
+        length: Option<usize>,
+        head_only: bool,
+        now: UnixMillis,
+    ) {
         if self.thread.drain.begun() {
             self.next = Next::Close;
             write_field(out, "connection", b"close");
         }
-        if let Some(length) = length {
+        // As hyper has it: the answer to HEAD tells the length of what is left out, not that there is nothing.
+        if let Some(length) = length.filter(|length| !head_only || *length > 0) {
             let mut digits = itoa::Buffer::new();
             write_field(out, "content-length", digits.format(length).as_bytes());
         }
@@ -316,15 +303,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
     }
 }
 
-fn poll_write<S: AsyncWrite + Unpin>(
+/// Sends bytes until none are left.
+fn poll_send<S: AsyncWrite + Unpin>(
     stream: &mut S,
     cx: &mut Context<'_>,
-    bytes: &[u8],
-) -> Poll<io::Result<usize>> {
-    match ready!(Pin::new(stream).poll_write(cx, bytes))? {
-        0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-        written => Poll::Ready(Ok(written)),
+    bytes: &mut impl Buf,
+) -> Poll<io::Result<()>> {
+    while bytes.has_remaining() {
+        match ready!(Pin::new(&mut *stream).poll_write(cx, bytes.chunk()))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => bytes.advance(written),
+        }
     }
+    Poll::Ready(Ok(()))
 }
 
 fn write_status(out: &mut Vec<u8>, status: StatusCode) {
