@@ -1,6 +1,7 @@
 //! What an entry says.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -105,6 +106,21 @@ pub enum Outcome {
     Refused,
 }
 
+/// A text that names no outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("use done or refused")]
+pub struct UnknownOutcome;
+
+impl FromStr for Outcome {
+    type Err = UnknownOutcome;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut all = [Self::Done, Self::Refused].into_iter();
+        all.find(|outcome| outcome.as_str() == text)
+            .ok_or(UnknownOutcome)
+    }
+}
+
 impl Outcome {
     /// Its name.
     #[must_use]
@@ -140,14 +156,15 @@ pub struct Entry {
 
 impl Entry {
     /// The text that is kept, and hashed: JSON with sorted names, and no text in it that is too long.
-    pub(crate) fn text(self) -> String {
-        let mut entry = self;
-        bound(&mut entry.changes);
-        if let Some(agent) = &entry.from.user_agent {
-            entry.from.user_agent = Some(agent.chars().take(MAX_USER_AGENT).collect());
-        }
+    pub(crate) fn text(&self) -> String {
         // Structs, texts and numbers: this cannot fail.
-        serde_json::to_value(&entry).unwrap_or_default().to_string()
+        let mut entry = serde_json::to_value(self).unwrap_or_default();
+        bound(&mut entry["changes"]);
+        if let Some(agent) = &self.from.user_agent {
+            let cut: String = agent.chars().take(MAX_USER_AGENT).collect();
+            entry["from"]["user_agent"] = cut.into();
+        }
+        entry.to_string()
     }
 }
 
@@ -193,7 +210,7 @@ mod tests {
             result: Outcome::Done,
             reason: None,
         };
-        let text = entry.clone().text();
+        let text = entry.text();
         assert!(text.len() < MAX_TEXT_BYTES + 1_000, "{}", text.len());
         assert!(text.is_ascii() || text.contains('é'));
         assert!(!text.contains('\n') && !text.contains('\u{1b}'));

@@ -10,7 +10,7 @@ mod store;
 
 pub use action::{Action, Group, UnknownAction};
 pub use chain::{Broken, Head, Verified, VerifyError, verify, verify_export};
-pub use entry::{Actor, Entry, MAX_TEXT_BYTES, Origin, Outcome, Via};
-pub use query::{Page, Query, Recorded};
+pub use entry::{Actor, Entry, MAX_TEXT_BYTES, Origin, Outcome, UnknownOutcome, Via};
+pub use query::{Numbered, Page, Query, Recorded};
 pub use store::{AuditLog, AuditOptions, Tidied};
 pub use tollgate_sqlite::Error;

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use rusqlite::Connection;
 use rusqlite::types::Value as Sql;
+use serde::Deserialize;
 use tollgate_clock::UnixMillis;
 
 use crate::chain::Hash;
@@ -70,6 +71,16 @@ impl Recorded {
     pub fn entry(&self) -> Option<Entry> {
         serde_json::from_str(&self.text).ok()
     }
+}
+
+/// An entry as a [line](Recorded::line) of JSON tells it, but for its hash.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Numbered {
+    /// Its number.
+    pub seq: i64,
+    /// What it says.
+    #[serde(flatten)]
+    pub entry: Entry,
 }
 
 /// Some entries.

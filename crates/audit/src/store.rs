@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -86,13 +87,15 @@ impl AuditLog {
             return Ok(());
         }
         let chained = self.options.chain;
-        let kept = all.clone();
+        let all = Arc::new(all);
+        let kept = Arc::clone(&all);
         let written = self
             .writer
-            .run(move |connection| insert(connection, kept, chained))
+            .run(move |connection| insert(connection, &kept, chained))
             .await;
         if let Err(error) = &written {
             tracing::error!(%error, entries = all.len(), "the audit log does not take entries");
+            let mut all = Arc::unwrap_or_clone(all);
             let mut owed = self.owed.lock();
             // What others owe since then is newer.
             all.append(&mut owed);
@@ -148,7 +151,7 @@ impl AuditLog {
     }
 }
 
-fn insert(connection: &Connection, entries: Vec<Entry>, chained: bool) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, entries: &[Entry], chained: bool) -> rusqlite::Result<()> {
     let mut ends = Ends::read(connection)?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO audit_entries(seq, at, entry, hash) VALUES (?1, ?2, ?3, ?4)",

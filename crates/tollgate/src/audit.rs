@@ -8,16 +8,14 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use tollgate_audit::{
-    Actor, AuditLog, Entry, Head, Outcome, Query, Recorded, verify, verify_export,
-};
+use tollgate_audit::{Actor, AuditLog, Head, Numbered, Query, Recorded, verify, verify_export};
 use ureq::http::Method;
 
 use crate::args::{
     AuditArgs, AuditCommand, AuditExportArgs, AuditFilterArgs, AuditListArgs, AuditVerifyArgs,
-    PlaceArgs, ServerArgs,
+    PlaceArgs,
 };
-use crate::client::{Client, DEFAULT_SERVER, NOTHING};
+use crate::client::{Client, NOTHING};
 use crate::{BadUsage, changes, config, show};
 
 const PAGE: usize = 1_000;
@@ -40,14 +38,6 @@ struct Page {
     next_cursor: Option<String>,
 }
 
-/// An entry with its number.
-#[derive(Deserialize)]
-struct Line {
-    seq: i64,
-    #[serde(flatten)]
-    entry: Entry,
-}
-
 /// Runs `tollgate audit …`.
 pub(crate) fn run(args: AuditArgs) -> anyhow::Result<()> {
     match args.command {
@@ -59,15 +49,8 @@ pub(crate) fn run(args: AuditArgs) -> anyhow::Result<()> {
 
 impl Place {
     fn of(args: &PlaceArgs) -> anyhow::Result<Self> {
-        // Scripts and containers set variables that they have no value for.
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (server, key) = (given(&args.server), given(&args.key));
-        if server.is_some() || key.is_some() {
-            return Ok(Self::Server(Client::new(&ServerArgs {
-                server: server.unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
-                key,
-                json: args.json,
-            })?));
+        if let Some(client) = Client::of_place(args)? {
+            return Ok(Self::Server(client));
         }
         let config = config::of_store(&args.store)?;
         let file = config.audit_file(&args.store.data_dir);
@@ -151,12 +134,10 @@ fn query(filter: &AuditFilterArgs, ascending: bool, cursor: Option<&str>) -> any
     let action = action
         .transpose()
         .map_err(|error: tollgate_audit::UnknownAction| BadUsage(format!("--action: {error}")))?;
-    let result = match filter.result.as_deref() {
-        None => None,
-        Some("done") => Some(Outcome::Done),
-        Some("refused") => Some(Outcome::Refused),
-        Some(_) => return Err(BadUsage("--result: use done or refused".to_owned()).into()),
-    };
+    let result = filter.result.as_deref().map(|name| name.parse());
+    let result = result
+        .transpose()
+        .map_err(|error: tollgate_audit::UnknownOutcome| BadUsage(format!("--result: {error}")))?;
     Ok(Query {
         action,
         actor: filter.actor.clone(),
@@ -189,7 +170,7 @@ fn list(args: &AuditListArgs) -> anyhow::Result<()> {
 }
 
 fn row(line: &str) -> anyhow::Result<Vec<String>> {
-    let Line { seq, entry } = serde_json::from_str(line).context("no entry of an audit log")?;
+    let Numbered { seq, entry } = serde_json::from_str(line).context("no entry of an audit log")?;
     let who = match entry.actor {
         Actor::Key { id, name } | Actor::Person { id, name, .. } => format!("{name} ({id})"),
         Actor::User { name } => format!("{name} on the machine"),

@@ -8,10 +8,8 @@ use tollgate_clock::UnixMillis;
 use tollgate_links::Domains;
 use ureq::http::Method;
 
-use crate::args::{
-    KeyArgs, KeyCommand, KeyCreateArgs, KeyRevokeArgs, KeyRotateArgs, PlaceArgs, ServerArgs,
-};
-use crate::client::{Client, DEFAULT_SERVER, NOTHING, segment};
+use crate::args::{KeyArgs, KeyCommand, KeyCreateArgs, KeyRevokeArgs, KeyRotateArgs, PlaceArgs};
+use crate::client::{Client, NOTHING, segment};
 use crate::{BadUsage, changes, config, open, show};
 
 const PAGE_KEYS: usize = 1_000;
@@ -82,15 +80,8 @@ pub(crate) fn run(args: KeyArgs) -> anyhow::Result<()> {
 
 impl Place {
     fn of(args: &PlaceArgs, absent: Absent) -> anyhow::Result<Self> {
-        // Scripts and containers set variables that they have no value for.
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (server, key) = (given(&args.server), given(&args.key));
-        if server.is_some() || key.is_some() {
-            return Ok(Self::Server(Client::new(&ServerArgs {
-                server: server.unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
-                key,
-                json: args.json,
-            })?));
+        if let Some(client) = Client::of_place(args)? {
+            return Ok(Self::Server(client));
         }
         let config = config::of_store(&args.store)?;
         let file = config.keys_file(&args.store.data_dir);

@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tollgate_access::Scope;
-use tollgate_audit::{AuditLog, Outcome, Query, Recorded};
+use tollgate_audit::{AuditLog, Query, Recorded};
 use tollgate_clock::UnixMillis;
 use tollgate_links::store::StoreError;
 use utoipa::ToSchema;
@@ -259,12 +259,7 @@ fn wanted(mut params: Params) -> Result<Query, Problem> {
         read.map_err(|error| Params::wrong(name, error.to_string()))
     };
     let action = params.take("action")?.map(|name| name.parse());
-    let result = match params.take("result")?.as_deref() {
-        None => None,
-        Some("done") => Some(Outcome::Done),
-        Some("refused") => Some(Outcome::Refused),
-        Some(_) => return Err(Params::wrong("result", "use done or refused")),
-    };
+    let result = params.take("result")?.map(|name| name.parse());
     let query = Query {
         action: action
             .transpose()
@@ -274,7 +269,11 @@ fn wanted(mut params: Params) -> Result<Query, Problem> {
         actor: params.take("actor")?,
         resource: params.take("resource")?,
         address: params.take("address")?,
-        result,
+        result: result
+            .transpose()
+            .map_err(|error: tollgate_audit::UnknownOutcome| {
+                Params::wrong("result", error.to_string())
+            })?,
         since: moment("since", params.take("since")?)?,
         until: moment("until", params.take("until")?)?,
         ..Query::default()

@@ -4,7 +4,7 @@ use axum::extract::Query;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
-use tollgate_audit::{Action, Actor, Entry, Outcome};
+use tollgate_audit::{Action, Actor, Entry, Numbered, Outcome};
 
 use super::client::{ApiPath, push_parameter};
 use super::form::select;
@@ -28,16 +28,8 @@ pub(super) struct Wanted {
 
 #[derive(Deserialize)]
 struct Page {
-    entries: Vec<Line>,
+    entries: Vec<Numbered>,
     next_cursor: Option<String>,
-}
-
-/// An entry with its number.
-#[derive(Deserialize)]
-struct Line {
-    seq: i64,
-    #[serde(flatten)]
-    entry: Entry,
 }
 
 pub(super) async fn page(visitor: Visitor, Query(wanted): Query<Wanted>) -> Shown {
@@ -120,7 +112,7 @@ fn filter(wanted: &Wanted) -> Markup {
     }
 }
 
-fn row(line: &Line) -> Markup {
+fn row(line: &Numbered) -> Markup {
     let entry = &line.entry;
     let from = &entry.from;
     let refused = entry.result == Outcome::Refused;

@@ -20,7 +20,7 @@ pub(crate) use past_clicks::{PastClick, PastClicks};
 pub(crate) use problem::Problem;
 
 use crate::BadUsage;
-use crate::args::ServerArgs;
+use crate::args::{PlaceArgs, ServerArgs};
 
 /// The server that is meant when none is named.
 pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:8081";
@@ -73,6 +73,18 @@ impl Client {
             server => server,
         };
         Self::to(server, args.key.as_deref())
+    }
+
+    /// For the server that is asked for; none if it is the store itself.
+    pub(crate) fn of_place(args: &PlaceArgs) -> anyhow::Result<Option<Self>> {
+        // Scripts and containers set variables that they have no value for.
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (server, key) = (given(&args.server), given(&args.key));
+        if server.is_none() && key.is_none() {
+            return Ok(None);
+        }
+        let server = server.as_deref().unwrap_or(DEFAULT_SERVER);
+        Self::to(server, key.as_deref()).map(Some)
     }
 
     /// For the server at this address.
