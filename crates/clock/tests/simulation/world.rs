@@ -118,6 +118,16 @@ impl World {
         sleep_until(self.begun + moment).await;
     }
 
+    /// Has nodes killed and started again when they are to be.
+    pub async fn kills(&self, mut restart: impl FnMut(usize)) {
+        let mut kills = self.faults.kills.clone();
+        kills.sort_by_key(|(_, at)| *at);
+        for (node, at) in kills {
+            self.until(at).await;
+            restart(node);
+        }
+    }
+
     /// The clock of the services, which is right, and which only time moves.
     pub fn right_clock(self: &Arc<Self>) -> Arc<dyn Clock> {
         Arc::new(SimulatedClock {

@@ -91,15 +91,13 @@ impl Fleet {
             let instance = self.start(node);
             self.running.lock().push(instance);
         }
-        let mut kills = self.world.faults.kills.clone();
-        kills.sort_by_key(|(_, at)| *at);
-        for (node, at) in kills {
-            self.world.until(at).await;
+        let restart = |node: usize| {
             let killed = self.running.lock()[node].clone();
             killed.process.kill();
             let instance = self.start(node);
             self.running.lock()[node] = instance;
-        }
+        };
+        self.world.kills(restart).await;
         self.world.until(QUIET).await;
         let stuck = self.stuck.lock().clone();
         if let Some(request) = stuck.first() {

@@ -76,14 +76,12 @@ impl Fleet {
             let process = self.start(node);
             self.running.lock().push(process);
         }
-        let mut kills = self.world.faults.kills.clone();
-        kills.sort_by_key(|(_, at)| *at);
-        for (node, at) in kills {
-            self.world.until(at).await;
+        let restart = |node: usize| {
             self.running.lock()[node].kill();
             let process = self.start(node);
             self.running.lock()[node] = process;
-        }
+        };
+        self.world.kills(restart).await;
         self.world.until(QUIET).await;
         if let Some(wrong) = self.notes.wrong.lock().first() {
             return Err(wrong.clone());

@@ -7,7 +7,6 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use tollgate_access::Scope;
 use tollgate_audit::{Query, verify, verify_export};
-use tollgate_server::admin::AdminOptions;
 use tollgate_server::compat::CompatOptions;
 
 use crate::dashboard::{Visitor, sign_in, try_to_sign_in};
@@ -155,11 +154,7 @@ async fn other_apis_write_down_too() {
         bitly: true,
         ..CompatOptions::default()
     };
-    let server = Server::with(AdminOptions {
-        compat,
-        ..AdminOptions::default()
-    })
-    .await;
+    let server = Server::compatible(compat).await;
     let ask = async |method: &str, path: &str, body: Value| {
         let request = server
             .request(method, path)

@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::Request;
 use serde_json::{Value, json};
 use tollgate_access::Scope;
-use tollgate_server::admin::AdminOptions;
 use tollgate_server::compat::CompatOptions;
 
 use crate::clicks::click;
@@ -16,11 +15,7 @@ async fn start() -> Server {
         bitly: true,
         ..CompatOptions::default()
     };
-    Server::with(AdminOptions {
-        compat,
-        ..AdminOptions::default()
-    })
-    .await
+    Server::compatible(compat).await
 }
 
 /// An error in Bitly's form.

@@ -7,7 +7,6 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpStream;
-use tollgate_server::admin::AdminOptions;
 use tollgate_server::compat::{CompatOptions, YourlsOptions};
 
 use crate::server::{Body, Server, full};
@@ -72,11 +71,7 @@ async fn start() -> Client {
         bitly: true,
         ..CompatOptions::default()
     };
-    let server = Server::with(AdminOptions {
-        compat,
-        ..AdminOptions::default()
-    })
-    .await;
+    let server = Server::compatible(compat).await;
     let link = json!({"url": "https://example.com", "code": "a", "tags": ["t"]});
     assert_eq!(server.post("/api/v1/links", &link).await.status, 201);
     let stream = TcpStream::connect(server.address).await.unwrap();

@@ -356,26 +356,7 @@ async fn ask(server: &Server, things: &Things, route: &Route, key: Option<&str>)
     if !route.media.is_empty() {
         request = request.header("content-type", route.media);
     }
-    let (head, body) = server
-        .open(request.body(full(route.body)).unwrap())
-        .await
-        .into_parts();
-    // The stream of events has no end.
-    let events = head
-        .headers
-        .get("content-type")
-        .is_some_and(|media| media == "text/event-stream");
-    Answer {
-        status: head.status,
-        headers: head.headers,
-        body: match events {
-            true => bytes::Bytes::new(),
-            false => http_body_util::BodyExt::collect(body)
-                .await
-                .unwrap()
-                .to_bytes(),
-        },
-    }
+    server.send(request.body(full(route.body)).unwrap()).await
 }
 
 /// A route that is new has to say here who may ask it.

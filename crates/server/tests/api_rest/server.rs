@@ -29,6 +29,7 @@ use tollgate_links::{
     ServiceParts, SpecRules, Strategies, StrategyKind, StrategyOptions, TargetRules,
 };
 use tollgate_server::admin::{AdminOptions, AdminState, serve};
+use tollgate_server::compat::CompatOptions;
 use tollgate_server::health::Health;
 use tollgate_server::limits::{
     Attribute, BUILT_IN, Forwarding, Guard, Limits, PolicyBook, PolicySources,
@@ -98,6 +99,15 @@ impl Answer {
 impl Server {
     pub async fn start() -> Self {
         Self::with(AdminOptions::default()).await
+    }
+
+    /// One that has APIs of other shorteners.
+    pub async fn compatible(compat: CompatOptions) -> Self {
+        Self::with(AdminOptions {
+            compat,
+            ..AdminOptions::default()
+        })
+        .await
     }
 
     pub async fn with(options: AdminOptions) -> Self {
@@ -212,10 +222,16 @@ impl Server {
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let (head, body) = self.open(request).await.into_parts();
+        // A stream of events has no end.
+        let media = head.headers.get("content-type");
+        let body = match media.is_some_and(|media| media == "text/event-stream") {
+            true => Bytes::new(),
+            false => body.collect().await.unwrap().to_bytes(),
+        };
         Answer {
             status: head.status,
             headers: head.headers,
-            body: body.collect().await.unwrap().to_bytes(),
+            body,
         }
     }
 

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use tollgate_access::Scope;
 use tollgate_clicks::{ClickKind, Snippet};
 use tollgate_links::Domain;
-use tollgate_server::admin::AdminOptions;
 use tollgate_server::compat::CompatOptions;
 
 use crate::clicks::click;
@@ -22,11 +21,7 @@ async fn start_with(compat: CompatOptions) -> Server {
         shlink: true,
         ..compat
     };
-    Server::with(AdminOptions {
-        compat,
-        ..AdminOptions::default()
-    })
-    .await
+    Server::compatible(compat).await
 }
 
 async fn ask_as(server: &Server, key: &str, method: &str, path: &str, body: &Value) -> Answer {

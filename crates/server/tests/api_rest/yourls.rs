@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tollgate_access::Scope;
 use tollgate_links::Domain;
-use tollgate_server::admin::AdminOptions;
 use tollgate_server::compat::{CompatOptions, YourlsOptions};
 
 use crate::clicks::click;
@@ -26,11 +25,7 @@ async fn start_bounded(yourls: YourlsOptions, most_links: usize) -> Server {
         most_links,
         ..CompatOptions::default()
     };
-    Server::with(AdminOptions {
-        compat,
-        ..AdminOptions::default()
-    })
-    .await
+    Server::compatible(compat).await
 }
 
 async fn start() -> Server {

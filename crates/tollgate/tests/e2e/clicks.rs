@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -13,7 +12,7 @@ use tollgate_clicks::store::{ClickStore as _, SqliteClickStore, SqliteOptions};
 use tollgate_clicks::{ClickKind, ClickSource as _, Dimension, EnrichedClick, Enricher};
 use tollgate_clock::SystemClock;
 
-use crate::server::{Options, Server, both, eventually};
+use crate::server::{Options, Server, after_mounting, both, eventually};
 
 /// All clicks of a server that has ended: those that it counted, and those in the spool that it did
 /// not count yet.
@@ -285,21 +284,13 @@ fn counting_gives_way_to_redirects_until_the_spool_is_half_full() {
 const SMALL_DISK: &str = "
 mkdir -p data/spool &&
 mount -t tmpfs -o size=1m tmpfs data/spool &&
-head -c 700000 /dev/zero >data/spool/other &&
-exec \"$@\"";
+head -c 700000 /dev/zero >data/spool/other";
 
 #[test]
 fn a_full_disk_stops_clicks_and_no_redirects_and_they_go_on_when_it_has_room() {
-    const UNSHARE: [&str; 3] = ["unshare", "--mount", "--map-root-user"];
-    let can = Command::new(UNSHARE[0])
-        .args(&UNSHARE[1..])
-        .arg("true")
-        .status();
-    if !can.is_ok_and(|status| status.success()) {
-        println!("SKIP: this machine lets nobody mount a small disk");
+    let Some(starter) = after_mounting(SMALL_DISK) else {
         return;
-    }
-    let starter = [&UNSHARE[..], &["sh", "-c", SMALL_DISK, "sh"]].concat();
+    };
     let server = Options::default().by(&starter).start();
     let client = server.client();
     let code = client.code(&json!({"url": "https://a.example/"}));
@@ -318,10 +309,7 @@ fn a_full_disk_stops_clicks_and_no_redirects_and_they_go_on_when_it_has_room() {
     eventually("drops", || (client.metric(dropped) >= 1.0).then_some(()));
     assert_eq!(client.open("/health/ready").status, 200);
 
-    // Only the server sees the disk; by the way of its root, so do we.
-    let spool = server.path("data/spool/other");
-    let inside = format!("/proc/{}/root{}", server.pid(), spool.display());
-    std::fs::remove_file(inside).unwrap();
+    std::fs::remove_file(server.path_inside("data/spool/other")).unwrap();
     eventually("clicks being written again", || {
         (failing() == 0.0).then_some(())
     });

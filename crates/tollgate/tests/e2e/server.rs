@@ -89,8 +89,11 @@ impl Options {
 
     /// Starts the server by another program, which is given the path of the binary and its arguments,
     /// and has to become it.
-    pub(crate) fn by(mut self, program: &[&str]) -> Self {
-        self.before = program.iter().map(|&word| word.to_owned()).collect();
+    pub(crate) fn by(mut self, program: &[impl AsRef<str>]) -> Self {
+        self.before = program
+            .iter()
+            .map(|word| word.as_ref().to_owned())
+            .collect();
         self
     }
 
@@ -200,6 +203,12 @@ impl Server {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
+    }
+
+    /// The same, as the server sees it, which may have mounted something that nobody else does.
+    pub(crate) fn path_inside(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        format!("/proc/{}/root{}", self.pid(), path.display()).into()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -351,6 +360,22 @@ fn clean(program: &str) -> Command {
 
 pub(crate) fn new_home() -> Arc<TempDir> {
     Arc::new(tempfile::tempdir().expect("a temporary directory"))
+}
+
+/// What starts a server ([`Options::by`]) that alone sees what this script mounts; none, and it says so, where nobody may.
+pub(crate) fn after_mounting(script: &str) -> Option<Vec<String>> {
+    const UNSHARE: [&str; 3] = ["unshare", "--mount", "--map-root-user"];
+    let can = Command::new(UNSHARE[0])
+        .args(&UNSHARE[1..])
+        .arg("true")
+        .status();
+    if !can.is_ok_and(|status| status.success()) {
+        println!("SKIP: this machine lets nobody mount a small disk");
+        return None;
+    }
+    let script = format!("{script} && exec \"$@\"");
+    let starter = UNSHARE.into_iter().chain(["sh", "-c", &script, "sh"]);
+    Some(starter.map(str::to_owned).collect())
 }
 
 /// Where a server in this directory keeps its links.

@@ -117,15 +117,13 @@ impl Fleet {
                 redis.empty();
             });
         }
-        let mut kills = self.world.faults.kills.clone();
-        kills.sort_by_key(|(_, at)| *at);
-        for (node, at) in kills {
-            self.world.until(at).await;
+        let restart = |node: usize| {
             let killed = self.running.lock()[node].clone();
             killed.process.kill();
             let server = self.start(node);
             self.running.lock()[node] = server;
-        }
+        };
+        self.world.kills(restart).await;
         self.world.until(QUIET).await;
         match self.notes.wrong.lock().first() {
             Some(wrong) => Err(wrong.clone()),
