@@ -10,7 +10,9 @@
 #[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 mod private_dynalite;
+mod refusals;
 
 mod dynamodb {
     mod conformance;
+    mod recovery;
 }

@@ -75,6 +75,12 @@ pub(super) enum What {
     Sweep,
 }
 
+impl What {
+    const fn is_update(&self) -> bool {
+        matches!(self, Self::Update { .. })
+    }
+}
+
 /// A history entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Entry {
@@ -184,6 +190,12 @@ impl Logged {
 
     pub(super) fn is_abandoned(&self, now: UnixMillis) -> bool {
         self.written.saturating_add(ABANDONED) < now
+    }
+
+    /// The links it deletes, unless they were edited meanwhile.
+    fn deleted(&self) -> impl Iterator<Item = LinkKey> {
+        let deleted = self.ops.iter().filter(|op| !op.what.is_update());
+        deleted.map(Op::key)
     }
 
     /// The links it tells of, with the numbers of the operations.
@@ -326,7 +338,7 @@ impl DynamoLinkStore {
         };
         let mut gone = Vec::new();
         for (op, told) in ops.iter().zip(&told) {
-            if *told && !matches!(op.what, What::Update { .. }) {
+            if *told && !op.what.is_update() {
                 gone.push(self.remove(op.key(), *first));
             }
         }
@@ -463,8 +475,12 @@ impl DynamoLinkStore {
             }
             let mut keys = Vec::new();
             for entry in old {
-                keys.push((LOG.to_owned(), entry_sk(entry.first)));
+                let first = entry.first;
+                keys.push((LOG.to_owned(), entry_sk(first)));
+                // A process may have ended before it took away what it had deleted.
+                let left: Vec<LinkKey> = entry.deleted().collect();
                 self.settle_entry(entry).await?;
+                together(left.into_iter().map(|key| self.remove(key, first)).collect()).await?;
             }
             self.table.delete_all(keys).await?;
         }
