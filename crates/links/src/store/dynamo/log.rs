@@ -480,7 +480,12 @@ impl DynamoLinkStore {
                 // A process may have ended before it took away what it had deleted.
                 let left: Vec<LinkKey> = entry.deleted().collect();
                 self.settle_entry(entry).await?;
-                together(left.into_iter().map(|key| self.remove(key, first)).collect()).await?;
+                together(
+                    left.into_iter()
+                        .map(|key| self.remove(key, first))
+                        .collect(),
+                )
+                .await?;
             }
             self.table.delete_all(keys).await?;
         }
