@@ -14,13 +14,13 @@ impl DynamoLinkStore {
         let newest = self.newest().await?;
         let behind = after.map(|after| newest.checked_sub(after.0));
         let (ChangeSeq(after), behind) = match (after, behind) {
-            (None, _) => return self.from_now_on(newest, false).await,
+            (None, _) => return self.nothing_new(newest, false).await,
             // Ahead of the log: a position from before the table was replaced by an older one.
-            (Some(_), None | Some(None)) => return self.from_now_on(newest, true).await,
+            (Some(_), None | Some(None)) => return self.nothing_new(newest, true).await,
             (Some(after), Some(Some(behind))) => (after, behind),
         };
         if behind > self.feed_capacity {
-            return self.from_now_on(newest, true).await;
+            return self.nothing_new(newest, true).await;
         }
         let mut changes = Changes {
             keys: Vec::new(),
@@ -36,7 +36,7 @@ impl DynamoLinkStore {
                 }
                 if entry.first > changes.upto.0 + 1 {
                     // What was between is no longer kept.
-                    return self.from_now_on(newest, true).await;
+                    return self.nothing_new(newest, true).await;
                 }
                 if !entry.is_settled() {
                     if !entry.is_abandoned(self.clock.now()) {
@@ -59,7 +59,7 @@ impl DynamoLinkStore {
     }
 
     /// No news but the position from now on: before whatever is still being carried out.
-    async fn from_now_on(&self, newest: u64, lost: bool) -> Result<Changes, StoreError> {
+    async fn nothing_new(&self, newest: u64, lost: bool) -> Result<Changes, StoreError> {
         let latest = self.entries(Range::All, false, READ).await?;
         let pending = latest.iter().filter(|entry| !entry.is_settled());
         let upto = pending.map(|entry| entry.first - 1).min();
