@@ -469,9 +469,38 @@ fn engine(value: &Value) -> Result<Engine, String> {
 
 pub(crate) const LINK_STORE: Form<Engine> = Form {
     kind: Kind::Text,
-    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\"",
-    read: engine,
+    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\", or an array of such URLs",
+    read: link_engine,
 };
+
+/// The same, or several shards: as an array, or with spaces between, which no URL has.
+fn link_engine(value: &Value) -> Result<Engine, String> {
+    let several = match value {
+        Value::List(several) => several.clone(),
+        Value::Text(text) if text.trim().contains(char::is_whitespace) => {
+            let words = text.split_whitespace();
+            words.map(|word| Value::Text(word.to_owned())).collect()
+        }
+        _ => return engine(value),
+    };
+    // A path may have spaces.
+    if matches!(value, Value::Text(text) if !text.trim_start().starts_with("postgres")) {
+        return engine(value);
+    }
+    let shards = several.iter().map(|one| match engine(one) {
+        Ok(Engine::Postgres(url)) => Ok(url),
+        _ => Err(
+            "links can only be spread over PostgreSQLs: give an array of URLs such as \
+                  \"postgres://user:password@host:5432/database\""
+                .to_owned(),
+        ),
+    });
+    let shards = shards.collect::<Result<Vec<Secret>, _>>()?;
+    if shards.is_empty() {
+        return Err("list at least one shard".to_owned());
+    }
+    Ok(Engine::Shards(shards))
+}
 
 pub(crate) const CLICK_STORE: Form<Engine> = Form {
     kind: Kind::Text,

@@ -81,6 +81,8 @@ pub enum Engine {
     Sqlite(Option<PathBuf>),
     /// In the PostgreSQL at this URL, which may hold a password.
     Postgres(Secret),
+    /// Spread over the PostgreSQLs at these URLs. Only links can be.
+    Shards(Vec<Secret>),
 }
 
 /// Where clicks wait to be counted.
@@ -188,7 +190,8 @@ section! {
     /// Short links: where they are kept, what they look like, where they may lead.
     Links in "links" {
         /// The store of the links: `sqlite:` and the path of a file, or the URL of a PostgreSQL that
-        /// instances share, `postgres://user:password@host:5432/database`. Empty: the file
+        /// instances share, `postgres://user:password@host:5432/database`, or an array of such URLs, over
+        /// which links are spread; in the environment they have spaces between. Empty: the file
         /// `links.db` in the data directory.
         store: Engine = r#""""#, LINK_STORE;
         /// A cache between the memory and the store, in a Redis that instances share. Empty: none.
