@@ -119,17 +119,11 @@ impl Rebalancer {
         let Some(lock) = home.db.lock_rebalance(LOCKED).await? else {
             return Err(ShardError::Busy);
         };
-        let mut moved = 0;
-        loop {
-            let there = self.find().await?;
-            level(&there).await?;
-            if there.map.next.is_some() {
-                moved += self.finish(there, options, &tell).await?;
-            } else if !self.begin(there).await? {
-                break;
-            }
+        let moved = self.steps(options, &tell).await;
+        if let Err(error) = home.db.unlock_rebalance(lock).await {
+            tracing::debug!(%error, "the lock ends with its connection");
         }
-        home.db.unlock_rebalance(lock).await?;
+        let moved = moved?;
         let there = self.find().await?;
         let mut shards = Vec::new();
         for (number, one) in &there.shards {
@@ -150,6 +144,23 @@ impl Rebalancer {
             version: there.map.version,
             shards,
         })
+    }
+
+    async fn steps(
+        &self,
+        options: &RebalanceOptions,
+        tell: &impl Fn(ShardProgress),
+    ) -> Result<u64, ShardError> {
+        let mut moved = 0;
+        loop {
+            let there = self.find().await?;
+            level(&there).await?;
+            if there.map.next.is_some() {
+                moved += self.finish(there, options, tell).await?;
+            } else if !self.begin(there).await? {
+                return Ok(moved);
+            }
+        }
     }
 
     async fn find(&self) -> Result<Found, ShardError> {
