@@ -76,6 +76,7 @@ mod shared_limits;
 mod shared_links;
 mod shutdown;
 mod single_sign_on;
+mod stored_scripts;
 mod traefik;
 mod transfer;
 mod upgrade;
