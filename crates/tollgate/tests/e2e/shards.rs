@@ -15,7 +15,8 @@ use crate::server::{Options, Server, both, eventually, new_home, run, tollgate};
 const OLD: usize = 300;
 
 /// Reads come to the store, not to what a server remembers.
-const FORGETFUL: &str = "[links.memory_cache]\nttl = \"1ms\"\nnegative_ttl = \"0s\"\nearly_refresh = 0.0";
+const FORGETFUL: &str =
+    "[links.memory_cache]\nttl = \"1ms\"\nnegative_ttl = \"0s\"\nearly_refresh = 0.0";
 
 fn options(shards: &str) -> Options {
     Options::default()
@@ -44,7 +45,11 @@ fn write(name: &str, one: &Client, other: &Client, end: &AtomicBool, done: &Atom
         let (code, url) = (format!("{name}-{n}"), format!("https://t.example/{n}"));
         one.draft(&json!({"url": url, "code": code})).expect(201);
         let visit = other.visit(&code);
-        assert_eq!((visit.status, visit.location()), (302, url.as_str()), "{code}");
+        assert_eq!(
+            (visit.status, visit.location()),
+            (302, url.as_str()),
+            "{code}"
+        );
         known.insert(code, url);
         let earlier = format!("{name}-{}", n / 2 + 1);
         if known.contains_key(&earlier) {
@@ -119,7 +124,11 @@ fn a_third_shard_comes_while_two_servers_are_used_and_the_mover_is_killed() {
     // Servers that know of a third one do not use it yet.
     let servers: Vec<Server> = (0..2).map(|_| options(&three).start()).collect();
     let [one, other] = [0, 1].map(|at| servers[at].client());
-    assert!(servers[0].log().contains("no shard yet"), "{}", servers[0].log());
+    assert!(
+        servers[0].log().contains("no shard yet"),
+        "{}",
+        servers[0].log()
+    );
     let (end, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let home = new_home();
     let (known, visits) = thread::scope(|scope| {
@@ -165,7 +174,10 @@ fn a_third_shard_comes_while_two_servers_are_used_and_the_mover_is_killed() {
         }
         let visits: usize = readers.into_iter().map(|one| one.join().unwrap()).sum();
         assert_eq!(moving, [1.0, 1.0]);
-        assert!(told.contains("the map of the shards is version 3"), "{told}");
+        assert!(
+            told.contains("the map of the shards is version 3"),
+            "{told}"
+        );
         (known, visits)
     });
 
@@ -173,7 +185,11 @@ fn a_third_shard_comes_while_two_servers_are_used_and_the_mover_is_killed() {
     for client in [&one, &other] {
         for (code, url) in &known {
             let visit = client.visit(code);
-            assert_eq!((visit.status, visit.location()), (302, url.as_str()), "{code}");
+            assert_eq!(
+                (visit.status, visit.location()),
+                (302, url.as_str()),
+                "{code}"
+            );
         }
         for n in 0..OLD {
             client.visit(&format!("old-{n}")).expect(302);
@@ -183,14 +199,20 @@ fn a_third_shard_comes_while_two_servers_are_used_and_the_mover_is_killed() {
         assert_eq!(client.metric("tollgate_shards_moving"), 0.0);
     }
     let counts = databases.map(|(machine, database)| links(machine, database));
-    println!("{} made, {visits} visits, links on each shard: {counts:?}", known.len());
+    println!(
+        "{} made, {visits} visits, links on each shard: {counts:?}",
+        known.len()
+    );
     assert_eq!(counts.iter().sum::<usize>(), OLD + known.len());
     let even = (OLD + known.len()) / 3;
     assert!(counts.iter().all(|count| *count > even / 2), "{counts:?}");
 
     // Nobody comes with another list.
     for (list, why) in [
-        (two.as_str(), "the shard s3 of the stored map is not in the list"),
+        (
+            two.as_str(),
+            "the shard s3 of the stored map is not in the list",
+        ),
         (urls[0].as_str(), "is one of several shards"),
     ] {
         let output = options(list).fails_to_start(&new_home());

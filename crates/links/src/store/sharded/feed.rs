@@ -118,16 +118,26 @@ impl ShardedLinkStore {
             let mark = home.keep_mark(&now.collect()).await?;
             return Ok((Vec::new(), mark));
         };
-        let wanted: Vec<Wanted> = upto
-            .into_iter()
+        let mut wanted: Vec<Wanted> = upto
+            .iter()
             .map(|(shard, (_, upto))| Wanted {
-                shard,
+                shard: *shard,
                 // A shard that came later has made no link before.
-                after: begun.get(&shard).copied().unwrap_or(0),
-                upto,
+                after: begun.get(shard).copied().unwrap_or(0),
+                upto: *upto,
             })
-            .filter(|wanted| wanted.upto > wanted.after)
             .collect();
+        // What a shard has made that is none any more is elsewhere.
+        let gone = begun
+            .iter()
+            .filter(|(shard, _)| !view.shards.contains_key(shard));
+        wanted.extend(gone.map(|(shard, after)| Wanted {
+            shard: *shard,
+            after: *after,
+            upto: i64::MAX,
+        }));
+        wanted.retain(|wanted| wanted.upto > wanted.after);
+        wanted.sort_by_key(|wanted| wanted.shard);
         let asked = view
             .ask_all(|shard| shard.db().made_by(&wanted, limit))
             .await?;

@@ -22,6 +22,9 @@ struct Names<'a> {
 
 /// What is kept under some names, as JSON of whole rows.
 struct Kept {
+    /// Names that anything is kept under.
+    codes: Vec<String>,
+    domains: Vec<String>,
     ids: Vec<i64>,
     links: String,
     history: Option<String>,
@@ -154,14 +157,14 @@ async fn move_names(
     let mut here = from.begin(version).await?;
     lock_slots(&mut here, MOVE_CLASS, slots).await?;
     let kept = read(&mut here, names).await?;
-    if kept.ids.is_empty() && kept.history.is_none() {
+    if kept.codes.is_empty() {
         here.commit().await?;
         return Ok(0);
     }
     let mut there = to.begin(version).await?;
-    write(&mut there, names, &kept).await?;
+    write(&mut there, &kept).await?;
     there.commit().await?;
-    remove(&mut here, names, &kept.ids).await?;
+    remove(&mut here, &kept).await?;
     here.commit().await?;
     Ok(kept.ids.len() as u64)
 }
@@ -169,7 +172,7 @@ async fn move_names(
 async fn read(session: &mut Session, names: &Names<'_>) -> Result<Kept, Failure> {
     let rows = session
         .rows(
-            "SELECT links.id, to_json(links)::text
+            "SELECT links.id, to_json(links)::text, links.code, links.domain
              FROM unnest($1::text[], $2::text[]) AS wanted(code, domain)
              JOIN links ON links.code = wanted.code AND links.domain = wanted.domain
              ORDER BY links.id FOR UPDATE OF links",
@@ -178,13 +181,17 @@ async fn read(session: &mut Session, names: &Names<'_>) -> Result<Kept, Failure>
         .await?;
     let mut ids = Vec::with_capacity(rows.len());
     let mut links = Vec::with_capacity(rows.len());
+    let (mut codes, mut domains) = (Vec::new(), Vec::new());
     for row in &rows {
         ids.push(row.try_get(0)?);
         links.push(row.try_get::<_, &str>(1)?);
+        codes.push(row.try_get(2)?);
+        domains.push(row.try_get(3)?);
     }
     let history = session
         .one(
-            "SELECT json_agg(entry ORDER BY entry.id)::text FROM (
+            "SELECT json_agg(entry ORDER BY entry.id)::text,
+                coalesce(array_agg(entry.code), '{}'), coalesce(array_agg(entry.domain), '{}') FROM (
                 SELECT link_history.* FROM (
                     SELECT DISTINCT code, domain
                     FROM unnest($1::text[], $2::text[]) AS named(code, domain)
@@ -195,16 +202,21 @@ async fn read(session: &mut Session, names: &Names<'_>) -> Result<Kept, Failure>
             &[&names.codes, &names.domains],
         )
         .await?;
+    codes.extend(history.try_get::<_, Vec<String>>(1)?);
+    domains.extend(history.try_get::<_, Vec<String>>(2)?);
     Ok(Kept {
+        codes,
+        domains,
         ids,
         links: format!("[{}]", links.join(",")),
         history: history.try_get(0)?,
     })
 }
 
-async fn write(session: &mut Session, names: &Names<'_>, kept: &Kept) -> Result<(), Failure> {
-    // What is there of an earlier attempt: nobody has written since.
-    remove_history(session, names).await?;
+async fn write(session: &mut Session, kept: &Kept) -> Result<(), Failure> {
+    // What is there of an earlier attempt: as long as anything is at the old place, nobody writes at the new
+    // one. Names under which nothing was left may have a history of their own by now.
+    remove_history(session, kept).await?;
     session
         .change(
             "WITH made AS (
@@ -245,7 +257,7 @@ async fn write(session: &mut Session, names: &Names<'_>, kept: &Kept) -> Result<
     Ok(())
 }
 
-async fn remove(session: &mut Session, names: &Names<'_>, ids: &[i64]) -> Result<(), Failure> {
+async fn remove(session: &mut Session, kept: &Kept) -> Result<(), Failure> {
     session
         .change(
             "WITH gone AS (
@@ -257,18 +269,18 @@ async fn remove(session: &mut Session, names: &Names<'_>, ids: &[i64]) -> Result
              DELETE FROM link_tags USING untagged
              WHERE link_tags.tag = untagged.tag AND link_tags.created_at = untagged.created_at
                 AND link_tags.link = untagged.id",
-            &[&ids],
+            &[&kept.ids],
         )
         .await?;
-    remove_history(session, names).await
+    remove_history(session, kept).await
 }
 
-async fn remove_history(session: &mut Session, names: &Names<'_>) -> Result<(), Failure> {
+async fn remove_history(session: &mut Session, kept: &Kept) -> Result<(), Failure> {
     session
         .change(
             "DELETE FROM link_history USING unnest($1::text[], $2::text[]) AS gone(code, domain)
              WHERE link_history.code = gone.code AND link_history.domain = gone.domain",
-            &[&names.codes, &names.domains],
+            &[&kept.codes, &kept.domains],
         )
         .await?;
     Ok(())
