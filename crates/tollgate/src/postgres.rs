@@ -41,7 +41,7 @@ pub(crate) async fn open_shards(urls: &[Secret], config: &Postgres) -> anyhow::R
     let store = ShardedLinkStore::open(addresses, clock, &options(config)).await;
     let store = Arc::new(store.context("links.store")?);
     let mut links = Links::new(Arc::clone(&store), store.place());
-    links.register = Box::new(|metrics| register_shards(&store, metrics));
+    links.register = Box::new(move |metrics| register_shards(&store, metrics));
     Ok(links)
 }
 
