@@ -8,7 +8,10 @@ use tollgate_clicks::store::{
 };
 use tollgate_clock::SystemClock;
 use tollgate_config::{Config, Postgres, Secret};
-use tollgate_links::store::{PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats};
+use tollgate_links::store::{
+    PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats, ShardAddress, ShardStats,
+    ShardedLinkStore,
+};
 use tollgate_server::metrics::{Counter, Gauge, Metrics};
 
 use crate::click_store::Clicks;
@@ -17,16 +20,45 @@ use crate::link_store::Links;
 /// Connects to the store of links, and makes its tables if they are not there.
 pub(crate) async fn open(url: &Secret, config: &Postgres) -> anyhow::Result<Links> {
     let address = PostgresAddress::parse(url.expose()).context("links.store")?;
-    let options = PostgresOptions {
+    let options = options(config);
+    let store = PostgresLinkStore::open(address, Arc::new(SystemClock::new()), &options).await;
+    let store = Arc::new(store.context("links.store")?);
+    if store.is_shard().await.context("links.store")? {
+        anyhow::bail!(
+            "links.store: {} is one of several shards: give an array that lists all of them",
+            store.place()
+        );
+    }
+    let mut links = Links::new(Arc::clone(&store), store.place().to_owned());
+    links.register = Box::new(|metrics| register(move || store.stats(), metrics));
+    Ok(links)
+}
+
+/// Connects to all shards of the links, and makes their tables if they are not there.
+pub(crate) async fn open_shards(urls: &[Secret], config: &Postgres) -> anyhow::Result<Links> {
+    let addresses = shard_addresses(urls)?;
+    let clock = Arc::new(SystemClock::new());
+    let store = ShardedLinkStore::open(addresses, clock, &options(config)).await;
+    let store = Arc::new(store.context("links.store")?);
+    let mut links = Links::new(Arc::clone(&store), store.place());
+    links.register = Box::new(move |metrics| register_shards(&store, metrics));
+    Ok(links)
+}
+
+/// Where the shards are.
+pub(crate) fn shard_addresses(urls: &[Secret]) -> anyhow::Result<Vec<ShardAddress>> {
+    urls.iter()
+        .map(|url| ShardAddress::parse(url.expose()).context("links.store"))
+        .collect()
+}
+
+/// How each database of links is used.
+pub(crate) fn options(config: &Postgres) -> PostgresOptions {
+    PostgresOptions {
         connections: config.connections,
         deadline: config.deadline,
         ..PostgresOptions::default()
-    };
-    let store = PostgresLinkStore::open(address, Arc::new(SystemClock::new()), &options).await;
-    let store = Arc::new(store.context("links.store")?);
-    let mut links = Links::new(Arc::clone(&store), store.place().to_owned());
-    links.register = Box::new(|metrics| register(store, metrics));
-    Ok(links)
+    }
 }
 
 /// Connects to the store of statistics, and makes its tables if they are not there.
@@ -78,7 +110,45 @@ fn register_clicks(store: Arc<PostgresClickStore>, metrics: &Metrics) {
     metrics.register_counters(counters, stats);
 }
 
-fn register(store: Arc<PostgresLinkStore>, metrics: &Metrics) {
+fn register_shards(store: &Arc<ShardedLinkStore>, metrics: &Metrics) {
+    let gauges: [Gauge<ShardStats>; 3] = [
+        (
+            "tollgate_shards",
+            "Databases that links are spread over",
+            |stats| stats.shards,
+        ),
+        (
+            "tollgate_shards_map_version",
+            "The version of the map of the shards that this instance goes by: the same everywhere, but for a moment",
+            |stats| stats.version,
+        ),
+        (
+            "tollgate_shards_moving",
+            "Whether links are being moved to other shards",
+            |stats| u64::from(stats.moving),
+        ),
+    ];
+    let counters: [Counter<ShardStats>; 2] = [
+        (
+            "tollgate_shards_links_moved",
+            "Links that this instance moved to another shard because it wrote to them during a rebalance",
+            |stats| stats.moved,
+        ),
+        (
+            "tollgate_shards_retries",
+            "Reads and writes that were begun anew because the map of the shards had changed",
+            |stats| stats.again,
+        ),
+    ];
+    let own = Arc::clone(store);
+    let stats = move || own.stats();
+    metrics.register_gauges(gauges, stats.clone());
+    metrics.register_counters(counters, stats);
+    let own = Arc::clone(store);
+    register(move || own.stats().postgres, metrics);
+}
+
+fn register(stats: impl Fn() -> PostgresStats + Clone + Send + Sync + 'static, metrics: &Metrics) {
     let gauges: [Gauge<PostgresStats>; 3] = [
         (
             "tollgate_postgres_connections",
@@ -108,7 +178,6 @@ fn register(store: Arc<PostgresLinkStore>, metrics: &Metrics) {
             |stats| stats.pool.failed,
         ),
     ];
-    let stats = move || store.stats();
     metrics.register_gauges(gauges, stats.clone());
     metrics.register_counters(counters, stats);
 }

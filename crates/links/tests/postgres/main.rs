@@ -12,6 +12,7 @@ mod failures;
 mod free_port;
 #[path = "../../../postgres/tests/private_postgres/mod.rs"]
 mod private_postgres;
+mod shards;
 mod sharing;
 
 use std::sync::Arc;

@@ -8,12 +8,13 @@ mod edit;
 mod feed;
 mod insert;
 mod lease;
-mod lifecycle;
-mod list;
+pub(in crate::store) mod lifecycle;
+pub(in crate::store) mod list;
 mod row;
 mod schema;
+pub(in crate::store) mod shard;
 mod sweep;
-mod token;
+pub(in crate::store) mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -246,23 +247,26 @@ impl LinkStore for PostgresLinkStore {
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
-        let count = self.read(|| async {
-                let mut session = self.session().await?;
-                // What the server last estimated may lag behind, but never below what was counted.
-                let row = session
-                    .one(
-                        "SELECT CASE WHEN counted < $1 THEN counted ELSE greatest(counted, (
-                            SELECT reltuples::bigint FROM pg_class WHERE oid = 'links'::regclass)) END
-                         FROM (SELECT count(*) AS counted FROM (
-                            SELECT FROM links LIMIT $1) AS few) AS few",
-                        &[&COUNTED_LINKS],
-                    )
-                    .await?;
-                Ok(row.try_get::<_, i64>(0)?)
-            })
+        let count = self
+            .read(|| async { count(&mut self.session().await?).await })
             .await?;
         Ok(count.cast_unsigned())
     }
+}
+
+/// Counts links; an estimate if they are many.
+async fn count(session: &mut Session) -> Result<i64, Failure> {
+    // What the server last estimated may lag behind, but never below what was counted.
+    let row = session
+        .one(
+            "SELECT CASE WHEN counted < $1 THEN counted ELSE greatest(counted, (
+                SELECT reltuples::bigint FROM pg_class WHERE oid = 'links'::regclass)) END
+             FROM (SELECT count(*) AS counted FROM (
+                SELECT FROM links LIMIT $1) AS few) AS few",
+            &[&COUNTED_LINKS],
+        )
+        .await?;
+    Ok(row.try_get::<_, i64>(0)?)
 }
 
 #[async_trait]
@@ -398,6 +402,7 @@ impl From<tollgate_postgres::Error> for StoreError {
                 found,
                 known,
             },
+            Error::Outdated(text) => Self::ShardsChanged(text),
             Error::Other(text) => Self::Unexpected(text),
         }
     }
