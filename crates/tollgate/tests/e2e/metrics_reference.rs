@@ -234,7 +234,7 @@ fn page(all: &BTreeMap<String, Metric>) -> String {
 
 /// Has everything that a server can show.
 struct Everything {
-    _postgres: PrivatePostgres,
+    _postgres: [PrivatePostgres; 2],
     _redis: PrivateRedis,
     server: Server,
 }
@@ -242,14 +242,15 @@ struct Everything {
 impl Everything {
     fn start() -> Self {
         let (postgres, redis) = (PrivatePostgres::start(), PrivateRedis::start());
+        let standby = postgres.standby();
         let home = new_home();
         let audit = home.path().join("audit.ndjson");
         let server = Options::default()
-            .stores(&postgres.url("postgres"))
+            .stores(&postgres.url_with(&[&standby], "postgres"))
             .env("TOLLGATE_CLICKS__QUEUE", &format!("{}/clicks", redis.url()))
             .config(&format!(
                 "[limits]\nstore = {url:?}\ndeadline = \"10s\"\naudit.file = {audit:?}\n\
-                 [links]\ncache = {url:?}",
+                 [links]\ncache = {url:?}\npostgres.replicas = \"prefer\"",
                 url = redis.url()
             ))
             .arg("--resp-listen=127.0.0.1:0")
@@ -261,7 +262,7 @@ impl Everything {
             ))
             .start_in(&home);
         Self {
-            _postgres: postgres,
+            _postgres: [postgres, standby],
             _redis: redis,
             server,
         }
