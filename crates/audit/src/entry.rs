@@ -173,7 +173,7 @@ fn bound(value: &mut Value) {
     match value {
         Value::String(text) if text.len() > MAX_TEXT_BYTES => {
             let digest = Sha256::digest(text.as_bytes());
-            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = base16ct::lower::encode_string(&digest);
             let end = text.floor_char_boundary(MAX_TEXT_BYTES);
             let length = text.len();
             *text = format!("{}… ({length} bytes, SHA-256 {hex})", &text[..end]);

@@ -212,6 +212,12 @@ pub(crate) const CONNECTIONS: Form<usize> = Form {
     read: |value| between(value, 1, 1_000).map(|n| usize::try_from(n).unwrap_or_default()),
 };
 
+pub(crate) const PARTITIONS: Form<u64> = Form {
+    kind: Kind::Integer,
+    expects: "a whole number from 1 to 64",
+    read: |value| between(value, 1, 64),
+};
+
 pub(crate) const BETA: Form<f64> = Form {
     kind: Kind::Number,
     expects: "a number from 0 to 100",
@@ -448,6 +454,21 @@ pub(crate) const STORE: Form<Option<PathBuf>> = Form {
     },
 };
 
+/// A table is for links only.
+fn link_engine(value: &Value) -> Result<Engine, String> {
+    let text = value.text().map_or_else(wrong, Ok)?;
+    match text.split_once("://") {
+        // What connects reads the rest.
+        Some(("dynamodb", rest)) if rest.contains('/') => Ok(Engine::Dynamo(Secret::new(text))),
+        Some(("dynamodb", _)) => Err(
+            "this names no table of DynamoDB: give dynamodb://region/table, such as \
+             \"dynamodb://eu-central-1/tollgate\""
+                .to_owned(),
+        ),
+        _ => engine(value),
+    }
+}
+
 /// The URL of a PostgreSQL may hold a password: no message shows it.
 fn engine(value: &Value) -> Result<Engine, String> {
     let text = value.text().map_or_else(wrong, Ok)?;
@@ -469,8 +490,8 @@ fn engine(value: &Value) -> Result<Engine, String> {
 
 pub(crate) const LINK_STORE: Form<Engine> = Form {
     kind: Kind::Text,
-    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\"",
-    read: engine,
+    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\", or a table of DynamoDB, such as \"dynamodb://eu-central-1/tollgate\"",
+    read: link_engine,
 };
 
 pub(crate) const CLICK_STORE: Form<Engine> = Form {

@@ -9,8 +9,8 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksPostgres, ClicksRedis, Compat, Edge,
-    Engine, Grpc, Limits, Links, Log, MemoryCache, Oidc, Overload, Postgres, Proxy, Resp,
+    Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksPostgres, ClicksRedis, Compat, Dynamo,
+    Edge, Engine, Grpc, Limits, Links, Log, MemoryCache, Oidc, Overload, Postgres, Proxy, Resp,
     SharedCache, Shutdown, Sweep, Webhooks,
 };
 use crate::source::Given;
@@ -22,6 +22,8 @@ pub struct Config {
     pub links: Links,
     /// `[links.postgres]`
     pub postgres: Postgres,
+    /// `[links.dynamodb]`
+    pub dynamo: Dynamo,
     /// `[links.memory_cache]`
     pub memory_cache: MemoryCache,
     /// `[links.shared_cache]`
@@ -81,6 +83,7 @@ impl Config {
     pub(crate) const SECTIONS: &'static [Section] = &[
         Links::SECTION,
         Postgres::SECTION,
+        Dynamo::SECTION,
         MemoryCache::SECTION,
         SharedCache::SECTION,
         Sweep::SECTION,
@@ -129,6 +132,7 @@ impl Config {
         // All sections are read before any is missed, so that every problem is told.
         let links = Links::read(&mut reader);
         let postgres = Postgres::read(&mut reader);
+        let dynamo = Dynamo::read(&mut reader);
         let memory_cache = MemoryCache::read(&mut reader);
         let shared_cache = SharedCache::read(&mut reader);
         let sweep = Sweep::read(&mut reader);
@@ -181,6 +185,7 @@ impl Config {
             Some(Self {
                 links: links?,
                 postgres: postgres?,
+                dynamo: dynamo?,
                 memory_cache: memory_cache?,
                 shared_cache: shared_cache?,
                 sweep: sweep?,
@@ -253,7 +258,7 @@ impl Config {
 fn file_of(store: &Engine, data_dir: &Path, name: &str) -> Option<PathBuf> {
     match store {
         Engine::Sqlite(file) => Some(file_or(file.as_deref(), data_dir, name)),
-        Engine::Postgres(_) => None,
+        Engine::Postgres(_) | Engine::Dynamo(_) => None,
     }
 }
 

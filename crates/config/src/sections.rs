@@ -81,6 +81,8 @@ pub enum Engine {
     Sqlite(Option<PathBuf>),
     /// In the PostgreSQL at this URL, which may hold a password.
     Postgres(Secret),
+    /// In the table of DynamoDB at this URL; links only.
+    Dynamo(Secret),
 }
 
 /// Where clicks wait to be counted.
@@ -196,9 +198,10 @@ macro_rules! section {
 section! {
     /// Short links: where they are kept, what they look like, where they may lead.
     Links in "links" {
-        /// The store of the links: `sqlite:` and the path of a file, or the URL of a PostgreSQL that
-        /// instances share, `postgres://user:password@host:5432/database`. Empty: the file
-        /// `links.db` in the data directory.
+        /// The store of the links: `sqlite:` and the path of a file, or what instances share: the URL of a
+        /// PostgreSQL, `postgres://user:password@host:5432/database`, or a table of DynamoDB,
+        /// `dynamodb://region/table`, with `?endpoint=http://host:8000` if it is not at Amazon. Empty: the
+        /// file `links.db` in the data directory.
         store: Engine = r#""""#, LINK_STORE;
         /// A cache between the memory and the store, in a Redis that instances share. Empty: none.
         cache: Option<Secret> = r#""""#, LINK_CACHE;
@@ -256,6 +259,18 @@ section! {
         /// How many links a second that a standby does not have are looked for on the primary, which may
         /// have them already. Visitors of the others are answered 503.
         absent_checks: u64 = "500", COUNT;
+    }
+}
+
+section! {
+    /// Links in a table of DynamoDB, if `links.store` is one. Credentials are found as by all clients of Amazon: in the
+    /// environment, in files, or from the machine.
+    Dynamo in "links.dynamodb" {
+        /// How long one request may take, all attempts included.
+        deadline: Duration = r#""3s""#, PERIOD;
+        /// Into how many partitions the indexes are divided if the table is made now: each takes about 1,000 new links a
+        /// second, and is one more question for each page of a listing.
+        partitions: u64 = "8", PARTITIONS;
     }
 }
 

@@ -283,6 +283,30 @@ async fn a_repeated_request_makes_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_creation_that_is_repeated_at_another_server_is_known_there_at_once() {
+    let world = world();
+    let key = world.service.key(None, "sale").unwrap();
+    assert_eq!(world.cached(&key).await, None);
+    let new = || NewLink {
+        draft: alias("sale", "https://example.com/1"),
+        idempotency: Some(IdempotencyToken {
+            id: [7; 16],
+            request: [1; 16],
+            at: world.clock.now(),
+        }),
+    };
+    // The one that made it could not say so.
+    let another = service(&world.clock, &world.store, 7);
+    another.create(new(), "tester").await.unwrap();
+    let again = world.service.create(new(), "tester").await.unwrap();
+    assert!(again.replayed);
+    assert_eq!(
+        world.cached(&key).await.as_deref(),
+        Some("https://example.com/1")
+    );
+}
+
+#[tokio::test]
 async fn the_cache_learns_of_creations_edits_and_deletions() {
     let world = world();
     let key = world.service.key(None, "sale").unwrap();

@@ -9,7 +9,7 @@ use redis::FromRedisValue;
 
 use crate::address::Location;
 use crate::servers::Servers;
-use crate::{AskError, Call, RedisUrlError, Subscription};
+use crate::{AskError, Call, Part, RedisUrlError, Subscription};
 
 /// How a [`Client`] uses its Redis.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,12 @@ impl Client {
     #[must_use]
     pub const fn is_cluster(&self) -> bool {
         self.servers.are_several()
+    }
+
+    /// Which server a key is asked of: in a cluster each may be away while the others are not.
+    #[must_use]
+    pub fn part(&self, key: &[u8]) -> Part {
+        self.servers.part(key)
     }
 
     /// Calls the script, in one round trip. Redirections of a cluster are followed within the time.

@@ -19,7 +19,7 @@ use crate::address::{Address, Members, Node};
 use crate::call::Call;
 use crate::link::{Link, Used};
 use crate::slots::{self, Layout, SLOTS};
-use crate::{AskError, failure};
+use crate::{AskError, Part, failure};
 
 /// Least time from one time of asking where slots are to the next.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(100);
@@ -179,6 +179,12 @@ impl Cluster {
         }
         let held = self.map.lock().holder(slot);
         held.ok_or_else(|| self.unknown())
+    }
+
+    /// Which server a key is asked of, as far as that is known.
+    pub(crate) fn part(&self, key: &[u8]) -> Part {
+        let holder = self.map.lock().holder(slots::of(key));
+        holder.map_or_else(Part::default, |server| Part::of(&server.node))
     }
 
     fn unknown(&self) -> AskError {

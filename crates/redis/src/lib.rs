@@ -16,7 +16,7 @@ mod subscription;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 pub use address::RedisUrlError;
-pub use breaker::{Breaker, BreakerOptions, BreakerState, BreakerStats};
+pub use breaker::{Breaker, BreakerOptions, BreakerState, BreakerStats, Part};
 pub use call::Call;
 pub use client::{Client, ClientOptions};
 pub use slots::of as slot_of;

@@ -11,7 +11,7 @@ use crate::address::Location;
 use crate::call::Call;
 use crate::cluster::Cluster;
 use crate::link::{Link, Used};
-use crate::{AskError, failure};
+use crate::{AskError, Part, failure};
 
 /// Where calls go.
 pub(crate) enum Servers {
@@ -42,6 +42,14 @@ impl Servers {
     /// Whether keys are spread over several servers.
     pub(crate) const fn are_several(&self) -> bool {
         matches!(self, Self::Cluster(_))
+    }
+
+    /// Which of them a key is asked of.
+    pub(crate) fn part(&self, key: &[u8]) -> Part {
+        match self {
+            Self::One(_) => Part::default(),
+            Self::Cluster(cluster) => cluster.part(key),
+        }
     }
 
     /// Connects.

@@ -27,6 +27,7 @@ pub(crate) struct Clicks {
 pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Clicks> {
     match &config.clicks.store {
         Engine::Postgres(url) => shared::open_clicks(url, config).await,
+        Engine::Dynamo(_) => anyhow::bail!("clicks.store: a table of DynamoDB is for links only"),
         Engine::Sqlite(_) => {
             // It is in a file.
             let file = config.clicks_file(data_dir).unwrap_or_default();

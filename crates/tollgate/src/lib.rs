@@ -9,6 +9,8 @@ mod click_store;
 mod client;
 mod completions;
 mod config;
+#[cfg(feature = "dynamodb")]
+mod dynamo;
 mod export;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -10,6 +10,8 @@ use tollgate_links::store::{
 };
 use tollgate_server::metrics::{Metrics, WatchedFile};
 
+#[cfg(feature = "dynamodb")]
+use crate::dynamo;
 use crate::open;
 #[cfg(feature = "postgres")]
 use crate::postgres as shared;
@@ -49,6 +51,7 @@ impl Links {
 pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Links> {
     match &config.links.store {
         Engine::Postgres(url) => shared::open(url, &config.postgres).await,
+        Engine::Dynamo(url) => dynamo::open(url, &config.dynamo).await,
         Engine::Sqlite(_) => {
             // It is in a file.
             let file = config.links_file(data_dir).unwrap_or_default();
@@ -77,6 +80,23 @@ mod shared {
     pub(super) async fn open(_: &Secret, _: &Postgres) -> anyhow::Result<Links> {
         anyhow::bail!(
             "links.store: this build has no client of PostgreSQL: build with --features postgres"
+        )
+    }
+}
+
+#[cfg(not(feature = "dynamodb"))]
+mod dynamo {
+    use tollgate_config::{Dynamo, Secret};
+
+    use super::Links;
+
+    #[expect(
+        clippy::unused_async,
+        reason = "as in the build that has something to wait for"
+    )]
+    pub(super) async fn open(_: &Secret, _: &Dynamo) -> anyhow::Result<Links> {
+        anyhow::bail!(
+            "links.store: this build has no client of DynamoDB: build with --features dynamodb"
         )
     }
 }

@@ -212,7 +212,6 @@ impl Counting<'_> {
                     self.progress.counted(&batch.clicks);
                     self.live.tell(&batch.clicks);
                 }
-                // It was counted, but we were not told: by an answer that was lost.
                 Added::Elsewhere(position) if position == batch.to => {}
                 Added::Elsewhere(position) => {
                     tracing::warn!(?position, after = ?batch.after, "clicks are counted up to elsewhere: going on from there");
@@ -229,13 +228,20 @@ impl Counting<'_> {
 
     async fn add(&self, batch: &EnrichedBatch) -> Added {
         let mut retry = Retry::new("counting clicks", self.options);
+        let mut failed = false;
         loop {
             match self.store.add(batch.clone()).await {
+                // Nobody else counts this source: an earlier try was done, and its answer lost.
+                Ok(Added::Elsewhere(position)) if failed && position == batch.to => {
+                    retry.worked();
+                    return Added::Counted;
+                }
                 Ok(added) => {
                     retry.worked();
                     return added;
                 }
                 Err(error) => {
+                    failed = true;
                     self.progress.store_failed();
                     retry.after(&error).await;
                 }

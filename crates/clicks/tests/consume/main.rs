@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tollgate_clicks::consume::{Consumer, ConsumerOptions, Counts as _, Live};
 use tollgate_clicks::query::{
     ClickPage, LinkName, List, Period, Query, QueryError, Scope, Statistics, Totals,
@@ -36,6 +37,9 @@ enum Fate {
     /// It is done, and the process ends.
     CrashesAfter,
 }
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Tells what happens at each step, and that the process has ended.
 struct Story {
@@ -249,6 +253,7 @@ async fn tell(fates: Vec<Fate>, count: u64, batch: usize) {
         story: Arc::clone(&story),
     });
     let mut store = open(&path);
+    let mut crashes = 0;
     loop {
         let unreliable = Unreliable {
             store: Arc::clone(&store),
@@ -260,12 +265,20 @@ async fn tell(fates: Vec<Fate>, count: u64, batch: usize) {
             enricher(),
             options(batch),
         );
+        let progress = consumer.progress();
         let finished = async {
             // The source is read ahead of the store.
             source.drained.notified().await;
             while store.position(&source.id).await.unwrap().offset < count {
                 tokio::task::yield_now().await;
             }
+            // It says so itself, too, unless it did not live to hear of it.
+            let says = async {
+                while crashes == 0 && progress.clicks() < count {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(PATIENCE, says).await.unwrap();
         };
         let crashed = tokio::select! {
             _ = consumer.run() => unreachable!(),
@@ -277,6 +290,7 @@ async fn tell(fates: Vec<Fate>, count: u64, batch: usize) {
         if !crashed {
             break;
         }
+        crashes += 1;
     }
     assert_eq!(total(&store).await, (count, count as usize));
     assert!(source.counted.load(SeqCst) <= count);

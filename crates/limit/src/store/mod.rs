@@ -13,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 #[cfg(feature = "redis")]
-pub use self::guarded::Guarded;
+pub use self::guarded::{Guarded, InParts};
 #[cfg(feature = "redis")]
 pub use self::leased::{LeaseOptions, LeaseStats, Leased};
 pub use self::memory::{MemoryOptions, MemoryStats, MemoryStore, SnapshotError};
@@ -21,7 +21,7 @@ pub use self::memory::{MemoryOptions, MemoryStats, MemoryStore, SnapshotError};
 pub use self::redis::{Inexact, Instances, RedisOptions, RedisStore, RedisUrlError};
 use crate::{Limiter, LimiterState, Moment, Shaped};
 #[cfg(feature = "redis")]
-pub use tollgate_redis::{BreakerOptions, BreakerState, BreakerStats};
+pub use tollgate_redis::{BreakerOptions, BreakerState, BreakerStats, Part};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 4096;

@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tollgate_clock::{ManualClock, SystemClock, UnixMillis};
 use tollgate_limit::store::{
-    BreakerOptions, BreakerState, Charge, Guarded, LimitStore, RedisOptions, RedisStore, Refund,
-    StoreError,
+    BreakerOptions, BreakerState, Charge, Guarded, InParts, LimitKey, LimitStore, MemoryOptions,
+    MemoryStore, Part, RedisOptions, RedisStore, Refund, StoreError,
 };
 use tollgate_limit::{AlgorithmKind, Shaped};
 
-use crate::bench::{charge, yearly};
+use crate::bench::{charge, patient, send, store_in, yearly};
 use crate::failures::Load;
+use crate::private_cluster::{PrivateCluster, eventually};
 use crate::private_redis::PrivateRedis;
 
 const FINE: u8 = 0;
@@ -31,9 +32,13 @@ struct Moody {
 
 #[async_trait]
 impl LimitStore for Moody {
-    async fn decide(&self, _: &[Charge]) -> Result<Vec<Shaped>, StoreError> {
+    async fn decide(&self, charges: &[Charge]) -> Result<Vec<Shaped>, StoreError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        let well = charges
+            .iter()
+            .any(|charge| charge.key.domain() == Some(b"well"));
         match self.mood.load(Ordering::Relaxed) {
+            _ if well => Ok(Vec::new()),
             FINE => Ok(Vec::new()),
             AWAY => Err(StoreError::Unavailable("away".to_owned())),
             CONFUSED => Err(StoreError::Failed("confused".to_owned())),
@@ -47,6 +52,26 @@ impl LimitStore for Moody {
     async fn refund(&self, _: &[Refund]) -> Result<(), StoreError> {
         self.decide(&[]).await.map(drop)
     }
+}
+
+/// Keys of the domain `well` are of a part that has no moods, those of the domain `elsewhere` of one more.
+impl InParts for Moody {
+    fn part(&self, key: &LimitKey) -> Part {
+        match key.domain() {
+            Some(b"well") => Part::of(&1),
+            Some(b"elsewhere") => Part::of(&2),
+            _ => Part::default(),
+        }
+    }
+}
+
+fn of_domain(domain: &str) -> [Charge; 1] {
+    let key = LimitKey::new(format!("{domain}|key=k|").as_bytes()).unwrap();
+    let limiter = yearly(AlgorithmKind::Gcra, 1_000);
+    [Charge {
+        key,
+        ..charge("k", limiter, 1)
+    }]
 }
 
 struct Bench {
@@ -126,6 +151,77 @@ async fn failures_have_to_follow_each_other_and_be_of_the_store() {
     assert_eq!(bench.ask(20).await, 20);
     assert_eq!(bench.state(), BreakerState::Closed);
     assert_eq!(bench.guarded.stats().failed, 20);
+}
+
+#[tokio::test]
+async fn a_part_that_is_away_leaves_the_others_alone() {
+    let bench = Bench::new();
+    bench.mood(AWAY);
+    let [well, elsewhere] = ["well", "elsewhere"].map(of_domain);
+    let mut failed = 0;
+    for _ in 0..20 {
+        assert!(bench.guarded.decide(&well).await.is_ok());
+        failed += u64::from(bench.guarded.decide(&elsewhere).await.is_err());
+    }
+    let stats = bench.guarded.stats();
+    assert_eq!(failed, 20);
+    assert_eq!((stats.unavailable, stats.refused), (3, 17));
+    assert_eq!((stats.state, stats.opened), (BreakerState::Open, 1));
+    let both = [well.clone(), elsewhere.clone()].concat();
+    let memory = MemoryStore::new(MemoryOptions::with_seed(1), bench.clock.clone());
+    let refunds = Refund::of(&both, &memory.decide(&both).await.unwrap());
+    assert_eq!(refunds.len(), 2);
+    let before = bench.store().asked.load(Ordering::Relaxed);
+    assert!(bench.guarded.refund(&refunds).await.is_err());
+    assert_eq!(bench.store().asked.load(Ordering::Relaxed) - before, 1);
+    // Another one has taken its place, and it is asked no more.
+    bench.clock.advance(Duration::from_secs(29));
+    assert_eq!(bench.state(), BreakerState::Open);
+    bench.clock.advance(Duration::from_secs(2));
+    assert_eq!(bench.state(), BreakerState::Closed);
+}
+
+/// In a cluster that does not notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_hangs_is_not_waited_for_and_others_are_asked() {
+    let cluster = PrivateCluster::start().await;
+    let options = RedisOptions {
+        deadline: Duration::from_secs(1),
+        ..patient()
+    };
+    let store = store_in(&cluster, options).await;
+    let clock = Arc::new(SystemClock::new());
+    let guarded = Guarded::new(store, BreakerOptions::default(), clock);
+    let mut domains = Vec::new();
+    for number in 0.. {
+        let domain = format!("domain{number}");
+        let slot = send(&cluster.servers[0], &["CLUSTER", "KEYSLOT", &domain]).await;
+        let holder = cluster.holder(slot).await;
+        if domains.iter().all(|(_, other)| *other != holder) {
+            domains.push((domain, holder));
+        }
+        if domains.len() == 2 {
+            break;
+        }
+    }
+    let [hanging, well] = [0, 1].map(|at: usize| of_domain(&domains[at].0));
+    assert!(guarded.decide(&hanging).await.is_ok());
+    cluster.servers[domains[0].1].freeze();
+    let mut asked = 0;
+    while guarded.stats().refused < 100 {
+        assert!(guarded.decide(&hanging).await.is_err());
+        assert!(guarded.decide(&well).await.is_ok());
+        asked += 1;
+    }
+    let stats = guarded.stats();
+    assert_eq!(stats.unavailable + stats.refused, asked);
+    assert_eq!(stats.unavailable, 5 + stats.probes);
+    cluster.servers[domains[0].1].thaw();
+    eventually("it is asked again", async || {
+        guarded.decide(&hanging).await.is_ok()
+    })
+    .await;
+    assert_eq!(guarded.stats().state, BreakerState::Closed);
 }
 
 #[tokio::test]

@@ -258,7 +258,11 @@ impl LinkService {
                     Ok(made(link, false, false))
                 }
                 Inserted::Reused(link) => Ok(made(link, true, false)),
-                Inserted::Replayed(link) => Ok(made(link, false, true)),
+                Inserted::Replayed(link) => {
+                    // It may have been made just now, by a request whose answer was lost.
+                    self.parts.cache.invalidate(&link.key);
+                    Ok(made(link, false, true))
+                }
                 Inserted::TokenMismatch => Err(LinkError::IdempotencyMismatch),
                 Inserted::CodeTaken if generated => {
                     clashed.push(draft);

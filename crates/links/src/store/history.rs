@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
 use super::{Edit, EditAction};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
 use crate::Link;
 use crate::LinkSpec;
 
@@ -31,7 +31,7 @@ pub fn changes(before: Option<&LinkSpec>, after: Option<&LinkSpec>) -> Value {
 }
 
 /// The creation of a link that was never edited: it stands in no row, but follows from the link.
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
 pub(super) fn creation(link: &Link) -> Option<Edit> {
     (link.version == 1).then(|| Edit {
         at: link.created_at,

@@ -2,17 +2,24 @@
 //! [`ChangeFeed`] so that caches elsewhere learn of edits, [`LeaseStore`] for what the code
 //! strategies share between instances; and [`Lifecycle`] if it can tell of links that are made and expire. One conformance suite runs against every store.
 
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
 mod answer;
-#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+#[cfg(any(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "dynamodb",
+    feature = "redis"
+))]
 #[cfg_attr(
-    not(any(feature = "sqlite", feature = "postgres")),
+    not(any(feature = "sqlite", feature = "postgres", feature = "dynamodb")),
     allow(dead_code, reason = "the shared cache needs only a part of it")
 )]
 pub(crate) mod columns;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod cursor;
+#[cfg(feature = "dynamodb")]
+mod dynamo;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod history;
@@ -29,6 +36,11 @@ mod search;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(feature = "dynamodb")]
+pub use dynamo::{
+    DynamoAddress, DynamoAddressError, DynamoCredentials, DynamoLinkStore, DynamoOptions,
+    DynamoStats,
+};
 pub use history::changes;
 pub use lease::{Block, LeaseStore, PoolCode, WorkerLease};
 pub use lifecycle::{Expiry, Lifecycle};

@@ -235,10 +235,7 @@ fn told(subscription: &Subscription, state: &AdminState) -> Value {
     let mut told = serde_json::to_value(WebhookView::of(subscription.clone(), state));
     if let Ok(Value::Object(fields)) = &mut told {
         let digest = Sha256::digest(url.as_str().as_bytes());
-        let digest: String = digest[..4]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = base16ct::lower::encode_string(&digest[..4]);
         let origin = url.origin().ascii_serialization();
         fields.insert(
             "url".to_owned(),

@@ -53,7 +53,7 @@ impl Asset {
         // Memory takes everything.
         let packed = encoder.write_all(bytes).and_then(|()| encoder.finish());
         let hash = Sha256::digest(bytes);
-        let version: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let version = base16ct::lower::encode_string(&hash[..8]);
         Self {
             name,
             media,

@@ -26,8 +26,7 @@ impl Token {
     fn generate() -> Result<Self, getrandom::Error> {
         let mut bytes = [0_u8; 32];
         getrandom::fill(&mut bytes)?;
-        let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
-        Ok(Self(digits.collect::<String>().into()))
+        Ok(Self(base16ct::lower::encode_string(&bytes).into()))
     }
 
     pub(super) fn expose(&self) -> &str {

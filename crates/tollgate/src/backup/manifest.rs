@@ -124,10 +124,7 @@ fn digest(file: &Path) -> io::Result<(u64, String)> {
         bytes += read as u64;
     }
     let hash = hasher.finalize();
-    Ok((
-        bytes,
-        hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-    ))
+    Ok((bytes, base16ct::lower::encode_string(&hash)))
 }
 
 /// All of a backup.

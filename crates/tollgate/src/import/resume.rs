@@ -68,11 +68,7 @@ fn chained(before: &str, row: &Row) -> anyhow::Result<String> {
     let mut hasher = Sha256::new();
     hasher.update(before);
     hasher.update(serde_json::to_vec(&row.draft)?);
-    let hex = hasher
-        .finalize()
-        .into_iter()
-        .map(|byte| format!("{byte:02x}"));
-    Ok(hex.collect())
+    Ok(base16ct::lower::encode_string(&hasher.finalize()))
 }
 
 /// The state and the file it is kept in.

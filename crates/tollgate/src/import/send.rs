@@ -201,10 +201,7 @@ impl<'a> Sender<'a> {
 }
 
 fn idempotency_key(state: &State, body: &[u8]) -> String {
-    let content: String = hash(&[body])
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let content = base16ct::lower::encode_string(&hash(&[body]));
     format!("import-{}-{}-{content}", state.run, state.rows)
 }
 

@@ -150,7 +150,7 @@ pub(super) fn own_deletions() -> SourceId {
 /// The name for a store of clicks that servers share: those that have the same links, which have the same
 /// secret, follow their deletions together.
 pub(super) fn shared_deletions(secret: [u8; 16]) -> SourceId {
-    let store: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let store = base16ct::lower::encode_string(&secret);
     SourceId(format!("{DELETIONS}-{store}").into())
 }
 

@@ -14,7 +14,8 @@ use crate::server::{Options, Server};
 /// Ends the address of the replay that is filled in.
 const FILLED_IN: &str = "#filled-in";
 
-fn sign_in(server: &Server, page: &mut Page) {
+/// Comes to the first page with the key of the server.
+pub(crate) fn sign_in(server: &Server, page: &mut Page) {
     page.go(&server.admin);
     page.type_and_enter("#key", &server.key);
     page.until("document.querySelector('h1')?.textContent == 'Overview'");

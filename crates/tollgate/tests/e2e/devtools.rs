@@ -73,6 +73,17 @@ impl Page {
         page
     }
 
+    /// Runs a script in every document before anything else is.
+    pub(crate) fn before_each_document(&mut self, script: &str) {
+        let script = json!({"source": script});
+        self.call("Page.addScriptToEvaluateOnNewDocument", &script);
+    }
+
+    /// Lets pages do what their `Content-Security-Policy` does not allow.
+    pub(crate) fn ignore_content_security_policy(&mut self) {
+        self.call("Page.setBypassCSP", &json!({"enabled": true}));
+    }
+
     /// Goes to an address.
     pub(crate) fn go(&mut self, url: &str) {
         let answer = self.call("Page.navigate", &json!({"url": url}));

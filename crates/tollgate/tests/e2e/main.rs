@@ -31,6 +31,7 @@ mod devtools;
 mod documentation;
 mod domains;
 mod durability;
+mod dynamodb;
 mod edit;
 mod envoy;
 mod failing_disk;
@@ -55,6 +56,9 @@ mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[allow(dead_code, reason = "shared with the tests of the library")]
+#[path = "../../../links/tests/dynamo/private_dynalite.rs"]
+mod private_dynalite;
+#[allow(dead_code, reason = "shared with the tests of the library")]
 #[path = "../../../postgres/tests/private_postgres/mod.rs"]
 mod private_postgres;
 #[allow(dead_code, reason = "shared with the tests of the library")]
@@ -76,6 +80,7 @@ mod shared_limits;
 mod shared_links;
 mod shutdown;
 mod single_sign_on;
+mod stored_scripts;
 mod traefik;
 mod transfer;
 mod upgrade;

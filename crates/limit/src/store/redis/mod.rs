@@ -24,7 +24,7 @@ use tollgate_redis::{AskError, Call, Client, ClientOptions, slot_of};
 pub use self::instances::Instances;
 pub use self::order::Inexact;
 use self::order::Order;
-use super::{Charge, LimitKey, LimitStore, Refund, StoreError};
+use super::{Charge, InParts, LimitKey, LimitStore, Part, Refund, StoreError};
 use crate::{Limiter, Shaped};
 
 /// Decides all charges of a request, or gives units back.
@@ -206,6 +206,15 @@ impl LimitStore for RedisStore {
             outcome = outcome.and(self.refund_with(refunds, &[]).await);
         }
         outcome
+    }
+}
+
+impl InParts for RedisStore {
+    fn part(&self, key: &LimitKey) -> Part {
+        match self.client.is_cluster() {
+            true => self.client.part(&self.name(key)),
+            false => Part::default(),
+        }
     }
 }
 

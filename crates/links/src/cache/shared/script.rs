@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tollgate_redis::{AskError, Breaker, Call, Client, ClientOptions, RedisUrlError, Subscription};
+use tollgate_redis::{
+    AskError, Breaker, Call, Client, ClientOptions, Part, RedisUrlError, Subscription,
+};
 
 use super::SharedCacheOptions;
 use crate::LinkKey;
@@ -45,6 +47,11 @@ pub(super) trait Server: Send + Sync {
     async fn ask(&self, call: &Call<'_>, within: Duration) -> Result<Answer, AskError>;
 
     async fn subscribe(&self, channel: &[u8]) -> Result<Box<dyn News>, AskError>;
+
+    /// Which server a key is asked of.
+    fn part(&self, _key: &[u8]) -> Part {
+        Part::default()
+    }
 }
 
 /// What the script answers.
@@ -69,6 +76,10 @@ impl Server for Client {
 
     async fn subscribe(&self, channel: &[u8]) -> Result<Box<dyn News>, AskError> {
         Ok(Box::new(self.subscribe(channel).await?))
+    }
+
+    fn part(&self, key: &[u8]) -> Part {
+        self.part(key)
     }
 }
 
@@ -204,9 +215,10 @@ impl Script {
     }
 
     async fn ask(&self, key: &LinkKey, order: &Order<'_>) -> Result<Answer, AskError> {
+        // What is in braces chooses the slot: the keys of one link would have one, if there were more.
+        let name = format!("{}{{{}/{}}}", self.prefix, key.domain.as_str(), key.code);
+        let part = self.server.part(name.as_bytes());
         let asked = async {
-            // What is in braces chooses the slot: the keys of one link would have one, if there were more.
-            let name = format!("{}{{{}/{}}}", self.prefix, key.domain.as_str(), key.code);
             let lasts = order.lasts.as_millis().to_string();
             let channel = match order.message {
                 Some(_) => self.channel.as_bytes(),
@@ -228,7 +240,7 @@ impl Script {
             self.server.ask(&call, self.deadline).await
         };
         let is_away = |error: &AskError| matches!(error, AskError::Unavailable(_));
-        self.breaker.through(asked, is_away).await
+        self.breaker.through(part, asked, is_away).await
     }
 }
 

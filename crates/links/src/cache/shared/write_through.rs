@@ -51,8 +51,10 @@ impl WriteThrough {
         // Without a lock Redis is away. It may know another link of this name, which was deleted by a server
         // that could not tell it either.
         let Some(token) = token else {
-            if matches!(inserted, Some(Inserted::Created(_))) {
-                self.doubt(key).await;
+            match inserted {
+                Some(Inserted::Created(_)) => self.doubt(key).await,
+                Some(Inserted::Replayed(link)) => self.doubt(&link.key).await,
+                _ => {}
             }
             return;
         };
@@ -74,6 +76,10 @@ impl WriteThrough {
             _ => {
                 let _ = shared.script.free(key, token).await;
             }
+        }
+        // It may have been made just now, by a request whose answer was lost.
+        if let Some(Inserted::Replayed(link)) = inserted {
+            self.changed(&link.key).await;
         }
     }
 

@@ -83,7 +83,7 @@ fn digest(hash: &str, bytes: &[u8]) -> Option<String> {
         "sha512" => Sha512::digest(bytes).to_vec(),
         _ => return None,
     };
-    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(base16ct::lower::encode_string(&digest))
 }
 
 /// Compares in a time that tells nothing about where two texts differ.

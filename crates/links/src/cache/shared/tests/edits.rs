@@ -1,7 +1,7 @@
 //! Links that are made, edited and deleted: who learns of it and when, and that no old state comes back.
 
 use super::*;
-use crate::store::{ChangeFeed as _, Inserted, Updated};
+use crate::store::{ChangeFeed as _, IdempotencyToken, Inserted, Updated};
 
 const SECOND: &str = "https://example.com/second";
 
@@ -34,6 +34,31 @@ async fn a_new_link_is_known_everywhere_at_once_and_the_store_is_not_read() {
     assert!(matches!(inserted[..], [Inserted::CodeTaken]));
     fleet.forget_memory();
     assert_eq!(fleet.servers[2].tier("a").await, (true, Tier::Shared));
+}
+
+#[tokio::test]
+async fn a_creation_that_is_repeated_is_known_everywhere() {
+    let redis = PrivateRedis::start();
+    let mut fleet = Fleet::of(3, &redis.url()).await;
+    fleet.listen().await;
+    // All know that it is not there, and so does Redis.
+    for server in &fleet.servers {
+        assert!(!server.tier("a").await.0);
+    }
+    let mut made = insert("a");
+    made.idempotency = Some(IdempotencyToken {
+        id: [7; 16],
+        request: [1; 16],
+        at: fleet.clock.now(),
+    });
+    // Whoever made it was killed before it told anybody.
+    fleet.store.insert(vec![made.clone()]).await.unwrap();
+    let again = fleet.servers[0].writes.insert(vec![made]).await.unwrap();
+    assert!(matches!(again[..], [Inserted::Replayed(_)]));
+    fleet.servers[0].cache.invalidate(&key("a"));
+    for server in &fleet.servers {
+        eventually("it is known", async || server.get("a").await.link.is_some()).await;
+    }
 }
 
 #[tokio::test]

@@ -12,9 +12,6 @@ mod world;
 use self::fleet::Fleet;
 use self::world::{Faults, each_seed, run};
 
-/// Seed 1069 shows a defect that is known: see `docs/reliability.md`.
-const KNOWN_GOOD: u64 = 1_069;
-
 /// Whatever the seed, no visitor is sent where an edit that its server has to know of led him away from, no lookup waits
 /// for ever, and when all is well again all servers agree with the store.
 #[test]
@@ -25,7 +22,7 @@ fn no_server_serves_what_it_has_to_know_is_old() {
 #[test]
 #[ignore = "slow"]
 fn no_server_serves_what_it_has_to_know_is_old_with_many_seeds() {
-    edits(KNOWN_GOOD);
+    edits(world::MANY);
 }
 
 fn edits(seeds: u64) {
