@@ -108,6 +108,8 @@ impl Host {
             Position::Primary => Role::Primary,
             Position::Standby(history, place) => match samples.progress(*history, *place) {
                 Some(progress) => Role::Standby(kept(known.role, progress)),
+                // Nobody knows yet whom to compare it with.
+                None if samples.is_empty() => Role::Away,
                 None => Role::Stray,
             },
         };
@@ -136,6 +138,9 @@ impl Host {
 
     /// Logs whether it may be read, if that has changed.
     pub(super) fn tell(&self, role: Role, max_lag: Duration, now: Instant) {
+        if role == Role::Away {
+            return;
+        }
         let readable = matches!(role, Role::Standby(progress) if progress.lag(now) <= max_lag);
         let mut known = self.known.lock();
         if known.told.replace(readable) == Some(readable) {

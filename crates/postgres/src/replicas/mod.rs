@@ -164,16 +164,6 @@ impl Replicas {
         }
     }
 
-    /// Whether any standby may be read now.
-    #[must_use]
-    pub fn any_readable(&self) -> bool {
-        let now = Instant::now();
-        self.inner
-            .hosts
-            .iter()
-            .any(|host| self.inner.is_readable(host.role(now), now))
-    }
-
     /// What is known of each server, in the order of the address.
     #[must_use]
     pub fn stats(&self) -> Vec<ReplicaStats> {

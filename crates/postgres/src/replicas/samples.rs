@@ -80,6 +80,11 @@ impl Samples {
         }
     }
 
+    /// Whether the primary was never asked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     /// How far a standby is that has replayed up to `place` of a log. Nothing is known of one that follows
     /// another primary.
     pub(super) fn progress(&self, history: History, place: u64) -> Option<Progress> {
