@@ -11,7 +11,7 @@ use url::Url;
 use crate::secret::Secret;
 use crate::sections::{
     Addresses, Attribute, ClickQueue, Engine, Hash, LimitStore, LogFormat, OnLinkDelete,
-    OnStoreFailure, Redirect, Root, Strategy,
+    OnStoreFailure, Redirect, Replicas, Root, Strategy,
 };
 use crate::value::{Kind, Value};
 
@@ -633,6 +633,18 @@ pub(crate) const ON_STORE_FAILURE: Form<OnStoreFailure> = Form {
             "open" => Some(OnStoreFailure::Open),
             "closed" => Some(OnStoreFailure::Closed),
             "local" => Some(OnStoreFailure::Local),
+            _ => None,
+        })
+    },
+};
+
+pub(crate) const REPLICAS: Form<Replicas> = Form {
+    kind: Kind::Text,
+    expects: "\"off\" or \"prefer\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "off" => Some(Replicas::Off),
+            "prefer" => Some(Replicas::Prefer),
             _ => None,
         })
     },

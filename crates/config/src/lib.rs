@@ -26,6 +26,6 @@ pub use secret::Secret;
 pub use sections::{
     Access, Addresses, Admin, Attribute, Audit, Changes, ClickQueue, Clicks, ClicksPostgres,
     ClicksRedis, Compat, Dynamo, Edge, Engine, Grpc, Hash, LimitStore, Limits, Links, Log,
-    LogFormat, MemoryCache, Oidc, OnLinkDelete, OnStoreFailure, Overload, Postgres, Redirect, Resp,
-    Root, SharedCache, Shutdown, Strategy, Sweep, Webhooks,
+    LogFormat, MemoryCache, Oidc, OnLinkDelete, OnStoreFailure, Overload, Postgres, Redirect,
+    Replicas, Resp, Root, SharedCache, Shutdown, Strategy, Sweep, Webhooks,
 };

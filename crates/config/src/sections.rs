@@ -116,6 +116,15 @@ pub enum OnStoreFailure {
     Local,
 }
 
+/// Which servers of a PostgreSQL are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replicas {
+    /// The primary.
+    Off,
+    /// Standbys, as long as there are any that can be.
+    Prefer,
+}
+
 /// What is kept of the addresses of visitors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addresses {
@@ -244,6 +253,15 @@ section! {
         connections: usize = "16", CONNECTIONS;
         /// How long a read or a write may take, waiting for a connection included.
         deadline: Duration = r#""3s""#, PERIOD;
+        /// Whether the standbys that `links.store` names beside the primary are read: `off`; or `prefer`,
+        /// links of visitors and listings are read from standbys that are well and show what has to be
+        /// seen, and from the primary while there are none.
+        replicas: Replicas = r#""off""#, REPLICAS;
+        /// A standby that has been behind the primary for longer is not read.
+        max_lag: Duration = r#""10s""#, PERIOD;
+        /// How many links a second that a standby does not have are looked for on the primary, which may
+        /// have them already. Visitors of the others are answered 503.
+        absent_checks: u64 = "500", COUNT;
     }
 }
 

@@ -7,12 +7,12 @@ use tollgate_clicks::store::{
     PoolStats, PostgresAddress as ClickAddress, PostgresClickStore, PostgresOptions as ClickOptions,
 };
 use tollgate_clock::SystemClock;
-use tollgate_config::{Config, Postgres, Secret};
+use tollgate_config::{Config, Postgres, Replicas, Secret};
 use tollgate_links::store::{
-    PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats, ShardAddress, ShardStats,
-    ShardedLinkStore,
+    PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats, ReplicaReadStats,
+    ReplicaReads, ReplicaStats, ShardAddress, ShardStats, ShardedLinkStore,
 };
-use tollgate_server::metrics::{Counter, Gauge, Metrics};
+use tollgate_server::metrics::{Counter, Gauge, Metrics, WatchedReplica};
 
 use crate::click_store::Clicks;
 use crate::link_store::Links;
@@ -20,7 +20,10 @@ use crate::link_store::Links;
 /// Connects to the store of links, and makes its tables if they are not there.
 pub(crate) async fn open(url: &Secret, config: &Postgres) -> anyhow::Result<Links> {
     let address = PostgresAddress::parse(url.expose()).context("links.store")?;
-    let options = options(config);
+    let options = PostgresOptions {
+        replicas: replicas(&address, config)?,
+        ..options(config)
+    };
     let store = PostgresLinkStore::open(address, Arc::new(SystemClock::new()), &options).await;
     let store = Arc::new(store.context("links.store")?);
     if store.is_shard().await.context("links.store")? {
@@ -30,12 +33,21 @@ pub(crate) async fn open(url: &Secret, config: &Postgres) -> anyhow::Result<Link
         );
     }
     let mut links = Links::new(Arc::clone(&store), store.place().to_owned());
-    links.register = Box::new(|metrics| register(move || store.stats(), metrics));
+    links.register = Box::new(|metrics| {
+        if let Some(reads) = store.replica_stats() {
+            register_replicas(Arc::clone(&store), reads, metrics);
+        }
+        register(move || store.stats(), metrics);
+    });
     Ok(links)
 }
 
 /// Connects to all shards of the links, and makes their tables if they are not there.
 pub(crate) async fn open_shards(urls: &[Secret], config: &Postgres) -> anyhow::Result<Links> {
+    anyhow::ensure!(
+        config.replicas == Replicas::Off,
+        "links.postgres.replicas: the standbys of shards cannot be read"
+    );
     let addresses = shard_addresses(urls)?;
     let clock = Arc::new(SystemClock::new());
     let store = ShardedLinkStore::open(addresses, clock, &options(config)).await;
@@ -59,6 +71,26 @@ pub(crate) fn options(config: &Postgres) -> PostgresOptions {
         deadline: config.deadline,
         ..PostgresOptions::default()
     }
+}
+
+/// How standbys are read, if they are.
+fn replicas(address: &PostgresAddress, config: &Postgres) -> anyhow::Result<Option<ReplicaReads>> {
+    if config.replicas == Replicas::Off {
+        return Ok(None);
+    }
+    anyhow::ensure!(
+        address.server_count() > 1,
+        "links.postgres.replicas: name the primary and its standbys in links.store, as in \
+         \"postgres://user:password@one:5432,two:5432/database\""
+    );
+    anyhow::ensure!(
+        address.finds_primary(),
+        "links.postgres.replicas: the primary has to be found: leave target_session_attrs out of links.store"
+    );
+    Ok(Some(ReplicaReads {
+        max_lag: config.max_lag,
+        absent_per_second: u32::try_from(config.absent_checks).unwrap_or(u32::MAX),
+    }))
 }
 
 /// Connects to the store of statistics, and makes its tables if they are not there.
@@ -180,4 +212,35 @@ fn register(stats: impl Fn() -> PostgresStats + Clone + Send + Sync + 'static, m
     ];
     metrics.register_gauges(gauges, stats.clone());
     metrics.register_counters(counters, stats);
+}
+
+fn register_replicas(store: Arc<PostgresLinkStore>, none: ReplicaReadStats, metrics: &Metrics) {
+    let watched = |one: ReplicaStats| WatchedReplica {
+        server: one.server,
+        readable: one.readable,
+        lag_seconds: one.lag.map(|lag| lag.as_secs_f64()),
+        lag_bytes: one.lag_bytes,
+        reads: one.reads,
+        failures: one.failed,
+    };
+    let counters: [Counter<ReplicaReadStats>; 3] = [
+        (
+            "tollgate_postgres_primary_reads",
+            "Visitors' links and listings that were read from the primary, with standbys to read",
+            |stats| stats.primary,
+        ),
+        (
+            "tollgate_postgres_absent_checks",
+            "Links that a standby did not have and that were looked for on the primary",
+            |stats| stats.absent,
+        ),
+        (
+            "tollgate_postgres_absent_checks_refused",
+            "Links that a standby did not have and that were not looked for on the primary, so that visitors were told 503",
+            |stats| stats.refused,
+        ),
+    ];
+    let stats = move || store.replica_stats().unwrap_or_else(|| none.clone());
+    metrics.register_counters(counters, stats.clone());
+    metrics.register_replicas(move || stats().servers.into_iter().map(watched).collect());
 }

@@ -48,14 +48,15 @@ pub use lease::{Block, LeaseStore, PoolCode, WorkerLease};
 pub use lifecycle::{Expiry, Lifecycle};
 pub use links::{
     ChangeFeed, ChangeSeq, Changes, ClickGrant, Cursor, Delete, Deleted, Edit, EditAction,
-    FEED_BATCH, IdempotencyToken, Insert, Inserted, LinkStore, ListOrder, ListQuery, Page, Swept,
-    Update, Updated,
+    FEED_BATCH, IdempotencyToken, Insert, Inserted, LinkCopy, LinkStore, ListOrder, ListQuery,
+    Page, Swept, Update, Updated,
 };
 #[cfg(feature = "testing")]
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{
     AddressError, PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats,
+    ReplicaReadStats, ReplicaReads, ReplicaStats,
 };
 pub use search::{DEFAULT_PAGE_LINKS, MAX_PAGE_LINKS, without_scheme};
 #[cfg(feature = "postgres")]

@@ -53,6 +53,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/fuzzing.md", "cd fuzz", "needs a defect"),
     ("docs/fuzzing.md", "cargo test", "is a stage of its own"),
     ("docs/fuzzing.md", "SCHEMATHESIS", "is a stage of its own"),
+    ("docs/scaling.md", "scripts/fleet", "is a stage of its own"),
     (
         "docs/import-export.md",
         "tollgate link import --from",

@@ -67,6 +67,8 @@ mod private_redis;
 mod proxy;
 mod redirect;
 mod replay;
+#[cfg(feature = "postgres")]
+mod replicas;
 mod resp;
 mod rules;
 mod server;

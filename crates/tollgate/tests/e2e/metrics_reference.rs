@@ -141,7 +141,7 @@ fn root() -> PathBuf {
 }
 
 /// A metric as it is shown.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Metric {
     kind: String,
     help: String,
@@ -238,27 +238,31 @@ fn page(all: &BTreeMap<String, Metric>) -> String {
     page
 }
 
-/// Has everything that a server can show.
+/// Has everything that servers can show.
 struct Everything {
-    _postgres: PrivatePostgres,
+    _postgres: [PrivatePostgres; 2],
     _redis: PrivateRedis,
     server: Server,
+    /// What a server with shards shows, which another one cannot.
+    sharded: Server,
 }
 
 impl Everything {
     fn start() -> Self {
         let (postgres, redis) = (PrivatePostgres::start(), PrivateRedis::start());
+        let standby = postgres.standby();
         let home = new_home();
         let audit = home.path().join("audit.ndjson");
-        let shards = ["postgres", &postgres.database()].map(|name| postgres.url(name));
-        let shards = shards.join(" ");
+        let shards = [postgres.database(), postgres.database()].map(|name| postgres.url(&name));
+        let sharded = Options::default()
+            .env("TOLLGATE_LINKS__STORE", &shards.join(" "))
+            .start();
         let server = Options::default()
-            .stores(&postgres.url("postgres"))
-            .env("TOLLGATE_LINKS__STORE", &shards)
+            .stores(&postgres.url_with(&[&standby], "postgres"))
             .env("TOLLGATE_CLICKS__QUEUE", &format!("{}/clicks", redis.url()))
             .config(&format!(
                 "[limits]\nstore = {url:?}\ndeadline = \"10s\"\naudit.file = {audit:?}\n\
-                 [links]\ncache = {url:?}",
+                 [links]\ncache = {url:?}\npostgres.replicas = \"prefer\"",
                 url = redis.url()
             ))
             .arg("--resp-listen=127.0.0.1:0")
@@ -270,9 +274,10 @@ impl Everything {
             ))
             .start_in(&home);
         Self {
-            _postgres: postgres,
+            _postgres: [postgres, standby],
             _redis: redis,
             server,
+            sharded,
         }
     }
 
@@ -290,8 +295,9 @@ impl Everything {
             .args(["--silent", "--http2-prior-knowledge", "--request", "POST"])
             .args(["--header", "content-type: application/grpc"])
             .arg(format!("{}/nothing", self.server.address("grpc"))));
+        let of_shards = metrics(self.sharded.client().open("/metrics").text());
         eventually("all labels", || {
-            let all = metrics(client.open("/metrics").text());
+            let mut all = metrics(client.open("/metrics").text());
             let has = |name: &str| {
                 all.get(name)
                     .is_some_and(|metric| !metric.labels.is_empty())
@@ -304,7 +310,12 @@ impl Everything {
                 "tollgate_grpc_request_duration_seconds",
                 "tollgate_limits_decision_duration_seconds",
             ];
-            counted.into_iter().all(has).then_some(all)
+            counted.into_iter().all(has).then(|| {
+                for (name, metric) in &of_shards {
+                    all.entry(name.clone()).or_insert_with(|| metric.clone());
+                }
+                all
+            })
         })
     }
 }
