@@ -469,6 +469,23 @@ fn link_engine(value: &Value) -> Result<Engine, String> {
     }
 }
 
+/// A ClickHouse is for statistics only; its URL may hold a password.
+fn click_engine(value: &Value) -> Result<Engine, String> {
+    let text = value.text().map_or_else(wrong, Ok)?;
+    match text.split_once("://") {
+        // What connects reads the rest.
+        Some(("clickhouse" | "clickhouses", rest)) if rest.contains('/') => {
+            Ok(Engine::ClickHouse(Secret::new(text)))
+        }
+        Some(("clickhouse" | "clickhouses", _)) => {
+            Err("this names no database of a ClickHouse: give \
+             clickhouse://user:password@host:8123/database"
+                .to_owned())
+        }
+        _ => engine(value),
+    }
+}
+
 /// The URL of a PostgreSQL may hold a password: no message shows it.
 fn engine(value: &Value) -> Result<Engine, String> {
     let text = value.text().map_or_else(wrong, Ok)?;
@@ -496,8 +513,8 @@ pub(crate) const LINK_STORE: Form<Engine> = Form {
 
 pub(crate) const CLICK_STORE: Form<Engine> = Form {
     kind: Kind::Text,
-    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/clicks.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\"",
-    read: engine,
+    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/clicks.db\", the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\", or that of a ClickHouse, such as \"clickhouse://user:password@host:8123/database\"",
+    read: click_engine,
 };
 
 /// The URL of a Redis may hold a password: no message shows it.

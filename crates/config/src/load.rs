@@ -9,9 +9,9 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksPostgres, ClicksRedis, Compat, Dynamo,
-    Edge, Engine, Grpc, Limits, Links, Log, MemoryCache, Oidc, Overload, Postgres, Proxy, Resp,
-    SharedCache, Shutdown, Sweep, Webhooks,
+    Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksClickHouse, ClicksPostgres,
+    ClicksRedis, Compat, Dynamo, Edge, Engine, Grpc, Limits, Links, Log, MemoryCache, Oidc,
+    Overload, Postgres, Proxy, Resp, SharedCache, Shutdown, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -44,6 +44,8 @@ pub struct Config {
     pub compat: Compat,
     /// `[clicks]`
     pub clicks: Clicks,
+    /// `[clicks.clickhouse]`
+    pub clicks_clickhouse: ClicksClickHouse,
     /// `[clicks.postgres]`
     pub clicks_postgres: ClicksPostgres,
     /// `[clicks.redis]`
@@ -94,6 +96,7 @@ impl Config {
         Oidc::SECTION,
         Compat::SECTION,
         Clicks::SECTION,
+        ClicksClickHouse::SECTION,
         ClicksPostgres::SECTION,
         ClicksRedis::SECTION,
         Webhooks::SECTION,
@@ -143,6 +146,7 @@ impl Config {
         let oidc = Oidc::read(&mut reader);
         let compat = Compat::read(&mut reader);
         let clicks = Clicks::read(&mut reader);
+        let clicks_clickhouse = ClicksClickHouse::read(&mut reader);
         let clicks_postgres = ClicksPostgres::read(&mut reader);
         let clicks_redis = ClicksRedis::read(&mut reader);
         let webhooks = Webhooks::read(&mut reader);
@@ -196,6 +200,7 @@ impl Config {
                 oidc: oidc?,
                 compat: compat?,
                 clicks: clicks?,
+                clicks_clickhouse: clicks_clickhouse?,
                 clicks_postgres: clicks_postgres?,
                 clicks_redis: clicks_redis?,
                 webhooks: webhooks?,
@@ -258,7 +263,7 @@ impl Config {
 fn file_of(store: &Engine, data_dir: &Path, name: &str) -> Option<PathBuf> {
     match store {
         Engine::Sqlite(file) => Some(file_or(file.as_deref(), data_dir, name)),
-        Engine::Postgres(_) | Engine::Dynamo(_) => None,
+        Engine::Postgres(_) | Engine::Dynamo(_) | Engine::ClickHouse(_) => None,
     }
 }
 
@@ -320,7 +325,7 @@ fn check_queue(clicks: &Clicks, given: &mut Given) {
     if is_shared && matches!(clicks.store, Engine::Sqlite(_)) {
         let place = given.place("clicks.queue");
         let what = "servers that share a queue have to share the statistics: set clicks.store to a \
-                    PostgreSQL as well";
+                    PostgreSQL or a ClickHouse as well";
         given.problem(place, "clicks.queue", what.to_owned());
     }
 }

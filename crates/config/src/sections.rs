@@ -83,6 +83,8 @@ pub enum Engine {
     Postgres(Secret),
     /// In the table of DynamoDB at this URL; links only.
     Dynamo(Secret),
+    /// In the database of the ClickHouse at this URL, which may hold a password; statistics only.
+    ClickHouse(Secret),
 }
 
 /// Where clicks wait to be counted.
@@ -469,8 +471,9 @@ section! {
         /// stream, such as `redis://host:6379/clicks`, any server that is given the same one. That
         /// needs a store of the statistics that they share.
         queue: ClickQueue = r#""local:""#, CLICK_QUEUE;
-        /// The store of the statistics: `sqlite:` and the path of a file, or the URL of a PostgreSQL in which
-        /// instances count together, `postgres://user:password@host:5432/database`. Empty: the file
+        /// The store of the statistics: `sqlite:` and the path of a file, or the URL of what instances count in
+        /// together: a PostgreSQL, `postgres://user:password@host:5432/database`, or a ClickHouse,
+        /// `clickhouse://user:password@host:8123/database` (`clickhouses://` for HTTPS). Empty: the file
         /// `clicks.db` in the data directory.
         store: Engine = r#""""#, CLICK_STORE;
         /// How long single clicks are kept, in whole days in UTC. Statistics stay when they go.
@@ -485,6 +488,14 @@ section! {
         /// What happens to the statistics and the single clicks of a link that is deleted: `delete`
         /// or `keep`. Totals of its domain and of everything stay anyway.
         on_link_delete: OnLinkDelete = r#""delete""#, ON_LINK_DELETE;
+    }
+}
+
+section! {
+    /// Statistics of clicks in a ClickHouse, if `clicks.store` is one.
+    ClicksClickHouse in "clicks.clickhouse" {
+        /// How long a statement may take.
+        deadline: Duration = r#""30s""#, PERIOD;
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Lin
     match &config.links.store {
         Engine::Postgres(url) => shared::open(url, &config.postgres).await,
         Engine::Dynamo(url) => dynamo::open(url, &config.dynamo).await,
+        Engine::ClickHouse(_) => anyhow::bail!("links.store: a ClickHouse is for statistics only"),
         Engine::Sqlite(_) => {
             // It is in a file.
             let file = config.links_file(data_dir).unwrap_or_default();
