@@ -520,7 +520,7 @@ pub(crate) const CLICK_STORE: Form<Engine> = Form {
 /// The URL of a Redis may hold a password: no message shows it.
 pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
     kind: Kind::Text,
-    expects: "\"local:\", or the URL of a Redis with the name of a stream at its end, such as \"redis://127.0.0.1:6379/clicks\", \"redis+sentinel://host1,host2/master/clicks\" or \"redis+cluster://host1,host2/clicks\"",
+    expects: "\"local:\", or the URL of a Redis with the name of a stream at its end, such as \"redis://127.0.0.1:6379/clicks\", \"redis+sentinel://host1,host2/master/clicks\" or \"redis+cluster://host1,host2/clicks\"; or the brokers of a Kafka with the name of a topic, such as \"kafka://host1:9092,host2:9092/clicks\"",
     read: |value| {
         let text = value.text().map_or_else(wrong, Ok)?;
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -538,6 +538,11 @@ pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
         ];
         // What connects reads the rest.
         match rest.rsplit_once('/') {
+            Some((brokers, topic))
+                if scheme == "kafka" && !brokers.is_empty() && !topic.is_empty() =>
+            {
+                Ok(ClickQueue::Kafka(text.to_owned()))
+            }
             Some((server, stream))
                 if redis.contains(&scheme)
                     && !server.is_empty()
@@ -553,8 +558,9 @@ pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
 
 fn wrong_queue<T>() -> Result<T, String> {
     Err(
-        "give \"local:\", or the URL of a Redis with the name of a stream at its end, such as \
-         \"redis://127.0.0.1:6379/clicks\""
+        "give \"local:\", the URL of a Redis with the name of a stream at its end, such as \
+         \"redis://127.0.0.1:6379/clicks\", or brokers of a Kafka with that of a topic, such as \
+         \"kafka://host1:9092,host2:9092/clicks\""
             .to_owned(),
     )
 }

@@ -9,9 +9,9 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksClickHouse, ClicksPostgres,
-    ClicksRedis, Compat, Dynamo, Edge, Engine, Grpc, Limits, Links, Log, MemoryCache, Oidc,
-    Overload, Postgres, Proxy, Resp, SharedCache, Shutdown, Sweep, Webhooks,
+    Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksClickHouse, ClicksKafka,
+    ClicksPostgres, ClicksRedis, Compat, Dynamo, Edge, Engine, Grpc, Limits, Links, Log,
+    MemoryCache, Oidc, Overload, Postgres, Proxy, Resp, SharedCache, Shutdown, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub clicks: Clicks,
     /// `[clicks.clickhouse]`
     pub clicks_clickhouse: ClicksClickHouse,
+    /// `[clicks.kafka]`
+    pub clicks_kafka: ClicksKafka,
     /// `[clicks.postgres]`
     pub clicks_postgres: ClicksPostgres,
     /// `[clicks.redis]`
@@ -99,6 +101,7 @@ impl Config {
         ClicksClickHouse::SECTION,
         ClicksPostgres::SECTION,
         ClicksRedis::SECTION,
+        ClicksKafka::SECTION,
         Webhooks::SECTION,
         Limits::SECTION,
         Audit::SECTION,
@@ -149,6 +152,7 @@ impl Config {
         let clicks_clickhouse = ClicksClickHouse::read(&mut reader);
         let clicks_postgres = ClicksPostgres::read(&mut reader);
         let clicks_redis = ClicksRedis::read(&mut reader);
+        let clicks_kafka = ClicksKafka::read(&mut reader);
         let webhooks = Webhooks::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let audit = Audit::read(&mut reader);
@@ -203,6 +207,7 @@ impl Config {
                 clicks_clickhouse: clicks_clickhouse?,
                 clicks_postgres: clicks_postgres?,
                 clicks_redis: clicks_redis?,
+                clicks_kafka: clicks_kafka?,
                 webhooks: webhooks?,
                 limits: limits?,
                 audit: audit?,
@@ -321,7 +326,7 @@ fn check_hosts(links: &Links, given: &mut Given) {
 
 /// How far a spool is counted has to be known to whoever counts it.
 fn check_queue(clicks: &Clicks, given: &mut Given) {
-    let is_shared = matches!(clicks.queue, ClickQueue::Redis(_));
+    let is_shared = clicks.queue != ClickQueue::Local;
     if is_shared && matches!(clicks.store, Engine::Sqlite(_)) {
         let place = given.place("clicks.queue");
         let what = "servers that share a queue have to share the statistics: set clicks.store to a \

@@ -94,6 +94,8 @@ pub enum ClickQueue {
     Local,
     /// In the stream of this URL, from which any server counts them. It may hold a password.
     Redis(Secret),
+    /// In the topic of this URL, from which any server counts them.
+    Kafka(String),
 }
 
 /// Where limits are counted.
@@ -468,7 +470,8 @@ section! {
         /// 50 ms.
         sync: Duration = r#""1s""#, DURATION;
         /// Who counts the clicks: with `local:` this server its own; with the URL of a Redis and the name of a
-        /// stream, such as `redis://host:6379/clicks`, any server that is given the same one. That
+        /// stream, such as `redis://host:6379/clicks`, or the brokers of a Kafka and the name of a topic, such as
+        /// `kafka://host1:9092,host2:9092/clicks`, any server that is given the same one. That
         /// needs a store of the statistics that they share.
         queue: ClickQueue = r#""local:""#, CLICK_QUEUE;
         /// The store of the statistics: `sqlite:` and the path of a file, or the URL of what instances count in
@@ -518,6 +521,16 @@ section! {
         claim_after: Duration = r#""30s""#, PERIOD;
         /// How long a Redis may take for an answer. After that it counts as failed.
         deadline: Duration = r#""2s""#, PERIOD;
+    }
+}
+
+section! {
+    /// The queue of clicks, if `clicks.queue` is a Kafka.
+    ClicksKafka in "clicks.kafka" {
+        /// When a server took clicks and did not count them for so long, they are given again, to others if it is gone.
+        claim_after: Duration = r#""30s""#, PERIOD;
+        /// How long it may take until clicks are where they have to be. After that it counts as failed.
+        deadline: Duration = r#""10s""#, PERIOD;
     }
 }
 
