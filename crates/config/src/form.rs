@@ -454,6 +454,23 @@ pub(crate) const STORE: Form<Option<PathBuf>> = Form {
     },
 };
 
+/// A ClickHouse is for statistics only; its URL may hold a password.
+fn click_engine(value: &Value) -> Result<Engine, String> {
+    let text = value.text().map_or_else(wrong, Ok)?;
+    match text.split_once("://") {
+        // What connects reads the rest.
+        Some(("clickhouse" | "clickhouses", rest)) if rest.contains('/') => {
+            Ok(Engine::ClickHouse(Secret::new(text)))
+        }
+        Some(("clickhouse" | "clickhouses", _)) => {
+            Err("this names no database of a ClickHouse: give \
+             clickhouse://user:password@host:8123/database"
+                .to_owned())
+        }
+        _ => engine(value),
+    }
+}
+
 /// The URL of a PostgreSQL may hold a password: no message shows it.
 fn engine(value: &Value) -> Result<Engine, String> {
     let text = value.text().map_or_else(wrong, Ok)?;
@@ -525,14 +542,14 @@ fn table(value: &Value, rest: &str) -> Result<Engine, String> {
 
 pub(crate) const CLICK_STORE: Form<Engine> = Form {
     kind: Kind::Text,
-    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/clicks.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\"",
-    read: engine,
+    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/clicks.db\", the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\", or that of a ClickHouse, such as \"clickhouse://user:password@host:8123/database\"",
+    read: click_engine,
 };
 
 /// The URL of a Redis may hold a password: no message shows it.
 pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
     kind: Kind::Text,
-    expects: "\"local:\", or the URL of a Redis with the name of a stream at its end, such as \"redis://127.0.0.1:6379/clicks\", \"redis+sentinel://host1,host2/master/clicks\" or \"redis+cluster://host1,host2/clicks\"",
+    expects: "\"local:\", or the URL of a Redis with the name of a stream at its end, such as \"redis://127.0.0.1:6379/clicks\", \"redis+sentinel://host1,host2/master/clicks\" or \"redis+cluster://host1,host2/clicks\"; or the brokers of a Kafka with the name of a topic, such as \"kafka://host1:9092,host2:9092/clicks\"",
     read: |value| {
         let text = value.text().map_or_else(wrong, Ok)?;
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -550,6 +567,11 @@ pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
         ];
         // What connects reads the rest.
         match rest.rsplit_once('/') {
+            Some((brokers, topic))
+                if scheme == "kafka" && !brokers.is_empty() && !topic.is_empty() =>
+            {
+                Ok(ClickQueue::Kafka(text.to_owned()))
+            }
             Some((server, stream))
                 if redis.contains(&scheme)
                     && !server.is_empty()
@@ -565,8 +587,9 @@ pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
 
 fn wrong_queue<T>() -> Result<T, String> {
     Err(
-        "give \"local:\", or the URL of a Redis with the name of a stream at its end, such as \
-         \"redis://127.0.0.1:6379/clicks\""
+        "give \"local:\", the URL of a Redis with the name of a stream at its end, such as \
+         \"redis://127.0.0.1:6379/clicks\", or brokers of a Kafka with that of a topic, such as \
+         \"kafka://host1:9092,host2:9092/clicks\""
             .to_owned(),
     )
 }

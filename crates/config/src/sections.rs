@@ -85,6 +85,8 @@ pub enum Engine {
     Shards(Vec<Secret>),
     /// In the table of DynamoDB at this URL; links only.
     Dynamo(Secret),
+    /// In the database of the ClickHouse at this URL, which may hold a password; statistics only.
+    ClickHouse(Secret),
 }
 
 /// Where clicks wait to be counted.
@@ -94,6 +96,8 @@ pub enum ClickQueue {
     Local,
     /// In the stream of this URL, from which any server counts them. It may hold a password.
     Redis(Secret),
+    /// In the topic of this URL, from which any server counts them.
+    Kafka(String),
 }
 
 /// Where limits are counted.
@@ -487,11 +491,13 @@ section! {
         /// 50 ms.
         sync: Duration = r#""1s""#, DURATION;
         /// Who counts the clicks: with `local:` this server its own; with the URL of a Redis and the name of a
-        /// stream, such as `redis://host:6379/clicks`, any server that is given the same one. That
+        /// stream, such as `redis://host:6379/clicks`, or the brokers of a Kafka and the name of a topic, such as
+        /// `kafka://host1:9092,host2:9092/clicks`, any server that is given the same one. That
         /// needs a store of the statistics that they share.
         queue: ClickQueue = r#""local:""#, CLICK_QUEUE;
-        /// The store of the statistics: `sqlite:` and the path of a file, or the URL of a PostgreSQL in which
-        /// instances count together, `postgres://user:password@host:5432/database`. Empty: the file
+        /// The store of the statistics: `sqlite:` and the path of a file, or the URL of what instances count in
+        /// together: a PostgreSQL, `postgres://user:password@host:5432/database`, or a ClickHouse,
+        /// `clickhouse://user:password@host:8123/database` (`clickhouses://` for HTTPS). Empty: the file
         /// `clicks.db` in the data directory.
         store: Engine = r#""""#, CLICK_STORE;
         /// How long single clicks are kept, in whole days in UTC. Statistics stay when they go.
@@ -506,6 +512,14 @@ section! {
         /// What happens to the statistics and the single clicks of a link that is deleted: `delete`
         /// or `keep`. Totals of its domain and of everything stay anyway.
         on_link_delete: OnLinkDelete = r#""delete""#, ON_LINK_DELETE;
+    }
+}
+
+section! {
+    /// Statistics of clicks in a ClickHouse, if `clicks.store` is one.
+    ClicksClickHouse in "clicks.clickhouse" {
+        /// How long a statement may take.
+        deadline: Duration = r#""30s""#, PERIOD;
     }
 }
 
@@ -528,6 +542,16 @@ section! {
         claim_after: Duration = r#""30s""#, PERIOD;
         /// How long a Redis may take for an answer. After that it counts as failed.
         deadline: Duration = r#""2s""#, PERIOD;
+    }
+}
+
+section! {
+    /// The queue of clicks, if `clicks.queue` is a Kafka.
+    ClicksKafka in "clicks.kafka" {
+        /// When a server took clicks and did not count them for so long, they are given again, to others if it is gone.
+        claim_after: Duration = r#""30s""#, PERIOD;
+        /// How long it may take until clicks are where they have to be. After that it counts as failed.
+        deadline: Duration = r#""10s""#, PERIOD;
     }
 }
 

@@ -6,6 +6,8 @@ mod audit;
 mod backup;
 mod changes;
 mod click_store;
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
 mod client;
 mod completions;
 mod config;

@@ -53,6 +53,7 @@ pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Lin
         Engine::Postgres(url) => shared::open(url, &config.postgres).await,
         Engine::Dynamo(url) => dynamo::open(url, &config.dynamo).await,
         Engine::Shards(urls) => shared::open_shards(urls, &config.postgres).await,
+        Engine::ClickHouse(_) => anyhow::bail!("links.store: a ClickHouse is for statistics only"),
         Engine::Sqlite(_) => {
             // It is in a file.
             let file = config.links_file(data_dir).unwrap_or_default();

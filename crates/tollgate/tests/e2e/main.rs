@@ -18,6 +18,8 @@ mod bulk;
 mod cli;
 #[cfg(all(feature = "postgres", feature = "redis"))]
 mod click_queue;
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
 mod clicks;
 mod client;
 mod compat;
@@ -55,6 +57,9 @@ mod pages;
 mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[allow(dead_code, reason = "shared with the tests of the library")]
+#[path = "../../../clicks/tests/store/private_chdb.rs"]
+mod private_chdb;
 #[allow(dead_code, reason = "shared with the tests of the library")]
 #[path = "../../../links/tests/dynamo/private_dynalite.rs"]
 mod private_dynalite;
