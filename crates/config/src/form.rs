@@ -454,21 +454,6 @@ pub(crate) const STORE: Form<Option<PathBuf>> = Form {
     },
 };
 
-/// A table is for links only.
-fn link_engine(value: &Value) -> Result<Engine, String> {
-    let text = value.text().map_or_else(wrong, Ok)?;
-    match text.split_once("://") {
-        // What connects reads the rest.
-        Some(("dynamodb", rest)) if rest.contains('/') => Ok(Engine::Dynamo(Secret::new(text))),
-        Some(("dynamodb", _)) => Err(
-            "this names no table of DynamoDB: give dynamodb://region/table, such as \
-             \"dynamodb://eu-central-1/tollgate\""
-                .to_owned(),
-        ),
-        _ => engine(value),
-    }
-}
-
 /// The URL of a PostgreSQL may hold a password: no message shows it.
 fn engine(value: &Value) -> Result<Engine, String> {
     let text = value.text().map_or_else(wrong, Ok)?;
@@ -490,9 +475,53 @@ fn engine(value: &Value) -> Result<Engine, String> {
 
 pub(crate) const LINK_STORE: Form<Engine> = Form {
     kind: Kind::Text,
-    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\", or a table of DynamoDB, such as \"dynamodb://eu-central-1/tollgate\"",
+    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\", an array of such URLs, or a table of DynamoDB, such as \"dynamodb://eu-central-1/tollgate\"",
     read: link_engine,
 };
+
+/// The same, a table, or several shards: as an array, or with spaces between, which no URL has.
+fn link_engine(value: &Value) -> Result<Engine, String> {
+    if let Some(("dynamodb", rest)) = value.text().and_then(|text| text.split_once("://")) {
+        return table(value, rest);
+    }
+    let several = match value {
+        Value::List(several) => several.clone(),
+        Value::Text(text) if text.trim().contains(char::is_whitespace) => {
+            let words = text.split_whitespace();
+            words.map(|word| Value::Text(word.to_owned())).collect()
+        }
+        _ => return engine(value),
+    };
+    // A path may have spaces.
+    if matches!(value, Value::Text(text) if !text.trim_start().starts_with("postgres")) {
+        return engine(value);
+    }
+    let shards = several.iter().map(|one| match engine(one) {
+        Ok(Engine::Postgres(url)) => Ok(url),
+        _ => Err(
+            "links can only be spread over PostgreSQLs: give an array of URLs such as \
+                  \"postgres://user:password@host:5432/database\""
+                .to_owned(),
+        ),
+    });
+    let shards = shards.collect::<Result<Vec<Secret>, _>>()?;
+    if shards.is_empty() {
+        return Err("list at least one shard".to_owned());
+    }
+    Ok(Engine::Shards(shards))
+}
+
+/// A table of DynamoDB, for links only. What connects reads the rest.
+fn table(value: &Value, rest: &str) -> Result<Engine, String> {
+    match value.text() {
+        Some(text) if rest.contains('/') => Ok(Engine::Dynamo(Secret::new(text))),
+        _ => Err(
+            "this names no table of DynamoDB: give dynamodb://region/table, such as \
+             \"dynamodb://eu-central-1/tollgate\""
+                .to_owned(),
+        ),
+    }
+}
 
 pub(crate) const CLICK_STORE: Form<Engine> = Form {
     kind: Kind::Text,

@@ -258,7 +258,7 @@ impl Config {
 fn file_of(store: &Engine, data_dir: &Path, name: &str) -> Option<PathBuf> {
     match store {
         Engine::Sqlite(file) => Some(file_or(file.as_deref(), data_dir, name)),
-        Engine::Postgres(_) | Engine::Dynamo(_) => None,
+        Engine::Postgres(_) | Engine::Shards(_) | Engine::Dynamo(_) => None,
     }
 }
 

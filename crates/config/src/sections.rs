@@ -81,6 +81,8 @@ pub enum Engine {
     Sqlite(Option<PathBuf>),
     /// In the PostgreSQL at this URL, which may hold a password.
     Postgres(Secret),
+    /// Spread over the PostgreSQLs at these URLs. Only links can be.
+    Shards(Vec<Secret>),
     /// In the table of DynamoDB at this URL; links only.
     Dynamo(Secret),
 }
@@ -199,7 +201,8 @@ section! {
     /// Short links: where they are kept, what they look like, where they may lead.
     Links in "links" {
         /// The store of the links: `sqlite:` and the path of a file, or what instances share: the URL of a
-        /// PostgreSQL, `postgres://user:password@host:5432/database`, or a table of DynamoDB,
+        /// PostgreSQL, `postgres://user:password@host:5432/database`; an array of such URLs, over which links
+        /// are spread, in the environment with spaces between; or a table of DynamoDB,
         /// `dynamodb://region/table`, with `?endpoint=http://host:8000` if it is not at Amazon. Empty: the
         /// file `links.db` in the data directory.
         store: Engine = r#""""#, LINK_STORE;

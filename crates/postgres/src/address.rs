@@ -46,6 +46,8 @@ pub struct PostgresAddress {
     pub(crate) trust: Trust,
     /// The certificates of authorities that are trusted, instead of those of the system.
     pub(crate) authorities: Option<PathBuf>,
+    /// Statements that give each connection its settings.
+    pub(crate) settings: String,
     place: String,
 }
 
@@ -114,8 +116,17 @@ impl PostgresAddress {
             config,
             trust,
             authorities,
+            settings: String::new(),
             place,
         })
+    }
+
+    /// The same address, whose connections have a setting of ours with this number.
+    #[must_use]
+    pub fn with_setting(mut self, name: &'static str, number: u64) -> Self {
+        self.settings
+            .push_str(&format!("; SET {name} = '{number}'"));
+        self
     }
 
     /// The address without anything secret, for messages.
@@ -134,6 +145,7 @@ impl PostgresAddress {
                 config,
                 trust: self.trust,
                 authorities: self.authorities.clone(),
+                settings: self.settings.clone(),
             }
         })
         .collect()

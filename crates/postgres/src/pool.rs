@@ -135,8 +135,9 @@ impl Connections {
             dialer: Arc::clone(&dialer),
             settings: format!(
                 "SET client_min_messages = warning; SET statement_timeout = {ms}; \
-                 SET idle_in_transaction_session_timeout = {}",
-                ms * 2
+                 SET idle_in_transaction_session_timeout = {}{}",
+                ms * 2,
+                address.settings
             ),
             opened: Arc::clone(&opened),
         };

@@ -28,6 +28,7 @@ pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Cli
     match &config.clicks.store {
         Engine::Postgres(url) => shared::open_clicks(url, config).await,
         Engine::Dynamo(_) => anyhow::bail!("clicks.store: a table of DynamoDB is for links only"),
+        Engine::Shards(_) => anyhow::bail!("clicks.store: only links can be spread over shards"),
         Engine::Sqlite(_) => {
             // It is in a file.
             let file = config.clicks_file(data_dir).unwrap_or_default();

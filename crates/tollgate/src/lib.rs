@@ -25,6 +25,8 @@ mod open;
 mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod rebalance;
 mod serve;
 mod show;
 mod stats;

@@ -33,6 +33,8 @@ mod memory_lease;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod search;
+#[cfg(feature = "postgres")]
+mod sharded;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -57,6 +59,11 @@ pub use postgres::{
     ReplicaReadStats, ReplicaReads, ReplicaStats,
 };
 pub use search::{DEFAULT_PAGE_LINKS, MAX_PAGE_LINKS, without_scheme};
+#[cfg(feature = "postgres")]
+pub use sharded::{
+    RebalanceOptions, Rebalanced, Rebalancer, ShardAddress, ShardCount, ShardError, ShardProgress,
+    ShardStats, ShardedLinkStore,
+};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteLinkStore, SqliteOptions};
 
@@ -91,6 +98,9 @@ pub enum StoreError {
         /// Newest version this program knows.
         known: u32,
     },
+    /// Links are placed on shards in another way than this process knows of. It was not done.
+    #[error("the shards of the store have changed: {0}")]
+    ShardsChanged(String),
     /// A cursor that no listing in this order gave out; the caller's mistake, not the store's.
     #[error("the cursor does not belong to this listing: begin again without it")]
     BadCursor,

@@ -14,6 +14,7 @@ mod free_port;
 #[path = "../../../postgres/tests/private_postgres/mod.rs"]
 mod private_postgres;
 mod replicas;
+mod shards;
 mod sharing;
 
 use std::sync::Arc;

@@ -128,7 +128,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/health/live", get(pages::live))
         .route("/health/ready", get(pages::ready))
         .merge(docs::router(&description))
-        .merge(compat::router(&state).layer(from_fn(overload::admit)))
+        .merge(compat::router(&state).layer(from_fn(overload::admit_long)))
         .fallback(|| async { Problem::new(Kind::NoRoute, "See /api/docs for what there is.") })
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(from_fn(overload::spare))

@@ -50,20 +50,14 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
             Err(_) => Problem::slow().into_response(),
         }
     };
-    let bounded = OpenApiRouter::with_openapi(describe::Description::openapi())
+    let requests = OpenApiRouter::with_openapi(describe::Description::openapi())
         .routes(routes!(links::create, list::list))
         .routes(routes!(links::get, links::update, links::delete))
         .routes(routes!(history::history))
-        .routes(routes!(stats::link_stats))
-        .routes(routes!(stats::stats))
-        .routes(routes!(stats::orphan_stats))
-        .routes(routes!(past_clicks::import))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::get, keys::revoke))
         .routes(routes!(keys::rotate))
-        .routes(routes!(limits::check))
         .routes(routes!(denied::denied))
-        .routes(routes!(authorize::authorize, authorize::authorize_by_post))
         .routes(routes!(policies::list))
         .routes(routes!(policies::get, policies::put, policies::remove))
         .routes(routes!(audit::list))
@@ -73,14 +67,26 @@ pub(crate) fn router(options: &AdminOptions) -> OpenApiRouter<AdminState> {
         .routes(routes!(webhooks::ping))
         .routes(routes!(webhooks::deliveries))
         .routes(routes!(webhooks::resend))
-        .layer(from_fn(timeout));
-    // These take as long as rows keep coming, and as somebody listens.
-    bounded
+        .layer(from_fn(timeout))
+        .layer(from_fn(overload::admit_request));
+    let checks = OpenApiRouter::new()
+        .routes(routes!(limits::check))
+        .routes(routes!(authorize::authorize, authorize::authorize_by_post))
+        .layer(from_fn(timeout))
+        .layer(from_fn(overload::admit_check));
+    let long = OpenApiRouter::new()
+        .routes(routes!(stats::link_stats))
+        .routes(routes!(stats::stats))
+        .routes(routes!(stats::orphan_stats))
+        .routes(routes!(past_clicks::import))
+        .layer(from_fn(timeout))
+        // These take as long as rows keep coming, and as somebody listens.
         .routes(routes!(bulk::create_many))
         .routes(routes!(clicks::link_clicks))
         .routes(routes!(events::events))
         .routes(routes!(audit::export))
-        .layer(from_fn(overload::admit))
+        .layer(from_fn(overload::admit_long));
+    requests.merge(checks).merge(long)
 }
 
 /// The answer of a handler: what it says, or why not.

@@ -17,7 +17,7 @@ use tollgate_limit::{AdaptiveError, QuotaError};
 
 pub use gate::{Admitted, Gate, GateStats};
 pub use reading::Admitting;
-pub(crate) use requests::{Spare, admit, spare};
+pub(crate) use requests::{Spare, admit_check, admit_long, admit_request, spare};
 
 /// Why the bounds cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

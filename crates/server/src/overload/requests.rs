@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
@@ -15,14 +15,6 @@ use super::body::{Arriving, Leaving, Place};
 use super::{Gate, Overload};
 use crate::problem::Problem;
 
-/// How the patterns of our API begin. What is asked of the APIs of other shorteners can look at many links.
-const OURS: &str = "/api/v1/";
-/// Decisions of the limit service.
-const CHECKS: [&str; 2] = ["/api/v1/limits/check", "/api/v1/limits/authorize"];
-/// How the patterns of routes end that take long by nature.
-const LONG: [&str; 6] = [
-    "/bulk", "/stats", "/orphans", "/clicks", "/import", "/events",
-];
 /// What is answered on connections beyond the usual bound: probes, metrics, and people who sign in to see what is
 /// the matter.
 const PRIORITY: [&str; 4] = ["/health/", "/metrics", "/sign-in", "/assets/"];
@@ -33,30 +25,41 @@ pub(crate) struct Spare;
 
 /// Lets a request to the API in if its gate has a place. Requests that come from within, as those of the dashboard,
 /// bring no gates and always have one.
-pub(crate) async fn admit(request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>();
-    let path = path.map_or("", MatchedPath::as_str);
-    let Some(overload) = request.extensions().get::<Overload>() else {
+pub(crate) async fn admit_request(request: Request, next: Next) -> Response {
+    match gate(&request, |overload| &overload.requests) {
+        Some(gate) => timed(gate, request, next).await,
+        None => next.run(request).await,
+    }
+}
+
+/// The same of a question to the limit service.
+pub(crate) async fn admit_check(request: Request, next: Next) -> Response {
+    match gate(&request, |overload| &overload.checks) {
+        Some(gate) => timed(gate, request, next).await,
+        None => next.run(request).await,
+    }
+}
+
+/// The same of what takes long by nature, as what is asked of the APIs of other shorteners, which can look at many
+/// links. Its time says nothing.
+pub(crate) async fn admit_long(request: Request, next: Next) -> Response {
+    let Some(gate) = gate(&request, |overload| &overload.long) else {
         return next.run(request).await;
     };
-    if CHECKS.contains(&path) {
-        let gate = Arc::clone(&overload.checks);
-        timed(gate, request, next).await
-    } else if !path.starts_with(OURS) || LONG.iter().any(|end| path.ends_with(end)) {
-        let Some(place) = overload.long.admit() else {
-            return Problem::overloaded().into_response();
-        };
-        let response = next.run(request).await;
-        response.map(|body| {
-            Body::new(Leaving {
-                body,
-                _place: place,
-            })
+    let Some(place) = gate.admit() else {
+        return Problem::overloaded().into_response();
+    };
+    let response = next.run(request).await;
+    response.map(|body| {
+        Body::new(Leaving {
+            body,
+            _place: place,
         })
-    } else {
-        let gate = Arc::clone(&overload.requests);
-        timed(gate, request, next).await
-    }
+    })
+}
+
+fn gate(request: &Request, of: fn(&Overload) -> &Arc<Gate>) -> Option<Arc<Gate>> {
+    request.extensions().get().map(of).map(Arc::clone)
 }
 
 /// The time counts from the end of the body to the head of the answer.

@@ -76,6 +76,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "another test does, and compares what it prints",
     ),
     (
+        "docs/sharding.md",
+        "tollgate migrate rebalance",
+        "needs databases; the test of shards has them",
+    ),
+    (
         "docs/simulate.md",
         "tollgate limit simulate",
         "another test does, and compares the pictures",

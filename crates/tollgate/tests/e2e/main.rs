@@ -74,6 +74,8 @@ mod rules;
 mod server;
 mod service_manager;
 #[cfg(feature = "postgres")]
+mod shards;
+#[cfg(feature = "postgres")]
 mod shared_clicks;
 mod shared_limits;
 #[cfg(feature = "redis")]

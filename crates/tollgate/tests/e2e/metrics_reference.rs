@@ -49,7 +49,13 @@ const SECTIONS: &[(&str, &[&str], bool, &str)] = &[
         "Links in PostgreSQL",
         &["tollgate_postgres_"],
         false,
-        "Only if `links.store` is a [PostgreSQL](postgresql.md).",
+        "Only if `links.store` is a [PostgreSQL](postgresql.md), or several; then these are sums.",
+    ),
+    (
+        "Shards",
+        &["tollgate_shards"],
+        false,
+        "Only if `links.store` lists [several databases](sharding.md).",
     ),
     (
         "Clicks",
@@ -245,8 +251,12 @@ impl Everything {
         let standby = postgres.standby();
         let home = new_home();
         let audit = home.path().join("audit.ndjson");
+        let shards =
+            ["postgres", &postgres.database()].map(|name| postgres.url_with(&[&standby], name));
+        let shards = shards.join(" ");
         let server = Options::default()
-            .stores(&postgres.url_with(&[&standby], "postgres"))
+            .stores(&postgres.url("postgres"))
+            .env("TOLLGATE_LINKS__STORE", &shards)
             .env("TOLLGATE_CLICKS__QUEUE", &format!("{}/clicks", redis.url()))
             .config(&format!(
                 "[limits]\nstore = {url:?}\ndeadline = \"10s\"\naudit.file = {audit:?}\n\

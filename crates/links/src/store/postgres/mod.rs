@@ -8,14 +8,15 @@ mod edit;
 mod feed;
 mod insert;
 mod lease;
-mod lifecycle;
-mod list;
+pub(in crate::store) mod lifecycle;
+pub(in crate::store) mod list;
 mod recent;
 mod replicated;
 mod row;
 mod schema;
+pub(in crate::store) mod shard;
 mod sweep;
-mod token;
+pub(in crate::store) mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -112,8 +113,10 @@ impl PostgresLinkStore {
         let connections = Connections::open(address, size, deadline, &schema::SCHEMA).await?;
         let (connections, news) = (Arc::new(connections), Arc::<News>::default());
         let replicated = match &options.replicas {
-            Some(reads) => Some(Replicated::new(&servers, &connections, options, reads)?),
-            None => None,
+            Some(reads) if servers.server_count() > 1 => {
+                Some(Replicated::new(&servers, &connections, options, reads)?)
+            }
+            _ => None,
         };
         let listener = tokio::spawn(listen(Arc::clone(&connections), Arc::clone(&news)));
         Ok(Self {
@@ -148,10 +151,17 @@ impl PostgresLinkStore {
         self.replicated.as_ref().map(Replicated::stats)
     }
 
-    /// These were written by this instance, as far as it knows.
-    fn note<'a>(&self, keys: impl IntoIterator<Item = &'a LinkKey>) {
+    /// These were changed, by anybody.
+    pub(in crate::store) fn note<'a>(&self, keys: impl IntoIterator<Item = &'a LinkKey>) {
         if let Some(replicated) = &self.replicated {
             replicated.note(keys);
+        }
+    }
+
+    /// Nobody knows what was changed until now.
+    pub(in crate::store) fn note_all(&self) {
+        if let Some(replicated) = &self.replicated {
+            replicated.note_all();
         }
     }
 
@@ -316,23 +326,26 @@ impl LinkStore for PostgresLinkStore {
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
-        let count = self.read(|| async {
-                let mut session = self.session().await?;
-                // What the server last estimated may lag behind, but never below what was counted.
-                let row = session
-                    .one(
-                        "SELECT CASE WHEN counted < $1 THEN counted ELSE greatest(counted, (
-                            SELECT reltuples::bigint FROM pg_class WHERE oid = 'links'::regclass)) END
-                         FROM (SELECT count(*) AS counted FROM (
-                            SELECT FROM links LIMIT $1) AS few) AS few",
-                        &[&COUNTED_LINKS],
-                    )
-                    .await?;
-                Ok(row.try_get::<_, i64>(0)?)
-            })
+        let count = self
+            .read(|| async { count(&mut self.session().await?).await })
             .await?;
         Ok(count.cast_unsigned())
     }
+}
+
+/// Counts links; an estimate if they are many.
+async fn count(session: &mut Session) -> Result<i64, Failure> {
+    // What the server last estimated may lag behind, but never below what was counted.
+    let row = session
+        .one(
+            "SELECT CASE WHEN counted < $1 THEN counted ELSE greatest(counted, (
+                SELECT reltuples::bigint FROM pg_class WHERE oid = 'links'::regclass)) END
+             FROM (SELECT count(*) AS counted FROM (
+                SELECT FROM links LIMIT $1) AS few) AS few",
+            &[&COUNTED_LINKS],
+        )
+        .await?;
+    Ok(row.try_get::<_, i64>(0)?)
 }
 
 #[async_trait]
@@ -341,13 +354,11 @@ impl ChangeFeed for PostgresLinkStore {
         let changes = self
             .read(|| async move { feed::changes(&mut self.session().await?, after).await })
             .await?;
-        if let Some(replicated) = &self.replicated {
-            // Nobody has read the feed before its first position.
-            if changes.lost || after.is_none() {
-                replicated.note_all();
-            }
-            replicated.note(&changes.keys);
+        // Nobody has read the feed before its first position.
+        if changes.lost || after.is_none() {
+            self.note_all();
         }
+        self.note(&changes.keys);
         Ok(changes)
     }
 
@@ -477,6 +488,7 @@ impl From<tollgate_postgres::Error> for StoreError {
                 found,
                 known,
             },
+            Error::Outdated(text) => Self::ShardsChanged(text),
             Error::Other(text) => Self::Unexpected(text),
         }
     }
