@@ -39,7 +39,7 @@ type Known = HashMap<String, String>;
 /// Makes links at one server, and edits and deletes some of them; looks for them at the other.
 fn write(name: &str, one: &Client, other: &Client, end: &AtomicBool, done: &AtomicUsize) -> Known {
     let mut known = Known::new();
-    let mut n = 0;
+    let mut n = 0_usize;
     while !end.load(Relaxed) {
         n += 1;
         let (code, url) = (format!("{name}-{n}"), format!("https://t.example/{n}"));
@@ -58,7 +58,7 @@ fn write(name: &str, one: &Client, other: &Client, end: &AtomicBool, done: &Atom
             let link = one.link(&earlier).expect(200).json();
             assert_eq!(link["url"], json!(url), "{earlier}");
             known.insert(earlier.clone(), url);
-            if n % 7 == 0 {
+            if n.is_multiple_of(7) {
                 one.delete(&earlier).expect(204);
                 other.link(&earlier).expect(404);
                 known.remove(&earlier);

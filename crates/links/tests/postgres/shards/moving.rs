@@ -208,7 +208,7 @@ impl Writer {
         assert_eq!(self.store.get(&key(&code)).await.unwrap(), None);
         let mut insert = new(&code);
         insert.link.spec.max_clicks = NonZeroU64::new(1_000_000);
-        insert.idempotency = (n % 4 == 0).then(|| {
+        insert.idempotency = n.is_multiple_of(4).then(|| {
             let mut token = token(0).unwrap();
             token.id[..8].copy_from_slice(&n.to_le_bytes());
             token.id[8..9].copy_from_slice(&self.name.as_bytes()[1..2]);
@@ -285,9 +285,9 @@ async fn nothing_is_lost_or_missed_while_links_move() {
         Arc::<AtomicU64>::default(),
     );
     let mut writers = Vec::new();
-    for number in 0..2 {
+    for (number, store) in stores.iter().enumerate() {
         let writer = Writer {
-            store: Arc::clone(&stores[number]),
+            store: Arc::clone(store),
             name: format!("w{number}"),
             links: HashMap::new(),
             next: 0,
