@@ -21,7 +21,7 @@ use crate::link_store::Links;
 pub(crate) async fn open(url: &Secret, config: &Postgres) -> anyhow::Result<Links> {
     let address = PostgresAddress::parse(url.expose()).context("links.store")?;
     let options = PostgresOptions {
-        replicas: replicas(&address, config)?,
+        replicas: replicas([&address], config)?,
         ..options(config)
     };
     let store = PostgresLinkStore::open(address, Arc::new(SystemClock::new()), &options).await;
@@ -34,9 +34,8 @@ pub(crate) async fn open(url: &Secret, config: &Postgres) -> anyhow::Result<Link
     }
     let mut links = Links::new(Arc::clone(&store), store.place().to_owned());
     links.register = Box::new(|metrics| {
-        if let Some(reads) = store.replica_stats() {
-            register_replicas(Arc::clone(&store), reads, metrics);
-        }
+        let own = Arc::clone(&store);
+        register_replicas(move || own.replica_stats(), metrics);
         register(move || store.stats(), metrics);
     });
     Ok(links)
@@ -44,13 +43,13 @@ pub(crate) async fn open(url: &Secret, config: &Postgres) -> anyhow::Result<Link
 
 /// Connects to all shards of the links, and makes their tables if they are not there.
 pub(crate) async fn open_shards(urls: &[Secret], config: &Postgres) -> anyhow::Result<Links> {
-    anyhow::ensure!(
-        config.replicas == Replicas::Off,
-        "links.postgres.replicas: the standbys of shards cannot be read"
-    );
     let addresses = shard_addresses(urls)?;
     let clock = Arc::new(SystemClock::new());
-    let store = ShardedLinkStore::open(addresses, clock, &options(config)).await;
+    let options = PostgresOptions {
+        replicas: replicas(addresses.iter().map(ShardAddress::address), config)?,
+        ..options(config)
+    };
+    let store = ShardedLinkStore::open(addresses, clock, &options).await;
     let store = Arc::new(store.context("links.store")?);
     let mut links = Links::new(Arc::clone(&store), store.place());
     links.register = Box::new(move |metrics| register_shards(&store, metrics));
@@ -74,17 +73,24 @@ pub(crate) fn options(config: &Postgres) -> PostgresOptions {
 }
 
 /// How standbys are read, if they are.
-fn replicas(address: &PostgresAddress, config: &Postgres) -> anyhow::Result<Option<ReplicaReads>> {
+fn replicas<'a>(
+    addresses: impl IntoIterator<Item = &'a PostgresAddress>,
+    config: &Postgres,
+) -> anyhow::Result<Option<ReplicaReads>> {
     if config.replicas == Replicas::Off {
         return Ok(None);
     }
+    let mut several = addresses
+        .into_iter()
+        .filter(|address| address.server_count() > 1)
+        .peekable();
     anyhow::ensure!(
-        address.server_count() > 1,
+        several.peek().is_some(),
         "links.postgres.replicas: name the primary and its standbys in links.store, as in \
          \"postgres://user:password@one:5432,two:5432/database\""
     );
     anyhow::ensure!(
-        address.finds_primary(),
+        several.all(PostgresAddress::finds_primary),
         "links.postgres.replicas: the primary has to be found: leave target_session_attrs out of links.store"
     );
     Ok(Some(ReplicaReads {
@@ -178,6 +184,8 @@ fn register_shards(store: &Arc<ShardedLinkStore>, metrics: &Metrics) {
     metrics.register_counters(counters, stats);
     let own = Arc::clone(store);
     register(move || own.stats().postgres, metrics);
+    let own = Arc::clone(store);
+    register_replicas(move || own.replica_stats(), metrics);
 }
 
 fn register(stats: impl Fn() -> PostgresStats + Clone + Send + Sync + 'static, metrics: &Metrics) {
@@ -214,14 +222,13 @@ fn register(stats: impl Fn() -> PostgresStats + Clone + Send + Sync + 'static, m
     metrics.register_counters(counters, stats);
 }
 
-fn register_replicas(store: Arc<PostgresLinkStore>, none: ReplicaReadStats, metrics: &Metrics) {
-    let watched = |one: ReplicaStats| WatchedReplica {
-        server: one.server,
-        readable: one.readable,
-        lag_seconds: one.lag.map(|lag| lag.as_secs_f64()),
-        lag_bytes: one.lag_bytes,
-        reads: one.reads,
-        failures: one.failed,
+/// Shows how standbys do, if any are read.
+fn register_replicas(
+    stats: impl Fn() -> Option<ReplicaReadStats> + Clone + Send + Sync + 'static,
+    metrics: &Metrics,
+) {
+    let Some(first) = stats() else {
+        return;
     };
     let counters: [Counter<ReplicaReadStats>; 3] = [
         (
@@ -240,7 +247,38 @@ fn register_replicas(store: Arc<PostgresLinkStore>, none: ReplicaReadStats, metr
             |stats| stats.refused,
         ),
     ];
-    let stats = move || store.replica_stats().unwrap_or_else(|| none.clone());
+    let stats = move || stats().unwrap_or_else(|| first.clone());
     metrics.register_counters(counters, stats.clone());
-    metrics.register_replicas(move || stats().servers.into_iter().map(watched).collect());
+    metrics.register_replicas(move || watched(stats().servers));
+}
+
+/// What is shown of servers: one that has several databases is one.
+fn watched(stats: Vec<ReplicaStats>) -> Vec<WatchedReplica> {
+    let mut watched: Vec<WatchedReplica> = Vec::new();
+    for one in stats {
+        let (lag_seconds, lag_bytes) = (one.lag.map(|lag| lag.as_secs_f64()), one.lag_bytes);
+        let known = watched.iter_mut().find(|known| known.server == one.server);
+        match known {
+            Some(known) => {
+                known.readable &= one.readable;
+                known.lag_seconds = known
+                    .lag_seconds
+                    .into_iter()
+                    .chain(lag_seconds)
+                    .reduce(f64::max);
+                known.lag_bytes = known.lag_bytes.max(lag_bytes);
+                known.reads += one.reads;
+                known.failures += one.failed;
+            }
+            None => watched.push(WatchedReplica {
+                server: one.server,
+                readable: one.readable,
+                lag_seconds,
+                lag_bytes,
+                reads: one.reads,
+                failures: one.failed,
+            }),
+        }
+    }
+    watched
 }

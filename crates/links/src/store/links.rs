@@ -67,7 +67,7 @@ pub trait LinkStore: Send + Sync + 'static {
 }
 
 /// The name of a link that cannot exist.
-pub(super) fn nobody() -> LinkKey {
+pub(in crate::store) fn nobody() -> LinkKey {
     LinkKey {
         domain: Domain::default_domain(),
         code: Code::from_stored(""),

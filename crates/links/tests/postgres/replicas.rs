@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use tollgate_clock::ManualClock;
 use tollgate_links::store::{
     ChangeFeed as _, Delete, LinkStore as _, ListQuery, PostgresLinkStore, PostgresOptions,
-    ReplicaReadStats, ReplicaReads, ReplicaStats, StoreError, Update, Updated,
+    ReplicaReadStats, ReplicaReads, ReplicaStats, ShardAddress, ShardedLinkStore, StoreError,
+    Update, Updated,
 };
 use tollgate_links::{LinkSpec, TargetUrl};
 
@@ -469,6 +470,90 @@ async fn a_user_without_privileges_may_read_standbys() {
     let store = open(&url, clock, &reading(100)).await;
     make(&store, "still", OLD).await;
     until_current(&store, &standby).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_shards_a_standby_that_lags_hides_no_write() {
+    let primary = PrivatePostgres::start();
+    let standby = primary.standby();
+    let databases = ["postgres".to_owned(), primary.database()];
+    let shards =
+        databases.map(|name| ShardAddress::parse(&primary.url_with(&[&standby], &name)).unwrap());
+    let open = async || {
+        let clock = Arc::new(ManualClock::at(NOW));
+        let opened = ShardedLinkStore::open(shards.to_vec(), clock, &reading(1_000)).await;
+        opened.unwrap()
+    };
+    let (own, other) = (open().await, open().await);
+    let codes: Vec<String> = (0..12).map(|number| format!("c{number}")).collect();
+    for code in &codes {
+        own.insert(vec![insert(code, OLD)]).await.unwrap();
+    }
+    let position = other.changes(None).await.unwrap().upto;
+    let reads = |store: &ShardedLinkStore| {
+        let stats = store.replica_stats().unwrap();
+        stats.servers.iter().map(|one| one.reads).sum::<u64>()
+    };
+    let seen = async |store: &ShardedLinkStore, code: &str| {
+        let found = store.find(&key(code)).await.unwrap();
+        found.link.map(|link| link.spec.target.as_str().to_owned())
+    };
+    for store in [&own, &other] {
+        until("all links are read from the standby", async || {
+            let before = reads(store);
+            for code in &codes {
+                assert_eq!(seen(store, code).await.unwrap(), OLD);
+            }
+            reads(store) - before == codes.len() as u64
+        })
+        .await;
+        store.answers().await.unwrap();
+    }
+    pause(&standby);
+    let (edited, deleted) = codes.split_at(6);
+    for code in edited {
+        let update = Update {
+            key: key(code),
+            expected_version: 1,
+            spec: LinkSpec::to(TargetUrl::from_stored(NEW)),
+            actor: "editor".into(),
+            at: NOW,
+            idempotency: None,
+        };
+        own.update(update).await.unwrap();
+    }
+    for code in deleted {
+        let deletion = Delete {
+            key: key(code),
+            expected_version: None,
+            actor: "deleter".into(),
+            at: NOW,
+            idempotency: None,
+        };
+        own.delete(deletion).await.unwrap();
+    }
+    let told = other.changes(Some(position)).await.unwrap().keys;
+    assert_eq!(told.len(), codes.len());
+    for _ in 0..20 {
+        for store in [&own, &other] {
+            for code in edited {
+                assert_eq!(seen(store, code).await.unwrap(), NEW);
+            }
+            for code in deleted {
+                assert_eq!(seen(store, code).await, None);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    resume(&standby);
+    until("edited links are read from the standby", async || {
+        let before = reads(&other);
+        for code in edited {
+            assert_eq!(seen(&other, code).await.unwrap(), NEW);
+        }
+        reads(&other) - before == edited.len() as u64
+    })
+    .await;
 }
 
 /// What a server says of another database is not believed, though it may be further.

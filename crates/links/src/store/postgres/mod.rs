@@ -113,8 +113,10 @@ impl PostgresLinkStore {
         let connections = Connections::open(address, size, deadline, &schema::SCHEMA).await?;
         let (connections, news) = (Arc::new(connections), Arc::<News>::default());
         let replicated = match &options.replicas {
-            Some(reads) => Some(Replicated::new(&servers, &connections, options, reads)?),
-            None => None,
+            Some(reads) if servers.server_count() > 1 => {
+                Some(Replicated::new(&servers, &connections, options, reads)?)
+            }
+            _ => None,
         };
         let listener = tokio::spawn(listen(Arc::clone(&connections), Arc::clone(&news)));
         Ok(Self {
@@ -149,10 +151,17 @@ impl PostgresLinkStore {
         self.replicated.as_ref().map(Replicated::stats)
     }
 
-    /// These were written by this instance, as far as it knows.
-    fn note<'a>(&self, keys: impl IntoIterator<Item = &'a LinkKey>) {
+    /// These were changed, by anybody.
+    pub(in crate::store) fn note<'a>(&self, keys: impl IntoIterator<Item = &'a LinkKey>) {
         if let Some(replicated) = &self.replicated {
             replicated.note(keys);
+        }
+    }
+
+    /// Nobody knows what was changed until now.
+    pub(in crate::store) fn note_all(&self) {
+        if let Some(replicated) = &self.replicated {
+            replicated.note_all();
         }
     }
 
@@ -345,13 +354,11 @@ impl ChangeFeed for PostgresLinkStore {
         let changes = self
             .read(|| async move { feed::changes(&mut self.session().await?, after).await })
             .await?;
-        if let Some(replicated) = &self.replicated {
-            // Nobody has read the feed before its first position.
-            if changes.lost || after.is_none() {
-                replicated.note_all();
-            }
-            replicated.note(&changes.keys);
+        // Nobody has read the feed before its first position.
+        if changes.lost || after.is_none() {
+            self.note_all();
         }
+        self.note(&changes.keys);
         Ok(changes)
     }
 

@@ -44,6 +44,12 @@ impl ShardAddress {
             weight,
         })
     }
+
+    /// That of its PostgreSQL.
+    #[must_use]
+    pub const fn address(&self) -> &PostgresAddress {
+        &self.address
+    }
 }
 
 #[cfg(test)]

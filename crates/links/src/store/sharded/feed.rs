@@ -15,7 +15,7 @@ use crate::Link;
 use crate::store::columns::{Stored, page};
 use crate::store::postgres::lifecycle::behind;
 use crate::store::postgres::shard::{Positions, ShardDb, Wanted};
-use crate::store::{ChangeFeed, ChangeSeq, Changes, Expiry, Lifecycle, StoreError};
+use crate::store::{ChangeFeed, ChangeSeq, Changes, Expiry, Lifecycle, LinkStore as _, StoreError};
 
 /// How often the journal is asked for more in one call. What is left is read by the next one.
 const ROUNDS: usize = 100;
@@ -51,7 +51,12 @@ impl ChangeFeed for ShardedLinkStore {
             self.shared.still(&view, view.placing.map.home).await?;
             let (home, shards) = (view.home()?.db(), view.dbs());
             write_journal(home, &shards, self.shared.options.feed_capacity).await?;
-            home.journal(after).await
+            let changes = home.journal(after).await?;
+            if changes.lost || after.is_none() {
+                view.shards.values().for_each(|shard| shard.store.note_all());
+            }
+            self.heard_of(&changes.keys);
+            Ok(changes)
         })
     }
 

@@ -43,10 +43,11 @@ pub use self::error::ShardError;
 pub(in crate::store) use self::map::ShardMap;
 pub use self::rebalance::{RebalanceOptions, Rebalanced, Rebalancer, ShardCount, ShardProgress};
 use self::view::{Listed, View, find, level};
+use super::links::nobody;
 use super::postgres::shard::{ShardDb, connections_beside};
 use super::{
-    ClickGrant, Delete, Deleted, Edit, Insert, Inserted, LinkStore, ListQuery, Page,
-    PostgresOptions, PostgresStats, StoreError, Swept, Update, Updated,
+    ClickGrant, Delete, Deleted, Edit, Insert, Inserted, LinkCopy, LinkStore, ListQuery, Page,
+    PostgresOptions, PostgresStats, ReplicaReadStats, StoreError, Swept, Update, Updated,
 };
 use crate::{Link, LinkKey};
 
@@ -204,6 +205,32 @@ impl ShardedLinkStore {
     }
 }
 
+impl ShardedLinkStore {
+    /// What became of reads, if standbys are read; for metrics.
+    #[must_use]
+    pub fn replica_stats(&self) -> Option<ReplicaReadStats> {
+        let view = self.shared.view();
+        let each = view
+            .shards
+            .values()
+            .filter_map(|shard| shard.store.replica_stats());
+        each.reduce(|mut all, one| {
+            all.servers.extend(one.servers);
+            all.primary += one.primary;
+            all.absent += one.absent;
+            all.refused += one.refused;
+            all
+        })
+    }
+
+    /// These were changed, wherever they are.
+    fn note<'a>(&self, keys: impl IntoIterator<Item = &'a LinkKey> + Clone) {
+        for shard in self.shared.view().shards.values() {
+            shard.store.note(keys.clone());
+        }
+    }
+}
+
 /// Connects to all databases of a list.
 async fn connect(
     addresses: Vec<ShardAddress>,
@@ -281,7 +308,12 @@ impl Shared {
             }
             let (version, moving) = (there.map.version, there.map.next.is_some());
             let view = View::open(there.map, there.shards, &shared.clock, &shared.options).await?;
-            *shared.view.write() = Arc::new(view);
+            let view = Arc::new(view);
+            *shared.view.write() = Arc::clone(&view);
+            // What was changed while it was opened was noted for the one before.
+            view.shards
+                .values()
+                .for_each(|shard| shard.store.note_all());
             shared.changed.notify_one();
             tracing::info!(version, moving, "another map of the shards");
             Ok(())
@@ -342,7 +374,9 @@ impl Shared {
 #[async_trait]
 impl LinkStore for ShardedLinkStore {
     async fn insert(&self, inserts: Vec<Insert>) -> Result<Vec<Inserted>, StoreError> {
-        self.insert_all(&inserts).await
+        let inserted = self.insert_all(&inserts).await;
+        self.note(inserts.iter().map(|insert| &insert.link.key));
+        inserted
     }
 
     async fn get(&self, key: &LinkKey) -> Result<Option<Link>, StoreError> {
@@ -366,12 +400,44 @@ impl LinkStore for ShardedLinkStore {
         })
     }
 
+    async fn find(&self, key: &LinkKey) -> Result<LinkCopy, StoreError> {
+        by_the_map!(self, view => {
+            let place = view.place(key);
+            if place.before.is_some() {
+                // A standby of the old place may show what was changed, or deleted, at the new one.
+                let link = self.get(key).await?;
+                return Ok(LinkCopy { link, newest: true });
+            }
+            let copy = view.shard(place.at)?.store.find(key).await?;
+            if copy.link.is_none() {
+                self.shared.still(&view, place.at).await?;
+            }
+            Ok(copy)
+        })
+    }
+
+    fn heard_of(&self, keys: &[LinkKey]) {
+        self.note(keys);
+    }
+
+    async fn answers(&self) -> Result<(), StoreError> {
+        if self.shared.options.replicas.is_none() {
+            return self.get(&nobody()).await.map(drop);
+        }
+        let view = self.shared.view();
+        view.shard(view.place(&nobody()).at)?.store.answers().await
+    }
+
     async fn update(&self, update: Update) -> Result<Updated, StoreError> {
-        by_the_map!(self, view => self.update_once(&view, &update).await)
+        let updated = by_the_map!(self, view => self.update_once(&view, &update).await);
+        self.note([&update.key]);
+        updated
     }
 
     async fn delete(&self, delete: Delete) -> Result<Deleted, StoreError> {
-        by_the_map!(self, view => self.delete_once(&view, &delete).await)
+        let deleted = by_the_map!(self, view => self.delete_once(&view, &delete).await);
+        self.note([&delete.key]);
+        deleted
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
@@ -401,7 +467,10 @@ impl LinkStore for ShardedLinkStore {
         tokens_before: UnixMillis,
         limit: usize,
     ) -> Result<Swept, StoreError> {
-        by_the_map!(self, view => self.sweep_once(&view, before, tokens_before, limit).await)
+        let swept =
+            by_the_map!(self, view => self.sweep_once(&view, before, tokens_before, limit).await)?;
+        self.note(&swept.links);
+        Ok(swept)
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
