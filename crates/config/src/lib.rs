@@ -25,7 +25,7 @@ pub use reference::{default_file, reference};
 pub use secret::Secret;
 pub use sections::{
     Access, Addresses, Admin, Attribute, Audit, Changes, ClickQueue, Clicks, ClicksPostgres,
-    ClicksRedis, Compat, Dynamo, Edge, Engine, Grpc, Hash, LimitStore, Limits, Links, Log,
-    LogFormat, MemoryCache, Oidc, OnLinkDelete, OnStoreFailure, Overload, Postgres, Redirect, Resp,
-    Root, SharedCache, Shutdown, Strategy, Sweep, Webhooks,
+    ClicksRedis, Compat, Dynamo, Edge, Engine, GlobalLimits, Grpc, Hash, LimitStore, Limits, Links,
+    Log, LogFormat, MemoryCache, Oidc, OnLinkDelete, OnStoreFailure, Overload, Postgres, Redirect,
+    Resp, Root, SharedCache, Shutdown, Strategy, Sweep, Webhooks,
 };

@@ -10,8 +10,8 @@ use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
     Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksPostgres, ClicksRedis, Compat, Dynamo,
-    Edge, Engine, Grpc, Limits, Links, Log, MemoryCache, Oidc, Overload, Postgres, Proxy, Resp,
-    SharedCache, Shutdown, Sweep, Webhooks,
+    Edge, Engine, GlobalLimits, Grpc, Limits, Links, Log, MemoryCache, Oidc, Overload, Postgres,
+    Proxy, Resp, SharedCache, Shutdown, Sweep, Webhooks,
 };
 use crate::source::Given;
 
@@ -52,6 +52,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// `[limits]`
     pub limits: Limits,
+    /// `[limits.global]`
+    pub limits_global: GlobalLimits,
     /// `[limits.audit]`
     pub audit: Audit,
     /// `[resp]`
@@ -98,6 +100,7 @@ impl Config {
         ClicksRedis::SECTION,
         Webhooks::SECTION,
         Limits::SECTION,
+        GlobalLimits::SECTION,
         Audit::SECTION,
         Resp::SECTION,
         Grpc::SECTION,
@@ -147,6 +150,7 @@ impl Config {
         let clicks_redis = ClicksRedis::read(&mut reader);
         let webhooks = Webhooks::read(&mut reader);
         let limits = Limits::read(&mut reader);
+        let limits_global = GlobalLimits::read(&mut reader);
         let audit = Audit::read(&mut reader);
         let resp = Resp::read(&mut reader);
         let grpc = Grpc::read(&mut reader);
@@ -200,6 +204,7 @@ impl Config {
                 clicks_redis: clicks_redis?,
                 webhooks: webhooks?,
                 limits: limits?,
+                limits_global: limits_global?,
                 audit: audit?,
                 resp: resp?,
                 grpc: grpc?,
