@@ -66,6 +66,7 @@ mod private_postgres;
 mod private_redis;
 mod proxy;
 mod redirect;
+mod regions;
 mod replay;
 mod resp;
 mod rules;
