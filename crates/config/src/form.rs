@@ -206,6 +206,12 @@ pub(crate) const BATCH: Form<usize> = Form {
     read: |value| between(value, 1, 100_000).map(|n| usize::try_from(n).unwrap_or_default()),
 };
 
+pub(crate) const BUDGET_KEYS: Form<usize> = Form {
+    kind: Kind::Integer,
+    expects: "a whole number from 1 to 10000000",
+    read: |value| between(value, 1, 10_000_000).map(|n| usize::try_from(n).unwrap_or_default()),
+};
+
 pub(crate) const CONNECTIONS: Form<usize> = Form {
     kind: Kind::Integer,
     expects: "a whole number from 1 to 1000",
@@ -622,6 +628,23 @@ pub(crate) const LINK_CACHE: Form<Option<Secret>> = Form {
             why.unwrap_or_else(|| {
                 "give the URL of a Redis, such as \"redis://127.0.0.1:6379/0\", or leave it empty: \
                  then links are cached in memory only"
+                    .to_owned()
+            })
+        }),
+        None => wrong(),
+    },
+};
+
+/// The URL of a Redis may hold a password: no message shows it.
+pub(crate) const GLOBAL_STORE: Form<Option<Secret>> = Form {
+    kind: Kind::Text,
+    expects: LINK_CACHE.expects,
+    read: |value| match value.text() {
+        Some("") => Ok(None),
+        Some(text) => redis_url(text).map(Some).map_err(|why| {
+            why.unwrap_or_else(|| {
+                "give the URL of a Redis, such as \"redis://127.0.0.1:6379/0\", or leave it empty: \
+                 then budgets are not enforced"
                     .to_owned()
             })
         }),

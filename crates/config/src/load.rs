@@ -10,8 +10,9 @@ use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
     Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksClickHouse, ClicksKafka,
-    ClicksPostgres, ClicksRedis, Compat, Dynamo, Edge, Engine, Grpc, Limits, Links, Log,
-    MemoryCache, Oidc, Overload, Postgres, Proxy, Resp, SharedCache, Shutdown, Sweep, Webhooks,
+    ClicksPostgres, ClicksRedis, Compat, Dynamo, Edge, Engine, GlobalLimits, Grpc, Limits, Links,
+    Log, MemoryCache, Oidc, Overload, Postgres, Proxy, Resp, SharedCache, Shutdown, Sweep,
+    Webhooks,
 };
 use crate::source::Given;
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// `[limits]`
     pub limits: Limits,
+    /// `[limits.global]`
+    pub limits_global: GlobalLimits,
     /// `[limits.audit]`
     pub audit: Audit,
     /// `[resp]`
@@ -104,6 +107,7 @@ impl Config {
         ClicksKafka::SECTION,
         Webhooks::SECTION,
         Limits::SECTION,
+        GlobalLimits::SECTION,
         Audit::SECTION,
         Resp::SECTION,
         Grpc::SECTION,
@@ -155,6 +159,7 @@ impl Config {
         let clicks_kafka = ClicksKafka::read(&mut reader);
         let webhooks = Webhooks::read(&mut reader);
         let limits = Limits::read(&mut reader);
+        let limits_global = GlobalLimits::read(&mut reader);
         let audit = Audit::read(&mut reader);
         let resp = Resp::read(&mut reader);
         let grpc = Grpc::read(&mut reader);
@@ -210,6 +215,7 @@ impl Config {
                 clicks_kafka: clicks_kafka?,
                 webhooks: webhooks?,
                 limits: limits?,
+                limits_global: limits_global?,
                 audit: audit?,
                 resp: resp?,
                 grpc: grpc?,

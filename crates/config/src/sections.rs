@@ -608,6 +608,23 @@ section! {
 }
 
 section! {
+    /// Budgets over all regions, for policies with a `global_budget`: each region decides by a store of
+    /// its own, and tells the others in the background.
+    GlobalLimits in "limits.global" {
+        /// A Redis that the servers of all regions share. Empty: budgets are not enforced. Keys in it
+        /// begin with `limits.prefix`.
+        store: Option<Secret> = r#""""#, GLOBAL_STORE;
+        /// How often a server tells what it let through, and asks what the others did.
+        every: Duration = r#""1s""#, PERIOD;
+        /// How long the Redis may take for an answer. After that it counts as failed, and what was told
+        /// is told again.
+        deadline: Duration = r#""1s""#, PERIOD;
+        /// The most keys whose budget is followed in this process. Budgets of more are not enforced.
+        max_keys: usize = "100000", BUDGET_KEYS;
+    }
+}
+
+section! {
     /// The audit log of refusals: one line of JSON each. Who changed what is in `admin.audit`.
     Audit in "limits.audit" {
         /// The file; empty for none. Descriptors stand in it as they are, such as addresses.

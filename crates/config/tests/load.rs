@@ -473,6 +473,29 @@ fn limits_are_counted_here_or_in_a_redis_whose_password_is_not_shown() {
 }
 
 #[test]
+fn budgets_are_counted_nowhere_or_in_a_redis_whose_password_is_not_shown() {
+    let config = load("", &[], &[]).unwrap();
+    assert!(config.limits_global.store.is_none());
+    let global = |text: &str| load(&format!("[limits.global]\n{text}"), &[], &[]);
+    let url = "rediss://user:hush@redis.example:6380/2";
+    let text = format!("store = {url:?}\nevery = '200ms'\ndeadline = '1s'\nmax_keys = 7");
+    let config = global(&text).unwrap();
+    let read = &config.limits_global;
+    assert_eq!(read.store.as_ref().unwrap().expose(), url);
+    assert_eq!((read.every.as_millis(), read.max_keys), (200, 7));
+    assert!(!format!("{config:?}").contains("hush"));
+    for (text, said) in [
+        ("store = 'memory:'", "then budgets are not enforced"),
+        ("store = 'redis://:hush@'", "this is no URL of a Redis"),
+        ("every = '0s'", "limits.global.every"),
+        ("max_keys = 0", "limits.global.max_keys"),
+    ] {
+        let error = global(text).unwrap_err();
+        assert!(error.contains(said) && !error.contains("hush"), "{error}");
+    }
+}
+
+#[test]
 fn what_is_no_toml_is_told_by_line() {
     let error = load("[links]\nstore = \n", &[], &[]).unwrap_err();
     assert!(error.starts_with("t.toml:2:"), "{error}");

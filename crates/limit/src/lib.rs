@@ -7,6 +7,7 @@ mod atomic_gcra;
 #[cfg(feature = "http")]
 pub mod attribute;
 mod bucket;
+pub mod budget;
 mod concurrency;
 mod decision;
 mod fixed_window;

@@ -9,7 +9,7 @@ use super::{Ceiling, OnExceed, OnStoreFailure, PolicyError, Precision};
 use crate::{AlgorithmKind, Limiter, MAX_LIMIT, Quota, QuotaError};
 
 /// The keys of the block.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 15] = [
     "unit",
     "requests_per_unit",
     "unlimited",
@@ -23,8 +23,12 @@ pub(super) const KEYS: [&str; 14] = [
     "max_delay",
     "on_store_failure",
     "precision",
+    "global_budget",
     "cost",
 ];
+
+/// Windows of a budget over all regions are no shorter.
+const LEAST_BUDGET_WINDOW: Duration = Duration::from_secs(1);
 
 const DAY: u64 = 86_400;
 const UNITS: [(&str, u64); 7] = [
@@ -49,6 +53,7 @@ pub(super) struct Rate {
     on_exceed: Option<Spot<OnExceed>>,
     max_delay: Option<Spot<Duration>>,
     cost: Option<Spot<u64>>,
+    global_budget: Option<Spot<u64>>,
     pub(super) name: Option<Spot<Arc<str>>>,
     pub(super) replaces: Option<Vec<Arc<str>>>,
     pub(super) on_store_failure: Option<OnStoreFailure>,
@@ -62,6 +67,7 @@ pub(super) struct Terms {
     pub(super) on_exceed: OnExceed,
     pub(super) max_delay: Option<Duration>,
     pub(super) cost: u64,
+    pub(super) global_budget: Option<Quota>,
 }
 
 impl Rate {
@@ -91,6 +97,7 @@ impl Rate {
             )?,
             max_delay: fields.duration("max_delay")?,
             cost: fields.number("cost")?,
+            global_budget: fields.number("global_budget")?,
             replaces: replaces(&fields, name.as_ref())?,
             name,
             on_store_failure: fields
@@ -130,6 +137,9 @@ impl Rate {
             on_exceed: self.on_exceed.or_else(|| manners?.on_exceed.clone()),
             max_delay: self.max_delay.or_else(|| manners?.max_delay.clone()),
             cost: self.cost.or_else(|| numbers?.cost.clone()),
+            global_budget: self
+                .global_budget
+                .or_else(|| numbers?.global_budget.clone()),
             name: self.name.or_else(|| base.name.clone()),
             replaces: self.replaces.or_else(|| base.replaces.clone()),
             on_store_failure: self.on_store_failure.or(base.on_store_failure),
@@ -161,6 +171,7 @@ impl Rate {
                 on_exceed: OnExceed::Reject,
                 max_delay: None,
                 cost: 1,
+                global_budget: None,
             });
         }
         let quota = Quota::new(requests.is, window.is).map_err(|error| match error {
@@ -178,6 +189,7 @@ impl Rate {
             on_exceed,
             max_delay: self.max_delay.as_ref().map(|delay| delay.is),
             cost: self.cost(depth)?,
+            global_budget: self.global_budget(quota)?,
         })
     }
 
@@ -188,7 +200,8 @@ impl Rate {
         let on_exceed = self.on_exceed.as_ref().map(|spot| &spot.place);
         let max_delay = self.max_delay.as_ref().map(|spot| &spot.place);
         let cost = self.cost.as_ref().map(|spot| &spot.place);
-        let useless = [window, algorithm, burst, on_exceed, max_delay, cost];
+        let budget = self.global_budget.as_ref().map(|spot| &spot.place);
+        let useless = [window, algorithm, burst, on_exceed, max_delay, cost, budget];
         match useless.into_iter().flatten().next() {
             Some(place) => Err(place.error("means nothing where unlimited is true: leave one out")),
             None => Ok(Terms {
@@ -196,6 +209,7 @@ impl Rate {
                 on_exceed: OnExceed::Reject,
                 max_delay: None,
                 cost: 1,
+                global_budget: None,
             }),
         }
     }
@@ -272,6 +286,41 @@ impl Rate {
                 cost.is
             ))),
             Some(cost) => Ok(cost.is),
+        }
+    }
+
+    /// What all regions together let through in the window, beside the limit of each.
+    fn global_budget(&self, limit: Quota) -> Result<Option<Quota>, PolicyError> {
+        let Some(budget) = &self.global_budget else {
+            return Ok(None);
+        };
+        let wrong = |reason: String| Err(budget.place.error(reason));
+        let window = limit.window();
+        // Regions tell each other now and then: a shorter window would be over before.
+        if window < LEAST_BUDGET_WINDOW || window.subsec_nanos() % 1_000_000 != 0 {
+            return wrong(format!(
+                "regions cannot count together in windows of {window:?}: give a unit, or a window \
+                 of at least a second, in whole milliseconds"
+            ));
+        }
+        if budget.is < limit.limit() {
+            return wrong(format!(
+                "{} for all regions is less than the {} that each lets through: give a lower \
+                 requests_per_unit or a higher budget",
+                budget.is,
+                limit.limit()
+            ));
+        }
+        if let Some(cost) = self.cost.as_ref().filter(|cost| cost.is > budget.is) {
+            return wrong(format!(
+                "{} is less than the {} that one hit costs, so nothing ever would pass: give a \
+                 higher budget or a smaller cost",
+                budget.is, cost.is
+            ));
+        }
+        match Quota::new(budget.is, window) {
+            Ok(quota) => Ok(Some(quota)),
+            Err(error) => wrong(said(error)),
         }
     }
 }

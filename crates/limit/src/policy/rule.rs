@@ -33,6 +33,9 @@ pub struct Rule {
     pub on_store_failure: Option<OnStoreFailure>,
     /// Whether instances may decide on leased tokens.
     pub precision: Precision,
+    /// What all regions together let through in its window: `global_budget`. It is enforced by a
+    /// service that has [`Budgets`](crate::budget::Budgets).
+    pub global_budget: Option<Quota>,
     /// What one hit costs; at least 1.
     pub cost: u64,
     /// Names of rules that do not count where this one does.

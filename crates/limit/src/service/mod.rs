@@ -11,12 +11,15 @@
 //! - **Blocked** rules, which let nothing through, refuse without asking for a charge.
 //! - **Shadow mode and quota mode** never refuse. They are charged, where they have room, with
 //!   requests that pass.
+//! - **Budgets** over all regions refuse before the store is asked for a charge, once they are used
+//!   up; what a request was charged is counted in them. See [`Budgets`].
 //! - **Replaced** rules do not count.
 //! - **A store that fails** leaves it to each rule: `open` lets through, `closed` refuses, `local`
 //!   asks the store of this process, for its share of the limit. If that fails too, `local` lets through: it is chosen so that
 //!   a store that is away stops nothing.
 
 mod answer;
+mod budgeted;
 mod denied;
 mod outcome;
 mod plan;
@@ -45,6 +48,7 @@ pub use stats::{RuleStats, Stats};
 pub use times::{DECISION_TIME_BOUNDS, DecisionTimes};
 pub use turn::QueueId;
 
+use crate::budget::Budgets;
 use crate::policy::{OnStoreFailure, PolicyError, PolicySet};
 use crate::store::LimitStore;
 use denied::TopDenied;
@@ -61,6 +65,7 @@ pub struct LimitService {
     fallback: Arc<dyn LimitStore>,
     on_store_failure: OnStoreFailure,
     instances: Box<dyn Fn() -> u64 + Send + Sync>,
+    budgets: Option<Arc<Budgets>>,
     unmatched: AtomicU64,
     unknown_domain: AtomicU64,
     top_denied: TopDenied,
@@ -93,6 +98,7 @@ impl LimitService {
             fallback,
             on_store_failure: OnStoreFailure::Local,
             instances: Box::new(|| 1),
+            budgets: None,
             unmatched: AtomicU64::new(0),
             unknown_domain: AtomicU64::new(0),
             top_denied: TopDenied::new(),
@@ -118,6 +124,16 @@ impl LimitService {
     pub fn with_instances(self, instances: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self {
             instances: Box::new(instances),
+            ..self
+        }
+    }
+
+    /// Enforces the [budgets](crate::policy::Rule::global_budget) of rules, which are not enforced
+    /// otherwise. Whoever makes the service makes their [reports](Budgets::sync).
+    #[must_use]
+    pub fn with_budgets(self, budgets: Arc<Budgets>) -> Self {
+        Self {
+            budgets: Some(budgets),
             ..self
         }
     }
@@ -173,6 +189,18 @@ impl LimitService {
         Ok(())
     }
 
+    /// How many rules in force have a global budget that this service does not enforce: all of them, if it
+    /// has no [budgets](Self::with_budgets).
+    #[must_use]
+    pub fn unenforced_budgets(&self) -> usize {
+        if self.budgets.is_some() {
+            return 0;
+        }
+        let policies = self.policies();
+        let rules = policies.rules().iter();
+        rules.filter(|rule| rule.global_budget.is_some()).count()
+    }
+
     /// Decides a request, and charges what it takes to all of its limits or to none.
     ///
     /// # Errors
@@ -193,9 +221,10 @@ impl LimitService {
             fallback: &*self.fallback,
             on_store_failure: self.on_store_failure,
             instances: &*self.instances,
+            budgets: self.budgets.as_deref(),
         };
-        let outcomes = judge.settle(&steps).await;
-        let answer = outcome::answer(&steps, &outcomes);
+        let (outcomes, spent) = judge.settle(&steps).await;
+        let answer = outcome::answer(&steps, &outcomes, spent);
         let took = began.zip(self.stopwatch.as_ref());
         let took = took.map(|(began, clock)| clock.monotonic().saturating_sub(began));
         self.count(&reign.board, &steps, &answer, took);
@@ -211,6 +240,9 @@ impl LimitService {
         // Whoever left learns nothing from a failure; the breaker of the store tells of it.
         let _ = self.store.refund(&receipt.stored).await;
         let _ = self.fallback.refund(&receipt.local).await;
+        if let Some(budgets) = &self.budgets {
+            receipt.spent.iter().for_each(|it| budgets.give_back(it));
+        }
     }
 
     /// What was decided since the start.

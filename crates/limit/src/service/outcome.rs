@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::budgeted::Budgeted;
 use super::plan::{Manner, Question, Step};
 use super::{CheckAnswer, Code, Receipt, Status};
 use crate::Shaped;
-use crate::policy::{OnStoreFailure, Rule};
+use crate::budget::{Spent, Standing};
+use crate::policy::{Allowance, OnStoreFailure, Rule};
 
 /// What came of one question.
 #[derive(Debug, Clone, Copy)]
@@ -17,11 +19,17 @@ pub(super) struct Outcome {
     pub(super) failure: Option<OnStoreFailure>,
     /// Among how many instances the limit was divided for it.
     pub(super) instances: u64,
+    /// What the budget says, if there is one.
+    pub(super) budget: Option<Budgeted>,
 }
 
 impl Outcome {
-    /// Whether the limit is over for this question.
+    /// Whether the limit or the budget is over for this question.
     pub(super) fn over(&self, question: &Question) -> bool {
+        self.budget.is_some_and(|budget| budget.over) || self.limit_over(question)
+    }
+
+    fn limit_over(&self, question: &Question) -> bool {
         match self.said {
             None => self.failure == Some(OnStoreFailure::Closed),
             Some((shaped, manner)) => match (question.cost, manner) {
@@ -33,7 +41,7 @@ impl Outcome {
     }
 
     fn status(&self, question: &Question) -> Status {
-        let over = self.over(question);
+        let over = self.limit_over(question);
         let decision = self.said.map(|(shaped, _)| shaped.decision);
         let retry_after = self.said.filter(|_| over).and_then(|(shaped, manner)| {
             let decision = shaped.decision;
@@ -43,12 +51,17 @@ impl Outcome {
                 _ => Some(decision.reset_after()),
             }
         });
-        Status {
+        let status = Status {
             remaining: decision.map(|decision| decision.remaining()),
             reset_after: decision.map(|decision| decision.reset_after()),
             retry_after,
             failure: self.failure,
-            ..ruled(&question.rule, over)
+            ..ruled(&question.rule, self.over(question))
+        };
+        match &self.budget {
+            Some(budget) if budget.over => budget.over_in(status, question, over),
+            Some(budget) => budget.beside(status),
+            None => status,
         }
     }
 
@@ -63,8 +76,44 @@ impl Outcome {
     }
 }
 
-/// The answer to a request: `outcomes` has one for each question in `steps`, in their order.
-pub(super) fn answer(steps: &[Step], outcomes: &[Outcome]) -> CheckAnswer {
+impl Budgeted {
+    /// The status of a question that the budget refuses, and perhaps the limit as well: the budget is
+    /// what is shown.
+    fn over_in(&self, status: Status, question: &Question, limit_over: bool) -> Status {
+        let Standing { left, ends_after } = self.standing;
+        let retry_after = match limit_over {
+            true => status.retry_after.map(|after| after.max(ends_after)),
+            false => Some(ends_after),
+        };
+        Status {
+            limit: Some(Allowance::Quota(self.quota)),
+            remaining: Some(
+                status
+                    .remaining
+                    .map_or(left, |remaining| remaining.min(left)),
+            ),
+            reset_after: Some(ends_after),
+            retry_after: retry_after.filter(|_| question.cost <= self.quota.limit()),
+            ..status
+        }
+    }
+
+    /// The status of a question that the budget lets pass: what remains is what both leave.
+    fn beside(&self, status: Status) -> Status {
+        match (status.remaining, status.reset_after) {
+            (Some(remaining), Some(reset_after)) if self.standing.left < remaining => Status {
+                remaining: Some(self.standing.left),
+                reset_after: Some(reset_after.max(self.standing.ends_after)),
+                ..status
+            },
+            _ => status,
+        }
+    }
+}
+
+/// The answer to a request: `outcomes` has one for each question in `steps`, in their order, and
+/// `spent` is what it took of budgets.
+pub(super) fn answer(steps: &[Step], outcomes: &[Outcome], spent: Vec<Spent>) -> CheckAnswer {
     let questions = steps.iter().filter_map(Step::question);
     let asked = questions.zip(outcomes);
     let mut outcomes = outcomes.iter();
@@ -95,6 +144,7 @@ pub(super) fn answer(steps: &[Step], outcomes: &[Outcome]) -> CheckAnswer {
     let mut receipt = Receipt::default();
     if !delay.is_zero() {
         asked.for_each(|(question, outcome)| receipt.add(question, outcome));
+        receipt.spent = spent;
     }
     CheckAnswer {
         allowed,

@@ -26,7 +26,7 @@ pub(super) enum Step {
 pub(super) struct Question {
     pub(super) rule: Arc<Rule>,
     pub(super) cost: u64,
-    key: LimitKey,
+    pub(super) key: LimitKey,
     limiter: Limiter,
 }
 

@@ -1,5 +1,6 @@
 use super::outcome::Outcome;
 use super::plan::{Manner, Question};
+use crate::budget::Spent;
 use crate::store::Refund;
 
 /// What a request was charged that has to wait for its turn.
@@ -11,6 +12,8 @@ pub struct Receipt {
     pub(super) stored: Vec<Refund>,
     /// Charged in this process, because the store failed.
     pub(super) local: Vec<Refund>,
+    /// Taken of budgets.
+    pub(super) spent: Vec<Spent>,
 }
 
 impl Receipt {

@@ -1,8 +1,10 @@
 //! Asking the stores, so that a request is charged to all of its limits or to none.
 
+use super::budgeted::Kept;
 use super::outcome::Outcome;
 use super::plan::{Manner, Question, Step};
 use crate::Shaped;
+use crate::budget::{Budgets, Spent};
 use crate::policy::OnStoreFailure;
 use crate::store::{Charge, LimitStore, StoreError};
 
@@ -13,25 +15,37 @@ pub(super) struct Judge<'a> {
     pub(super) on_store_failure: OnStoreFailure,
     /// How many instances share the store.
     pub(super) instances: &'a (dyn Fn() -> u64 + Send + Sync),
+    /// What all regions together may admit.
+    pub(super) budgets: Option<&'a Budgets>,
 }
 
 impl Judge<'_> {
-    /// One outcome for each question of the steps, in their order.
-    pub(super) async fn settle(&self, steps: &[Step]) -> Vec<Outcome> {
+    /// One outcome for each question of the steps, in their order, and what was taken of budgets.
+    pub(super) async fn settle(&self, steps: &[Step]) -> (Vec<Outcome>, Vec<Spent>) {
         let questions: Vec<&Question> = steps.iter().filter_map(Step::question).collect();
         if questions.is_empty() {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         if steps.iter().any(blocks) {
-            return self.ask(&questions, Manner::Peek).await;
+            return (self.ask(&questions, Manner::Peek).await, Vec::new());
         }
+        let kept = Kept::of(self.budgets, &questions);
+        let mut outcomes = match kept.refuses() {
+            true => self.ask(&questions, Manner::Peek).await,
+            false => self.charge(&questions).await,
+        };
+        let spent = kept.settle(&questions, &mut outcomes);
+        (outcomes, spent)
+    }
+
+    async fn charge(&self, questions: &[&Question]) -> Vec<Outcome> {
         // The store lets every peek pass, and would charge the rest.
         let gate = |one: &Question| one.cost == 0 && one.rule.binds();
         let charges: Vec<&Question> = questions.iter().copied().filter(|one| !gate(one)).collect();
         if charges.len() == questions.len() || charges.iter().all(|one| one.cost == 0) {
-            return self.ask(&questions, Manner::Charge).await;
+            return self.ask(questions, Manner::Charge).await;
         }
-        let peeked = self.ask(&questions, Manner::Peek).await;
+        let peeked = self.ask(questions, Manner::Peek).await;
         let mut both = questions.iter().zip(&peeked);
         if both.any(|(one, outcome)| gate(one) && outcome.over(one)) {
             return peeked;
@@ -55,6 +69,7 @@ impl Judge<'_> {
                     said: Some((shaped, manner)),
                     failure: None,
                     instances: 1,
+                    budget: None,
                 })
                 .collect(),
             Err(_) => self.without_store(questions, manner).await,
@@ -96,6 +111,7 @@ impl Judge<'_> {
                 },
                 failure: Some(mode),
                 instances,
+                budget: None,
             })
             .collect()
     }

@@ -18,6 +18,8 @@ pub use self::guarded::{Guarded, InParts};
 pub use self::leased::{LeaseOptions, LeaseStats, Leased};
 pub use self::memory::{MemoryOptions, MemoryStats, MemoryStore, SnapshotError};
 #[cfg(feature = "redis")]
+pub(crate) use self::redis::name_in_redis;
+#[cfg(feature = "redis")]
 pub use self::redis::{Inexact, Instances, RedisOptions, RedisStore, RedisUrlError};
 use crate::{Limiter, LimiterState, Moment, Shaped};
 #[cfg(feature = "redis")]

@@ -80,7 +80,29 @@ fn the_other_keys_are_kept_on_the_rule() {
     assert_eq!((read.cost, &*read.name), (3, "n"));
     assert_eq!(read.on_store_failure, Some(OnStoreFailure::Closed));
     assert_eq!(read.precision, Precision::Leased);
+    assert_eq!(read.global_budget, None);
     assert_eq!(read.replaces, ["a", "b"].map(Arc::<str>::from));
+}
+
+#[test]
+fn a_budget_has_the_window_of_its_rule_and_values_take_it_over() {
+    let read = rule("window: 90s, requests_per_unit: 7, global_budget: 20");
+    let budget = Quota::new(20, Duration::from_secs(90)).unwrap();
+    assert_eq!(read.global_budget, Some(budget));
+    let of = |terms: &str| {
+        let yaml = format!(
+            "domain: d\ndescriptors:\n  - key: k\n    rate_limit: {{unit: minute, \
+             requests_per_unit: 7, global_budget: 20}}\n    overrides:\n      - {{value: v, \
+             rate_limit: {{{terms}}}}}\n"
+        );
+        let parsed = PolicySet::parse("limits.yaml", &yaml)?;
+        Ok::<_, tollgate_limit::policy::PolicyError>(parsed.rules()[1].global_budget)
+    };
+    assert_eq!(of("unit: hour").unwrap().unwrap().limit(), 20);
+    assert_eq!(of("unlimited: true").unwrap(), None);
+    assert_eq!(of("requests_per_unit: 0").unwrap(), None);
+    let error = of("requests_per_unit: 21").unwrap_err();
+    assert!(error.reason.contains("less than the 21"), "{error}");
 }
 
 #[test]
@@ -159,6 +181,31 @@ fn what_does_not_go_together_is_refused() {
             format!("{base}, on_exceed: delay, max_delay: 101years"),
             "max_delay",
             "out of range",
+        ),
+        (
+            format!("{base}, global_budget: 9"),
+            "global_budget",
+            "9 for all regions is less than the 10 that each",
+        ),
+        (
+            format!("{base}, global_budget: 99999999999999999"),
+            "global_budget",
+            "out of range",
+        ),
+        (
+            format!("{base}, algorithm: gcra, burst: 50, cost: 20, global_budget: 19"),
+            "global_budget",
+            "19 is less than the 20 that one hit costs",
+        ),
+        (
+            "window: 900ms, requests_per_unit: 1, global_budget: 2".to_owned(),
+            "global_budget",
+            "windows of 900ms",
+        ),
+        (
+            "unlimited: true, global_budget: 2".to_owned(),
+            "global_budget",
+            "means nothing where unlimited",
         ),
         (format!("{base}, cost: 0"), "cost", "0 is out of range"),
         (

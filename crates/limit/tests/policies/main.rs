@@ -8,6 +8,7 @@
 
 mod all_or_nothing;
 mod bench;
+mod budgets;
 mod checks;
 mod documented;
 mod failures;
@@ -16,3 +17,4 @@ mod malformed;
 mod reference;
 mod reload;
 mod times;
+mod totals;

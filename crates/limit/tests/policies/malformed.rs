@@ -26,6 +26,7 @@ fn yamlish() -> impl Strategy<Value = String> {
         "max_delay",
         "250ms",
         "cost",
+        "global_budget",
         "unlimited",
         "true",
         "replaces",

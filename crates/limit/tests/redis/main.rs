@@ -25,5 +25,8 @@ mod private_cluster;
 #[allow(dead_code, reason = "shared with the end-to-end tests")]
 #[path = "../../../redis/tests/private/private_redis.rs"]
 mod private_redis;
+mod regions;
 mod sentinel;
 mod sharing;
+#[path = "../policies/totals.rs"]
+mod totals;

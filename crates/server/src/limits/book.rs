@@ -197,10 +197,27 @@ impl PolicyBook {
     /// The book of what `service` has in force, which are the policies that were read with `read`.
     #[must_use]
     pub fn new(read: ReadSources, service: Arc<LimitService>) -> Self {
-        Self {
+        let book = Self {
             sources: read.sources,
             service,
             known: Mutex::new(read.texts),
+        };
+        book.warn_of_budgets();
+        book
+    }
+
+    fn put_in_force(&self, policies: PolicySet) {
+        self.service.replace_policies(policies);
+        self.warn_of_budgets();
+    }
+
+    fn warn_of_budgets(&self) {
+        let policies = self.service.unenforced_budgets();
+        if policies > 0 {
+            tracing::warn!(
+                policies,
+                "policies have a global_budget, which is not enforced: limits.global.store is empty"
+            );
         }
     }
 
@@ -215,7 +232,7 @@ impl PolicyBook {
         if *known == texts {
             return Ok(Vec::new());
         }
-        self.service.replace_policies(self.sources.parse(&texts)?);
+        self.put_in_force(self.sources.parse(&texts)?);
         let before = std::mem::replace(&mut *known, texts);
         Ok(self.sources.changed(&before, &known))
     }
@@ -233,7 +250,7 @@ impl PolicyBook {
         let before = texts.kept.insert(domain.to_owned(), yaml.to_owned());
         let policies = self.sources.parse(&texts).map_err(PutError::Sources)?;
         self.keep(domain, yaml).map_err(PutError::Keep)?;
-        self.service.replace_policies(policies);
+        self.put_in_force(policies);
         *known = texts;
         Ok(before)
     }
@@ -252,7 +269,7 @@ impl PolicyBook {
             }
             _ => {}
         }
-        self.service.replace_policies(policies);
+        self.put_in_force(policies);
         *known = texts;
         Ok(Some(before))
     }

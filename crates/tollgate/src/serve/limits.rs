@@ -17,6 +17,7 @@ use tollgate_limit::store::{LimitStore, MemoryOptions, MemoryStore};
 use tollgate_server::limits::{AuditGuard, AuditLog, ErrorCounter, Guard, Limits, PolicyBook};
 use tollgate_server::metrics::Metrics;
 
+use super::budgets::GlobalBudgets;
 use super::options;
 use super::shared::{self, Shared};
 use crate::{changes, open};
@@ -28,6 +29,7 @@ pub(super) struct Made {
     pub(super) store: Arc<dyn LimitStore>,
     memory: Arc<MemoryStore>,
     shared: Option<Shared>,
+    budgets: Option<GlobalBudgets>,
     snapshot: Option<PathBuf>,
     audit: Option<(ErrorCounter, AuditGuard)>,
 }
@@ -36,6 +38,7 @@ pub(super) struct Made {
 pub(super) struct Ending {
     store: Arc<MemoryStore>,
     shared: Option<Shared>,
+    budgets: Option<GlobalBudgets>,
     snapshot: Option<PathBuf>,
     /// Writes the rest of the audit log when it is dropped.
     _audit: Option<AuditGuard>,
@@ -46,6 +49,9 @@ impl Ending {
     pub(super) fn tend(&self, tasks: &TaskTracker, end: &CancellationToken) {
         if let Some(shared) = &self.shared {
             shared.tend(tasks, end);
+        }
+        if let Some(budgets) = &self.budgets {
+            budgets.tend(tasks, end);
         }
     }
 
@@ -113,6 +119,9 @@ impl Made {
         if let Some(shared) = &self.shared {
             shared.register(metrics);
         }
+        if let Some(budgets) = &self.budgets {
+            budgets.register(metrics);
+        }
         if let Some((dropped, _)) = &self.audit {
             let dropped = dropped.clone();
             metrics.register_counter(
@@ -128,6 +137,7 @@ impl Made {
         let ending = Ending {
             store: self.memory,
             shared: self.shared,
+            budgets: self.budgets,
             snapshot: self.snapshot,
             _audit: self.audit.map(|(_, guard)| guard),
         };
@@ -160,6 +170,13 @@ pub(super) async fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<M
     if let Some(shared) = &shared {
         service = service.with_instances(shared.instances());
     }
+    let budgets = match &config.limits_global.store {
+        None => None,
+        Some(url) => Some(GlobalBudgets::connect(url.expose(), config).await?),
+    };
+    if let Some(budgets) = &budgets {
+        service = service.with_budgets(budgets.budgets());
+    }
     let mut audit = None;
     if let Some(options) = options::audit(config) {
         let (log, guard) = AuditLog::open(&options, Arc::new(SystemClock::new()))
@@ -180,6 +197,7 @@ pub(super) async fn limits(config: &Config, data_dir: &Path) -> anyhow::Result<M
         store,
         memory,
         shared,
+        budgets,
         snapshot: config.limits.snapshot.clone(),
         audit,
     })

@@ -1,6 +1,11 @@
 //! `tollgate serve`: puts everything together, runs it, and takes it down in order.
 
 pub(crate) mod background;
+#[cfg(feature = "redis")]
+mod budgets;
+#[cfg(not(feature = "redis"))]
+#[path = "no_budgets.rs"]
+mod budgets;
 mod click_queue;
 mod clicked;
 mod clicks;

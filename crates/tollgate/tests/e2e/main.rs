@@ -71,6 +71,7 @@ mod private_postgres;
 mod private_redis;
 mod proxy;
 mod redirect;
+mod regions;
 mod replay;
 #[cfg(feature = "postgres")]
 mod replicas;

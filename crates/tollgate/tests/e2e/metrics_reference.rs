@@ -92,6 +92,12 @@ const SECTIONS: &[(&str, &[&str], bool, &str)] = &[
         "Only if `limits.store` is a [Redis](redis.md).",
     ),
     (
+        "Global budgets",
+        &["tollgate_limits_budget_"],
+        false,
+        "Only if `limits.global.store` is set; see [Regions](redis.md#regions).",
+    ),
+    (
         "Audit log",
         &["tollgate_limits_audit_"],
         false,
@@ -260,6 +266,7 @@ impl Everything {
             .env("TOLLGATE_CLICKS__QUEUE", &format!("{}/clicks", redis.url()))
             .config(&format!(
                 "[limits]\nstore = {url:?}\ndeadline = \"10s\"\naudit.file = {audit:?}\n\
+                 global.store = {url:?}\nglobal.deadline = \"10s\"\n\
                  [links]\ncache = {url:?}\npostgres.replicas = \"prefer\"",
                 url = redis.url()
             ))

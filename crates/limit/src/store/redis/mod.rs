@@ -122,23 +122,8 @@ impl RedisStore {
         order::micros(limiter.quota()).map(drop)
     }
 
-    /// The key in Redis: what is in braces chooses the slot.
     fn name(&self, key: &LimitKey) -> Vec<u8> {
-        let bytes = key.as_bytes();
-        let mut name = Vec::with_capacity(self.prefix.len() + bytes.len() + 2);
-        name.extend_from_slice(&self.prefix);
-        match key.domain() {
-            Some(domain) => {
-                // Nothing in braces would mean the whole key.
-                let (domain, rest) = bytes.split_at(domain.len().max(1));
-                name.push(b'{');
-                name.extend_from_slice(domain);
-                name.push(b'}');
-                name.extend_from_slice(rest);
-            }
-            None => name.extend_from_slice(bytes),
-        }
-        name
+        name_in_redis(&self.prefix, key)
     }
 
     /// Numbers of the tests follow those of the order.
@@ -182,6 +167,25 @@ impl RedisStore {
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         self.run(&order, extra).await.map(drop)
     }
+}
+
+/// The key in Redis, behind a prefix: what is in braces chooses the slot.
+pub(crate) fn name_in_redis(prefix: &[u8], key: &LimitKey) -> Vec<u8> {
+    let bytes = key.as_bytes();
+    let mut name = Vec::with_capacity(prefix.len() + bytes.len() + 2);
+    name.extend_from_slice(prefix);
+    match key.domain() {
+        Some(domain) => {
+            // Nothing in braces would mean the whole key.
+            let (domain, rest) = bytes.split_at(domain.len().max(1));
+            name.push(b'{');
+            name.extend_from_slice(domain);
+            name.push(b'}');
+            name.extend_from_slice(rest);
+        }
+        None => name.extend_from_slice(bytes),
+    }
+    name
 }
 
 #[async_trait]
