@@ -574,7 +574,11 @@ pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
         // What connects reads the rest.
         match rest.rsplit_once('/') {
             Some((brokers, topic))
-                if scheme == "kafka" && !brokers.is_empty() && !topic.is_empty() =>
+                if scheme == "kafka"
+                    && !brokers.is_empty()
+                    && !topic.is_empty()
+                    // It takes no credentials, so they would be shown.
+                    && !rest.contains('@') =>
             {
                 Ok(ClickQueue::Kafka(text.to_owned()))
             }

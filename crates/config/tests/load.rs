@@ -527,3 +527,47 @@ fn the_committed_reference_is_up_to_date() {
         "docs/configuration.md is old: run `tollgate config reference > docs/configuration.md`"
     );
 }
+
+#[test]
+fn links_clicks_and_queues_may_be_in_engines_that_are_theirs_alone() {
+    let given = [
+        ("TOLLGATE_LINKS__STORE", "dynamodb://eu-central-1/links"),
+        ("TOLLGATE_CLICKS__STORE", "clickhouse://me:sesame@h/clicks"),
+        ("TOLLGATE_CLICKS__QUEUE", "kafka://a:9092,b:9092/clicks"),
+    ];
+    let config = load("", &given, &[]).unwrap();
+    assert!(matches!(config.links.store, Engine::Dynamo(_)));
+    assert!(matches!(config.clicks.store, Engine::ClickHouse(_)));
+    let queue = "kafka://a:9092,b:9092/clicks".to_owned();
+    assert_eq!(config.clicks.queue, ClickQueue::Kafka(queue));
+    assert_eq!(config.links_file(Path::new("data")), None);
+    assert_eq!(config.clicks_file(Path::new("data")), None);
+    assert!(!format!("{config:?}").contains("sesame"));
+    for (name, url, told) in [
+        ("TOLLGATE_LINKS__STORE", "dynamodb://x", "names no table"),
+        (
+            "TOLLGATE_LINKS__STORE",
+            "clickhouse://me:sesame@h/d",
+            "is not supported",
+        ),
+        (
+            "TOLLGATE_CLICKS__STORE",
+            "clickhouse://me:sesame@h",
+            "names no database",
+        ),
+        (
+            "TOLLGATE_CLICKS__STORE",
+            "dynamodb://x/links",
+            "is not supported",
+        ),
+        (
+            "TOLLGATE_CLICKS__QUEUE",
+            "kafka://a:9092",
+            "brokers of a Kafka",
+        ),
+    ] {
+        let error = load("", &[(name, url)], &[]).unwrap_err();
+        assert!(error.contains(told), "{error}");
+        assert!(!error.contains("sesame"), "{error}");
+    }
+}
