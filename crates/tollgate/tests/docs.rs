@@ -276,6 +276,7 @@ fn deployments_set_variables_that_there_are() {
     for file in [
         "deploy/docker/Dockerfile",
         "deploy/compose/compose.yaml",
+        "deploy/compose/full.yaml",
         "deploy/kubernetes/tollgate.yaml",
         "deploy/debian/tollgate.toml",
     ] {
