@@ -11,7 +11,7 @@ use url::Url;
 use crate::secret::Secret;
 use crate::sections::{
     Addresses, Attribute, ClickQueue, Engine, Hash, LimitStore, LogFormat, OnLinkDelete,
-    OnStoreFailure, Redirect, Root, Strategy,
+    OnStoreFailure, Redirect, Replicas, Root, Strategy,
 };
 use crate::value::{Kind, Value};
 
@@ -460,17 +460,19 @@ pub(crate) const STORE: Form<Option<PathBuf>> = Form {
     },
 };
 
-/// A table is for links only.
-fn link_engine(value: &Value) -> Result<Engine, String> {
+/// A ClickHouse is for statistics only; its URL may hold a password.
+fn click_engine(value: &Value) -> Result<Engine, String> {
     let text = value.text().map_or_else(wrong, Ok)?;
     match text.split_once("://") {
         // What connects reads the rest.
-        Some(("dynamodb", rest)) if rest.contains('/') => Ok(Engine::Dynamo(Secret::new(text))),
-        Some(("dynamodb", _)) => Err(
-            "this names no table of DynamoDB: give dynamodb://region/table, such as \
-             \"dynamodb://eu-central-1/tollgate\""
-                .to_owned(),
-        ),
+        Some(("clickhouse" | "clickhouses", rest)) if rest.contains('/') => {
+            Ok(Engine::ClickHouse(Secret::new(text)))
+        }
+        Some(("clickhouse" | "clickhouses", _)) => {
+            Err("this names no database of a ClickHouse: give \
+             clickhouse://user:password@host:8123/database"
+                .to_owned())
+        }
         _ => engine(value),
     }
 }
@@ -496,20 +498,64 @@ fn engine(value: &Value) -> Result<Engine, String> {
 
 pub(crate) const LINK_STORE: Form<Engine> = Form {
     kind: Kind::Text,
-    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\", or a table of DynamoDB, such as \"dynamodb://eu-central-1/tollgate\"",
+    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/links.db\", the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\", an array of such URLs, or a table of DynamoDB, such as \"dynamodb://eu-central-1/tollgate\"",
     read: link_engine,
 };
 
+/// The same, a table, or several shards: as an array, or with spaces between, which no URL has.
+fn link_engine(value: &Value) -> Result<Engine, String> {
+    if let Some(("dynamodb", rest)) = value.text().and_then(|text| text.split_once("://")) {
+        return table(value, rest);
+    }
+    let several = match value {
+        Value::List(several) => several.clone(),
+        Value::Text(text) if text.trim().contains(char::is_whitespace) => {
+            let words = text.split_whitespace();
+            words.map(|word| Value::Text(word.to_owned())).collect()
+        }
+        _ => return engine(value),
+    };
+    // A path may have spaces.
+    if matches!(value, Value::Text(text) if !text.trim_start().starts_with("postgres")) {
+        return engine(value);
+    }
+    let shards = several.iter().map(|one| match engine(one) {
+        Ok(Engine::Postgres(url)) => Ok(url),
+        _ => Err(
+            "links can only be spread over PostgreSQLs: give an array of URLs such as \
+                  \"postgres://user:password@host:5432/database\""
+                .to_owned(),
+        ),
+    });
+    let shards = shards.collect::<Result<Vec<Secret>, _>>()?;
+    if shards.is_empty() {
+        return Err("list at least one shard".to_owned());
+    }
+    Ok(Engine::Shards(shards))
+}
+
+/// A table of DynamoDB, for links only. What connects reads the rest.
+fn table(value: &Value, rest: &str) -> Result<Engine, String> {
+    match value.text() {
+        Some(text) if rest.contains('/') => Ok(Engine::Dynamo(Secret::new(text))),
+        _ => Err(
+            "this names no table of DynamoDB: give dynamodb://region/table, such as \
+             \"dynamodb://eu-central-1/tollgate\""
+                .to_owned(),
+        ),
+    }
+}
+
 pub(crate) const CLICK_STORE: Form<Engine> = Form {
     kind: Kind::Text,
-    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/clicks.db\", or the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\"",
-    read: engine,
+    expects: "\"sqlite:\" and the path of a file, such as \"sqlite:/var/lib/tollgate/clicks.db\", the URL of a PostgreSQL, such as \"postgres://user:password@host:5432/database\", or that of a ClickHouse, such as \"clickhouse://user:password@host:8123/database\"",
+    read: click_engine,
 };
 
 /// The URL of a Redis may hold a password: no message shows it.
 pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
     kind: Kind::Text,
-    expects: "\"local:\", or the URL of a Redis with the name of a stream at its end, such as \"redis://127.0.0.1:6379/clicks\", \"redis+sentinel://host1,host2/master/clicks\" or \"redis+cluster://host1,host2/clicks\"",
+    expects: "\"local:\", or the URL of a Redis with the name of a stream at its end, such as \"redis://127.0.0.1:6379/clicks\", \"redis+sentinel://host1,host2/master/clicks\" or \"redis+cluster://host1,host2/clicks\"; or the brokers of a Kafka with the name of a topic, such as \"kafka://host1:9092,host2:9092/clicks\"",
     read: |value| {
         let text = value.text().map_or_else(wrong, Ok)?;
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -527,6 +573,15 @@ pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
         ];
         // What connects reads the rest.
         match rest.rsplit_once('/') {
+            Some((brokers, topic))
+                if scheme == "kafka"
+                    && !brokers.is_empty()
+                    && !topic.is_empty()
+                    // It takes no credentials, so they would be shown.
+                    && !rest.contains('@') =>
+            {
+                Ok(ClickQueue::Kafka(text.to_owned()))
+            }
             Some((server, stream))
                 if redis.contains(&scheme)
                     && !server.is_empty()
@@ -542,8 +597,9 @@ pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
 
 fn wrong_queue<T>() -> Result<T, String> {
     Err(
-        "give \"local:\", or the URL of a Redis with the name of a stream at its end, such as \
-         \"redis://127.0.0.1:6379/clicks\""
+        "give \"local:\", the URL of a Redis with the name of a stream at its end, such as \
+         \"redis://127.0.0.1:6379/clicks\", or brokers of a Kafka with that of a topic, such as \
+         \"kafka://host1:9092,host2:9092/clicks\""
             .to_owned(),
     )
 }
@@ -627,6 +683,18 @@ pub(crate) const ON_STORE_FAILURE: Form<OnStoreFailure> = Form {
             "open" => Some(OnStoreFailure::Open),
             "closed" => Some(OnStoreFailure::Closed),
             "local" => Some(OnStoreFailure::Local),
+            _ => None,
+        })
+    },
+};
+
+pub(crate) const REPLICAS: Form<Replicas> = Form {
+    kind: Kind::Text,
+    expects: "\"off\" or \"prefer\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "off" => Some(Replicas::Off),
+            "prefer" => Some(Replicas::Prefer),
             _ => None,
         })
     },

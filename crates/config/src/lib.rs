@@ -24,8 +24,9 @@ pub use load::{Config, Sources};
 pub use reference::{default_file, reference};
 pub use secret::Secret;
 pub use sections::{
-    Access, Addresses, Admin, Attribute, Audit, Changes, ClickQueue, Clicks, ClicksPostgres,
-    ClicksRedis, Compat, Dynamo, Edge, Engine, GlobalLimits, Grpc, Hash, LimitStore, Limits, Links,
-    Log, LogFormat, MemoryCache, Oidc, OnLinkDelete, OnStoreFailure, Overload, Postgres, Redirect,
-    Resp, Root, SharedCache, Shutdown, Strategy, Sweep, Webhooks,
+    Access, Addresses, Admin, Attribute, Audit, Changes, ClickQueue, Clicks, ClicksClickHouse,
+    ClicksKafka, ClicksPostgres, ClicksRedis, Compat, Dynamo, Edge, Engine, GlobalLimits, Grpc,
+    Hash, LimitStore, Limits, Links, Log, LogFormat, MemoryCache, Oidc, OnLinkDelete,
+    OnStoreFailure, Overload, Postgres, Redirect, Replicas, Resp, Root, SharedCache, Shutdown,
+    Strategy, Sweep, Webhooks,
 };

@@ -9,9 +9,10 @@ use url::Url;
 use crate::error::{ConfigError, Place, Problem};
 use crate::key::Section;
 use crate::sections::{
-    Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksPostgres, ClicksRedis, Compat, Dynamo,
-    Edge, Engine, GlobalLimits, Grpc, Limits, Links, Log, MemoryCache, Oidc, Overload, Postgres,
-    Proxy, Resp, SharedCache, Shutdown, Sweep, Webhooks,
+    Access, Admin, Audit, Changes, ClickQueue, Clicks, ClicksClickHouse, ClicksKafka,
+    ClicksPostgres, ClicksRedis, Compat, Dynamo, Edge, Engine, GlobalLimits, Grpc, Limits, Links,
+    Log, MemoryCache, Oidc, Overload, Postgres, Proxy, Resp, SharedCache, Shutdown, Sweep,
+    Webhooks,
 };
 use crate::source::Given;
 
@@ -44,6 +45,10 @@ pub struct Config {
     pub compat: Compat,
     /// `[clicks]`
     pub clicks: Clicks,
+    /// `[clicks.clickhouse]`
+    pub clicks_clickhouse: ClicksClickHouse,
+    /// `[clicks.kafka]`
+    pub clicks_kafka: ClicksKafka,
     /// `[clicks.postgres]`
     pub clicks_postgres: ClicksPostgres,
     /// `[clicks.redis]`
@@ -96,8 +101,10 @@ impl Config {
         Oidc::SECTION,
         Compat::SECTION,
         Clicks::SECTION,
+        ClicksClickHouse::SECTION,
         ClicksPostgres::SECTION,
         ClicksRedis::SECTION,
+        ClicksKafka::SECTION,
         Webhooks::SECTION,
         Limits::SECTION,
         GlobalLimits::SECTION,
@@ -146,8 +153,10 @@ impl Config {
         let oidc = Oidc::read(&mut reader);
         let compat = Compat::read(&mut reader);
         let clicks = Clicks::read(&mut reader);
+        let clicks_clickhouse = ClicksClickHouse::read(&mut reader);
         let clicks_postgres = ClicksPostgres::read(&mut reader);
         let clicks_redis = ClicksRedis::read(&mut reader);
+        let clicks_kafka = ClicksKafka::read(&mut reader);
         let webhooks = Webhooks::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let limits_global = GlobalLimits::read(&mut reader);
@@ -200,8 +209,10 @@ impl Config {
                 oidc: oidc?,
                 compat: compat?,
                 clicks: clicks?,
+                clicks_clickhouse: clicks_clickhouse?,
                 clicks_postgres: clicks_postgres?,
                 clicks_redis: clicks_redis?,
+                clicks_kafka: clicks_kafka?,
                 webhooks: webhooks?,
                 limits: limits?,
                 limits_global: limits_global?,
@@ -263,7 +274,7 @@ impl Config {
 fn file_of(store: &Engine, data_dir: &Path, name: &str) -> Option<PathBuf> {
     match store {
         Engine::Sqlite(file) => Some(file_or(file.as_deref(), data_dir, name)),
-        Engine::Postgres(_) | Engine::Dynamo(_) => None,
+        Engine::Postgres(_) | Engine::Shards(_) | Engine::Dynamo(_) | Engine::ClickHouse(_) => None,
     }
 }
 
@@ -321,11 +332,11 @@ fn check_hosts(links: &Links, given: &mut Given) {
 
 /// How far a spool is counted has to be known to whoever counts it.
 fn check_queue(clicks: &Clicks, given: &mut Given) {
-    let is_shared = matches!(clicks.queue, ClickQueue::Redis(_));
+    let is_shared = clicks.queue != ClickQueue::Local;
     if is_shared && matches!(clicks.store, Engine::Sqlite(_)) {
         let place = given.place("clicks.queue");
         let what = "servers that share a queue have to share the statistics: set clicks.store to a \
-                    PostgreSQL as well";
+                    PostgreSQL or a ClickHouse as well";
         given.problem(place, "clicks.queue", what.to_owned());
     }
 }

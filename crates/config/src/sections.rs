@@ -81,8 +81,12 @@ pub enum Engine {
     Sqlite(Option<PathBuf>),
     /// In the PostgreSQL at this URL, which may hold a password.
     Postgres(Secret),
+    /// Spread over the PostgreSQLs at these URLs. Only links can be.
+    Shards(Vec<Secret>),
     /// In the table of DynamoDB at this URL; links only.
     Dynamo(Secret),
+    /// In the database of the ClickHouse at this URL, which may hold a password; statistics only.
+    ClickHouse(Secret),
 }
 
 /// Where clicks wait to be counted.
@@ -92,6 +96,8 @@ pub enum ClickQueue {
     Local,
     /// In the stream of this URL, from which any server counts them. It may hold a password.
     Redis(Secret),
+    /// In the topic of this URL, from which any server counts them.
+    Kafka(String),
 }
 
 /// Where limits are counted.
@@ -112,6 +118,15 @@ pub enum OnStoreFailure {
     Closed,
     /// This process counts by itself.
     Local,
+}
+
+/// Which servers of a PostgreSQL are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replicas {
+    /// The primary.
+    Off,
+    /// Standbys, as long as there are any that can be.
+    Prefer,
 }
 
 /// What is kept of the addresses of visitors.
@@ -190,7 +205,8 @@ section! {
     /// Short links: where they are kept, what they look like, where they may lead.
     Links in "links" {
         /// The store of the links: `sqlite:` and the path of a file, or what instances share: the URL of a
-        /// PostgreSQL, `postgres://user:password@host:5432/database`, or a table of DynamoDB,
+        /// PostgreSQL, `postgres://user:password@host:5432/database`; an array of such URLs, over which links
+        /// are spread, in the environment with spaces between; or a table of DynamoDB,
         /// `dynamodb://region/table`, with `?endpoint=http://host:8000` if it is not at Amazon. Empty: the
         /// file `links.db` in the data directory.
         store: Engine = r#""""#, LINK_STORE;
@@ -241,6 +257,15 @@ section! {
         connections: usize = "16", CONNECTIONS;
         /// How long a read or a write may take, waiting for a connection included.
         deadline: Duration = r#""3s""#, PERIOD;
+        /// Whether the standbys that `links.store` names beside the primary are read: `off`; or `prefer`,
+        /// links of visitors and listings are read from standbys that are well and show what has to be
+        /// seen, and from the primary while there are none.
+        replicas: Replicas = r#""off""#, REPLICAS;
+        /// A standby that has been behind the primary for longer is not read.
+        max_lag: Duration = r#""10s""#, PERIOD;
+        /// How many links a second that a standby does not have are looked for on the primary, which may
+        /// have them already. Visitors of the others are answered 503.
+        absent_checks: u64 = "500", COUNT;
     }
 }
 
@@ -466,11 +491,13 @@ section! {
         /// 50 ms.
         sync: Duration = r#""1s""#, DURATION;
         /// Who counts the clicks: with `local:` this server its own; with the URL of a Redis and the name of a
-        /// stream, such as `redis://host:6379/clicks`, any server that is given the same one. That
+        /// stream, such as `redis://host:6379/clicks`, or the brokers of a Kafka and the name of a topic, such as
+        /// `kafka://host1:9092,host2:9092/clicks`, any server that is given the same one. That
         /// needs a store of the statistics that they share.
         queue: ClickQueue = r#""local:""#, CLICK_QUEUE;
-        /// The store of the statistics: `sqlite:` and the path of a file, or the URL of a PostgreSQL in which
-        /// instances count together, `postgres://user:password@host:5432/database`. Empty: the file
+        /// The store of the statistics: `sqlite:` and the path of a file, or the URL of what instances count in
+        /// together: a PostgreSQL, `postgres://user:password@host:5432/database`, or a ClickHouse,
+        /// `clickhouse://user:password@host:8123/database` (`clickhouses://` for HTTPS). Empty: the file
         /// `clicks.db` in the data directory.
         store: Engine = r#""""#, CLICK_STORE;
         /// How long single clicks are kept, in whole days in UTC. Statistics stay when they go.
@@ -485,6 +512,14 @@ section! {
         /// What happens to the statistics and the single clicks of a link that is deleted: `delete`
         /// or `keep`. Totals of its domain and of everything stay anyway.
         on_link_delete: OnLinkDelete = r#""delete""#, ON_LINK_DELETE;
+    }
+}
+
+section! {
+    /// Statistics of clicks in a ClickHouse, if `clicks.store` is one.
+    ClicksClickHouse in "clicks.clickhouse" {
+        /// How long a statement may take.
+        deadline: Duration = r#""30s""#, PERIOD;
     }
 }
 
@@ -507,6 +542,16 @@ section! {
         claim_after: Duration = r#""30s""#, PERIOD;
         /// How long a Redis may take for an answer. After that it counts as failed.
         deadline: Duration = r#""2s""#, PERIOD;
+    }
+}
+
+section! {
+    /// The queue of clicks, if `clicks.queue` is a Kafka.
+    ClicksKafka in "clicks.kafka" {
+        /// When a server took clicks and did not count them for so long, they are given again, to others if it is gone.
+        claim_after: Duration = r#""30s""#, PERIOD;
+        /// How long it may take until clicks are where they have to be. After that it counts as failed.
+        deadline: Duration = r#""10s""#, PERIOD;
     }
 }
 

@@ -286,6 +286,46 @@ fn links_may_be_in_a_postgres_whose_password_is_not_shown() {
 }
 
 #[test]
+fn links_may_be_spread_over_shards() {
+    let shards = |file: &str, env: &[(&str, &str)]| {
+        let config = load(file, env, &[]).unwrap();
+        assert!(!format!("{config:?}").contains("sesame"));
+        assert_eq!(config.links_file(Path::new("data")), None);
+        match config.links.store {
+            Engine::Shards(urls) => urls.iter().map(|url| url.expose().to_owned()).collect(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (one, two) = (
+        "postgres://u:sesame@a,b/d",
+        "postgres://u:sesame@c/d?weight=2",
+    );
+    let file = format!("[links]\nstore = ['{one}', '{two}']");
+    let found: Vec<String> = shards(&file, &[]);
+    assert_eq!(found, [one, two]);
+    let given = format!(" {one} {two}\n");
+    let found: Vec<String> = shards("", &[("TOLLGATE_LINKS__STORE", &given)]);
+    assert_eq!(found, [one, two]);
+    let found: Vec<String> = shards(&format!("[links]\nstore = ['{one}']"), &[]);
+    assert_eq!(found, [one]);
+    for wrong in [
+        "[links]\nstore = []",
+        "[links]\nstore = ['postgres://u:sesame@a/d', 'sqlite:x.db']",
+        "[links]\nstore = ['postgres://u:sesame@a/d', 1]",
+        "[clicks]\nstore = ['postgres://u:sesame@a/d']",
+    ] {
+        let error = load(wrong, &[], &[]).unwrap_err();
+        assert!(error.contains(".store: "), "{error}");
+        assert!(!error.contains("sesame"), "{error}");
+    }
+    let config = load("[links]\nstore = 'sqlite:/a b/l.db'", &[], &[]).unwrap();
+    assert_eq!(
+        config.links_file(Path::new("data")),
+        Some("/a b/l.db".into())
+    );
+}
+
+#[test]
 fn statistics_may_be_in_a_postgres_whose_password_is_not_shown() {
     let url = "postgres://me:sesame@one:5432/clicks";
     let config = load("", &[("TOLLGATE_CLICKS__STORE", url)], &[]).unwrap();
@@ -486,4 +526,48 @@ fn the_committed_reference_is_up_to_date() {
         committed == reference(),
         "docs/configuration.md is old: run `tollgate config reference > docs/configuration.md`"
     );
+}
+
+#[test]
+fn links_clicks_and_queues_may_be_in_engines_that_are_theirs_alone() {
+    let given = [
+        ("TOLLGATE_LINKS__STORE", "dynamodb://eu-central-1/links"),
+        ("TOLLGATE_CLICKS__STORE", "clickhouse://me:sesame@h/clicks"),
+        ("TOLLGATE_CLICKS__QUEUE", "kafka://a:9092,b:9092/clicks"),
+    ];
+    let config = load("", &given, &[]).unwrap();
+    assert!(matches!(config.links.store, Engine::Dynamo(_)));
+    assert!(matches!(config.clicks.store, Engine::ClickHouse(_)));
+    let queue = "kafka://a:9092,b:9092/clicks".to_owned();
+    assert_eq!(config.clicks.queue, ClickQueue::Kafka(queue));
+    assert_eq!(config.links_file(Path::new("data")), None);
+    assert_eq!(config.clicks_file(Path::new("data")), None);
+    assert!(!format!("{config:?}").contains("sesame"));
+    for (name, url, told) in [
+        ("TOLLGATE_LINKS__STORE", "dynamodb://x", "names no table"),
+        (
+            "TOLLGATE_LINKS__STORE",
+            "clickhouse://me:sesame@h/d",
+            "is not supported",
+        ),
+        (
+            "TOLLGATE_CLICKS__STORE",
+            "clickhouse://me:sesame@h",
+            "names no database",
+        ),
+        (
+            "TOLLGATE_CLICKS__STORE",
+            "dynamodb://x/links",
+            "is not supported",
+        ),
+        (
+            "TOLLGATE_CLICKS__QUEUE",
+            "kafka://a:9092",
+            "brokers of a Kafka",
+        ),
+    ] {
+        let error = load("", &[(name, url)], &[]).unwrap_err();
+        assert!(error.contains(told), "{error}");
+        assert!(!error.contains("sesame"), "{error}");
+    }
 }

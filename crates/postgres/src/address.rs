@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
+use crate::dial::each_host;
+
 /// A URL that cannot be used. The text never holds the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
@@ -44,6 +46,8 @@ pub struct PostgresAddress {
     pub(crate) trust: Trust,
     /// The certificates of authorities that are trusted, instead of those of the system.
     pub(crate) authorities: Option<PathBuf>,
+    /// Statements that give each connection its settings.
+    pub(crate) settings: String,
     place: String,
 }
 
@@ -112,14 +116,57 @@ impl PostgresAddress {
             config,
             trust,
             authorities,
+            settings: String::new(),
             place,
         })
+    }
+
+    /// The same address, whose connections have a setting of ours with this number.
+    #[must_use]
+    pub fn with_setting(mut self, name: &'static str, number: u64) -> Self {
+        self.settings
+            .push_str(&format!("; SET {name} = '{number}'"));
+        self
     }
 
     /// The address without anything secret, for messages.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Each of its servers alone, whatever can be done there.
+    pub(crate) fn each_server(&self) -> Vec<Self> {
+        let each = each_host(&self.config).into_iter();
+        each.map(|mut config| {
+            config.target_session_attrs(TargetSessionAttrs::Any);
+            Self {
+                place: place(&config),
+                config,
+                trust: self.trust,
+                authorities: self.authorities.clone(),
+                settings: self.settings.clone(),
+            }
+        })
+        .collect()
+    }
+
+    /// Hosts and ports.
+    pub(crate) fn servers(&self) -> String {
+        servers(&self.config)
+    }
+
+    /// How many servers it names.
+    #[must_use]
+    pub fn server_count(&self) -> usize {
+        let (hosts, addresses) = (self.config.get_hosts(), self.config.get_hostaddrs());
+        hosts.len().max(addresses.len())
+    }
+
+    /// Whether the one that can be written is looked for among several.
+    #[must_use]
+    pub fn finds_primary(&self) -> bool {
+        self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite
     }
 }
 
@@ -136,6 +183,14 @@ fn url_says_nothing_of_keepalives(parameters: &[&str]) -> bool {
 }
 
 fn place(config: &Config) -> String {
+    let database = config
+        .get_dbname()
+        .or(config.get_user())
+        .unwrap_or_default();
+    format!("postgres://{}/{database}", servers(config))
+}
+
+fn servers(config: &Config) -> String {
     let ports = config.get_ports();
     let hosts: Vec<String> = config
         .get_hosts()
@@ -151,11 +206,7 @@ fn place(config: &Config) -> String {
             }
         })
         .collect();
-    let database = config
-        .get_dbname()
-        .or(config.get_user())
-        .unwrap_or_default();
-    format!("postgres://{}/{database}", hosts.join(","))
+    hosts.join(",")
 }
 
 /// An error with all it came from.

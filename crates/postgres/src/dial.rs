@@ -65,7 +65,7 @@ impl Dialer {
 }
 
 /// The same for each host alone.
-fn each_host(all: &Config) -> Vec<Config> {
+pub(crate) fn each_host(all: &Config) -> Vec<Config> {
     let (ports, addresses) = (all.get_ports(), all.get_hostaddrs());
     let count = all.get_hosts().len().max(addresses.len());
     (0..count)

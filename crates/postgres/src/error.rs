@@ -22,6 +22,9 @@ pub enum Error {
         /// Newest version known here.
         known: u32,
     },
+    /// The database refuses what goes by an older state of it: whoever asks has to look again.
+    #[error("{0}")]
+    Outdated(String),
     /// Anything else, which is a defect.
     #[error("{0}")]
     Other(String),

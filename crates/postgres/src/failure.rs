@@ -5,6 +5,9 @@ use tokio_postgres::error::SqlState;
 use crate::address::chain;
 use crate::error::Error;
 
+/// What functions of ours raise for [`Error::Outdated`].
+const OUTDATED: &str = "TG001";
+
 /// Why a piece of work was not done.
 #[derive(Debug)]
 pub enum Failure {
@@ -79,6 +82,9 @@ impl Failure {
         if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
             // A standby, or a primary that became one: the next connection looks for another.
             return Error::Unavailable(format!("{text}: this server can only be read"));
+        }
+        if code.code() == OUTDATED {
+            return Error::Outdated(text);
         }
         match &code.code()[..2] {
             // Connections, authorization, conflicts, resources, limits in time, operators.

@@ -111,6 +111,15 @@ impl Connections {
         Ok(opened)
     }
 
+    /// Connects when a connection is asked for, and leaves the tables as they are.
+    pub(crate) fn lazily(
+        address: PostgresAddress,
+        connections: usize,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
+        Self::new(address, connections.max(1), deadline, Handle::current())
+    }
+
     /// Opens none yet.
     fn new(
         address: PostgresAddress,
@@ -126,8 +135,9 @@ impl Connections {
             dialer: Arc::clone(&dialer),
             settings: format!(
                 "SET client_min_messages = warning; SET statement_timeout = {ms}; \
-                 SET idle_in_transaction_session_timeout = {}",
-                ms * 2
+                 SET idle_in_transaction_session_timeout = {}{}",
+                ms * 2,
+                address.settings
             ),
             opened: Arc::clone(&opened),
         };
@@ -181,15 +191,15 @@ impl Connections {
         self.session_within(self.deadline).await
     }
 
-    /// The same for work that takes longer than usual: until `within` from now. The server is told the
-    /// usual deadline, until [`Session::begin_long`].
+    /// The same for work that takes longer than usual, or may not: until `within` from now. The server is
+    /// told the usual deadline, until [`Session::begin_long`].
     ///
     /// # Errors
     /// [`Failure`], if none is to be had within the usual deadline.
     pub async fn session_within(&self, within: Duration) -> Result<Session, Failure> {
         let now = Instant::now();
         let until = now + within;
-        match timeout_at(now + self.deadline, self.pool.get()).await {
+        match timeout_at(now + self.deadline.min(within), self.pool.get()).await {
             Ok(Ok(object)) => Ok(Session {
                 object: Some(object),
                 until,

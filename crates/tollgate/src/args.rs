@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// Check a configuration, or print the defaults
     Config(ConfigArgs),
     /// Create or upgrade the schema of the stores; `serve` does it by itself
-    Migrate(StoreArgs),
+    Migrate(MigrateArgs),
     /// Copy all that a server keeps in files to a new directory, while it runs
     Backup(BackupArgs),
     /// Put the files of a backup where a server looks for them; replaces nothing
@@ -84,6 +84,34 @@ pub(crate) struct StoreArgs {
         default_value = "tollgate-data"
     )]
     pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct MigrateArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<MigrateCommand>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Move links to where the shards of links.store want them, while servers run; goes on where an
+    /// earlier run ended
+    Rebalance(RebalanceArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RebalanceArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Links moved in one commit, for which writers to these links wait
+    #[arg(long, value_name = "LINKS", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) batch: u32,
+    /// Wait so long between two commits, such as 50ms, to leave more to others
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(crate) pause: std::time::Duration,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,8 @@ use tollgate_clock::SystemClock;
 use tollgate_config::{Config, Engine};
 use tollgate_server::metrics::Metrics;
 
+#[cfg(feature = "clickhouse")]
+use crate::clickhouse;
 use crate::open;
 #[cfg(feature = "postgres")]
 use crate::postgres as shared;
@@ -27,7 +29,9 @@ pub(crate) struct Clicks {
 pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Clicks> {
     match &config.clicks.store {
         Engine::Postgres(url) => shared::open_clicks(url, config).await,
+        Engine::ClickHouse(url) => clickhouse::open(url, config).await,
         Engine::Dynamo(_) => anyhow::bail!("clicks.store: a table of DynamoDB is for links only"),
+        Engine::Shards(_) => anyhow::bail!("clicks.store: only links can be spread over shards"),
         Engine::Sqlite(_) => {
             // It is in a file.
             let file = config.clicks_file(data_dir).unwrap_or_default();
@@ -82,6 +86,23 @@ mod shared {
     pub(super) async fn open_clicks(_: &Secret, _: &Config) -> anyhow::Result<Clicks> {
         anyhow::bail!(
             "clicks.store: this build has no client of PostgreSQL: build with --features postgres"
+        )
+    }
+}
+
+#[cfg(not(feature = "clickhouse"))]
+mod clickhouse {
+    use tollgate_config::{Config, Secret};
+
+    use super::Clicks;
+
+    #[expect(
+        clippy::unused_async,
+        reason = "as in the build that has something to wait for"
+    )]
+    pub(super) async fn open(_: &Secret, _: &Config) -> anyhow::Result<Clicks> {
+        anyhow::bail!(
+            "clicks.store: this build has no client of ClickHouse: build with --features clickhouse"
         )
     }
 }

@@ -6,6 +6,8 @@ mod audit;
 mod backup;
 mod changes;
 mod click_store;
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
 mod client;
 mod completions;
 mod config;
@@ -25,6 +27,8 @@ mod open;
 mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod rebalance;
 mod serve;
 mod show;
 mod stats;

@@ -52,6 +52,8 @@ pub(crate) async fn open(config: &Config, data_dir: &Path) -> anyhow::Result<Lin
     match &config.links.store {
         Engine::Postgres(url) => shared::open(url, &config.postgres).await,
         Engine::Dynamo(url) => dynamo::open(url, &config.dynamo).await,
+        Engine::Shards(urls) => shared::open_shards(urls, &config.postgres).await,
+        Engine::ClickHouse(_) => anyhow::bail!("links.store: a ClickHouse is for statistics only"),
         Engine::Sqlite(_) => {
             // It is in a file.
             let file = config.links_file(data_dir).unwrap_or_default();
@@ -81,6 +83,10 @@ mod shared {
         anyhow::bail!(
             "links.store: this build has no client of PostgreSQL: build with --features postgres"
         )
+    }
+
+    pub(super) async fn open_shards(urls: &[Secret], config: &Postgres) -> anyhow::Result<Links> {
+        open(&urls[0], config).await
     }
 }
 

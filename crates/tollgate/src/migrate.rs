@@ -3,11 +3,26 @@
 use serde_json::json;
 use tollgate_audit::Action;
 
-use crate::args::StoreArgs;
+use crate::args::{MigrateArgs, MigrateCommand, StoreArgs};
+#[cfg(feature = "postgres")]
+use crate::rebalance;
 use crate::{changes, click_store, config, link_store, open, show};
 
+/// Does what is asked for.
+pub(crate) fn run(args: &MigrateArgs) -> anyhow::Result<()> {
+    match &args.command {
+        None => schemas(&args.store),
+        #[cfg(feature = "postgres")]
+        Some(MigrateCommand::Rebalance(args)) => rebalance::run(args),
+        #[cfg(not(feature = "postgres"))]
+        Some(MigrateCommand::Rebalance(_)) => {
+            anyhow::bail!("this build has no client of PostgreSQL: build with --features postgres")
+        }
+    }
+}
+
 /// Opens each store once, which brings its schema up to date.
-pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
+fn schemas(args: &StoreArgs) -> anyhow::Result<()> {
     let config = config::of_store(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -341,9 +341,15 @@ fn the_command_line_page_is_that_of_the_code() {
     );
 }
 
-/// The console blocks of the page, run in a shell; what they print stands below each.
 #[test]
-fn the_examples_of_the_plan_page_are_what_it_prints() {
+fn the_examples_of_plans_are_what_they_print() {
+    for page in ["docs/plan.md", "docs/scaling.md"] {
+        prints_its_examples(page);
+    }
+}
+
+/// The console blocks of the page, run in a shell; what they print stands below each.
+fn prints_its_examples(name: &str) {
     let home = tempfile::tempdir().unwrap();
     let binary = Path::new(env!("CARGO_BIN_EXE_tollgate"));
     let path = std::env::var("PATH").unwrap();
@@ -362,7 +368,7 @@ fn the_examples_of_the_plan_page_are_what_it_prints() {
         String::from_utf8(output.stdout).unwrap()
     };
     let (mut page, mut is_example, mut command) = (String::new(), false, String::new());
-    for line in read("docs/plan.md").lines() {
+    for line in read(name).lines() {
         if let Some(language) = line.strip_prefix("```") {
             is_example = language == "console";
         }
@@ -384,11 +390,11 @@ fn the_examples_of_the_plan_page_are_what_it_prints() {
         }
     }
     if std::env::var_os("UPDATE_PLAN").is_some() {
-        fs::write(root().join("docs/plan.md"), &page).unwrap();
+        fs::write(root().join(name), &page).unwrap();
     }
     assert!(
-        read("docs/plan.md") == page,
-        "docs/plan.md is old: run the tests with UPDATE_PLAN=1, and look at the difference"
+        read(name) == page,
+        "{name} is old: run the tests with UPDATE_PLAN=1, and look at the difference"
     );
 }
 

@@ -5,6 +5,8 @@
 //! once, and what it loses is forwarded again.
 
 mod forward;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "redis")]
 mod redis;
 mod take;
@@ -12,6 +14,8 @@ mod take;
 use async_trait::async_trait;
 
 pub use self::forward::{ForwardOptions, ForwardStats, Forwarder};
+#[cfg(feature = "kafka")]
+pub use self::kafka::{KafkaQueue, KafkaQueueError, KafkaQueueOptions};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisQueue, RedisQueueError, RedisQueueOptions};
 pub use self::take::{TakeOptions, Taker};

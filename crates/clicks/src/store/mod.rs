@@ -1,6 +1,8 @@
 //! Where clicks are counted and kept.
 
 mod archive;
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod raw;
@@ -11,6 +13,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "clickhouse")]
+pub use clickhouse::{
+    ClickHouseAddress, ClickHouseAddressError, ClickHouseClickStore, ClickHouseOptions,
+    ClickHouseStats,
+};
 #[cfg(feature = "postgres")]
 pub use postgres::{AddressError, PoolStats, PostgresAddress, PostgresClickStore, PostgresOptions};
 pub use sqlite::{SqliteClickStore, SqliteOptions};

@@ -9,6 +9,8 @@
 #[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 mod instance;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[path = "../store/listed.rs"]
 mod listed;
 mod memory;

@@ -38,19 +38,27 @@ pub(crate) trait Engine: Sized + Send + Sync {
     async fn open(&self, keep: Keep) -> Arc<dyn ClickStore>;
 }
 
-/// Makes a test of each case for an engine.
+/// Makes a test of each case for an engine. Those of one that comes from the network are `ignored`.
 macro_rules! suite {
-    ($engine:ty: $($module:ident::{$($case:ident),+ $(,)?})+) => {
-        $($(
-            #[test]
-            fn $case() {
-                crate::$module::$case::<$engine>();
-            }
-        )+)+
+    (@cases $ignored:tt $engine:ty: $($module:ident::{$($case:ident),+ $(,)?})+) => {
+        $($(crate::engine::suite! { @case $ignored $engine: $module $case })+)+
+    };
+    (@case ($($why:literal)?) $engine:ty: $module:ident $case:ident) => {
+        #[test]
+        $(#[ignore = $why])?
+        fn $case() {
+            crate::$module::$case::<$engine>();
+        }
     };
     ($engine:ty) => {
+        crate::engine::suite! { @all () $engine }
+    };
+    ($engine:ty, ignored: $why:literal) => {
+        crate::engine::suite! { @all ($why) $engine }
+    };
+    (@all $ignored:tt $engine:ty) => {
         crate::engine::suite! {
-            $engine:
+            @cases $ignored $engine:
             queries::{
                 every_query_is_answered_as_by_the_model,
                 pages_list_every_click_once_newest_day_first,

@@ -5,6 +5,8 @@
     reason = "a panic is how a test fails"
 )]
 
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
 mod counting;
 mod engine;
 mod importing;
@@ -13,11 +15,14 @@ mod model;
 mod queries;
 mod retention;
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "clickhouse", feature = "postgres"))]
 #[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "clickhouse")]
+#[allow(dead_code, reason = "shared with the tests of other crates")]
+mod private_chdb;
 #[cfg(feature = "postgres")]
 #[allow(dead_code, reason = "shared with the tests of other crates")]
 #[path = "../../../postgres/tests/private_postgres/mod.rs"]

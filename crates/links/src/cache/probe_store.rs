@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tollgate_clock::{ManualClock, UnixMillis};
 
 use crate::store::{
-    ClickGrant, Delete, Deleted, Edit, Insert, Inserted, LinkStore, ListQuery, MemoryStore, Page,
-    StoreError, Swept, Update, Updated,
+    ClickGrant, Delete, Deleted, Edit, Insert, Inserted, LinkCopy, LinkStore, ListQuery,
+    MemoryStore, Page, StoreError, Swept, Update, Updated,
 };
 use crate::{Link, LinkKey};
 
@@ -21,6 +22,7 @@ pub(super) struct ProbeStore {
     failing: AtomicBool,
     read_ms: AtomicU64,
     open: watch::Sender<bool>,
+    copy: Mutex<Option<Link>>,
 }
 
 impl ProbeStore {
@@ -32,6 +34,7 @@ impl ProbeStore {
             failing: AtomicBool::new(false),
             read_ms: AtomicU64::new(0),
             open: watch::Sender::new(true),
+            copy: Mutex::default(),
         }
     }
 
@@ -54,6 +57,11 @@ impl ProbeStore {
     pub(super) fn hold_up(&self, held: bool) {
         self.open.send_replace(!held);
     }
+
+    /// Shows visitors this state of a link, whatever became of it since.
+    pub(super) fn lag_behind(&self, copy: Option<Link>) {
+        *self.copy.lock() = copy;
+    }
 }
 
 #[async_trait]
@@ -74,6 +82,16 @@ impl LinkStore for ProbeStore {
             return Err(StoreError::Unavailable("it shall fail".to_owned()));
         }
         found
+    }
+
+    async fn find(&self, key: &LinkKey) -> Result<LinkCopy, StoreError> {
+        let copy = self.copy.lock().clone();
+        let newest = copy.is_none();
+        let link = match copy {
+            Some(copy) => Some(copy),
+            None => self.get(key).await?,
+        };
+        Ok(LinkCopy { link, newest })
     }
 
     async fn update(&self, update: Update) -> Result<Updated, StoreError> {

@@ -40,7 +40,7 @@ pub struct StoreSource(pub Arc<dyn LinkStore>);
 #[async_trait]
 impl LinkSource for StoreSource {
     async fn load(&self, key: &LinkKey) -> Result<Loaded, StoreError> {
-        let link = self.0.get(key).await?.map(Arc::new);
+        let link = self.0.find(key).await?.link.map(Arc::new);
         Ok(Loaded {
             link,
             tier: Tier::Store,

@@ -16,6 +16,7 @@ macro_rules! columns {
 pub(super) use columns;
 
 /// A link and the number that tells the order of insertion.
+#[derive(Debug, Clone)]
 pub(super) struct Stored {
     pub(super) id: i64,
     pub(super) link: Link,

@@ -19,6 +19,22 @@ pub trait LinkStore: Send + Sync + 'static {
     /// One link, whatever its state.
     async fn get(&self, key: &LinkKey) -> Result<Option<Link>, StoreError>;
 
+    /// The same for a visitor, perhaps from a copy of the store that is behind it. It is never behind what
+    /// this store has written, read in its feed or [heard of](Self::heard_of), and never without a link
+    /// that the store has.
+    async fn find(&self, key: &LinkKey) -> Result<LinkCopy, StoreError> {
+        let link = self.get(key).await?;
+        Ok(LinkCopy { link, newest: true })
+    }
+
+    /// Somebody says that these were changed: [`find`](Self::find) shows it from now on.
+    fn heard_of(&self, _: &[LinkKey]) {}
+
+    /// Whether visitors' links can be read now: reads one that cannot exist, which costs one look at an index.
+    async fn answers(&self) -> Result<(), StoreError> {
+        self.get(&nobody()).await.map(drop)
+    }
+
     /// Replaces a link's spec if its version is still the expected one, and writes the history.
     async fn update(&self, update: Update) -> Result<Updated, StoreError>;
 
@@ -48,6 +64,14 @@ pub trait LinkStore: Send + Sync + 'static {
 
     /// Number of links, for health and metrics. May be an estimate.
     async fn count(&self) -> Result<u64, StoreError>;
+}
+
+/// The name of a link that cannot exist.
+pub(in crate::store) fn nobody() -> LinkKey {
+    LinkKey {
+        domain: Domain::default_domain(),
+        code: Code::from_stored(""),
+    }
 }
 
 /// Tells of links that were edited or deleted by anyone, in any process.
@@ -80,6 +104,15 @@ pub struct Changes {
     pub upto: ChangeSeq,
     /// The feed no longer reaches back far enough: forget everything cached.
     pub lost: bool,
+}
+
+/// The answer to [`LinkStore::find`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkCopy {
+    /// The link; `None` if there is none of this name.
+    pub link: Option<Link>,
+    /// Whether it is as the store has it, and not a copy that may be behind.
+    pub newest: bool,
 }
 
 /// A link to insert.

@@ -33,6 +33,8 @@ mod memory_lease;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod search;
+#[cfg(feature = "postgres")]
+mod sharded;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -46,16 +48,22 @@ pub use lease::{Block, LeaseStore, PoolCode, WorkerLease};
 pub use lifecycle::{Expiry, Lifecycle};
 pub use links::{
     ChangeFeed, ChangeSeq, Changes, ClickGrant, Cursor, Delete, Deleted, Edit, EditAction,
-    FEED_BATCH, IdempotencyToken, Insert, Inserted, LinkStore, ListOrder, ListQuery, Page, Swept,
-    Update, Updated,
+    FEED_BATCH, IdempotencyToken, Insert, Inserted, LinkCopy, LinkStore, ListOrder, ListQuery,
+    Page, Swept, Update, Updated,
 };
 #[cfg(feature = "testing")]
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{
     AddressError, PostgresAddress, PostgresLinkStore, PostgresOptions, PostgresStats,
+    ReplicaReadStats, ReplicaReads, ReplicaStats,
 };
 pub use search::{DEFAULT_PAGE_LINKS, MAX_PAGE_LINKS, without_scheme};
+#[cfg(feature = "postgres")]
+pub use sharded::{
+    RebalanceOptions, Rebalanced, Rebalancer, ShardAddress, ShardCount, ShardError, ShardProgress,
+    ShardStats, ShardedLinkStore,
+};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteLinkStore, SqliteOptions};
 
@@ -90,6 +98,9 @@ pub enum StoreError {
         /// Newest version this program knows.
         known: u32,
     },
+    /// Links are placed on shards in another way than this process knows of. It was not done.
+    #[error("the shards of the store have changed: {0}")]
+    ShardsChanged(String),
     /// A cursor that no listing in this order gave out; the caller's mistake, not the store's.
     #[error("the cursor does not belong to this listing: begin again without it")]
     BadCursor,

@@ -11,9 +11,10 @@ use crate::private_postgres::PrivatePostgres;
 use crate::{open, options};
 
 /// One server for all cases. It ends with the process.
-fn server() -> Arc<PrivatePostgres> {
+pub(crate) fn server() -> Arc<PrivatePostgres> {
+    // Stores of several shards have many connections.
     static SERVER: LazyLock<Arc<PrivatePostgres>> =
-        LazyLock::new(|| Arc::new(PrivatePostgres::start()));
+        LazyLock::new(|| Arc::new(PrivatePostgres::start_with(&["max_connections=400"])));
     Arc::clone(&SERVER)
 }
 

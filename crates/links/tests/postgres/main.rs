@@ -10,8 +10,11 @@ mod conformance;
 mod failures;
 #[path = "../../../redis/tests/private/free_port.rs"]
 mod free_port;
+#[allow(dead_code, reason = "shared with the tests of other crates")]
 #[path = "../../../postgres/tests/private_postgres/mod.rs"]
 mod private_postgres;
+mod replicas;
+mod shards;
 mod sharing;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use tollgate_links::{Code, Domain, Link, LinkKey, LinkSpec, Origin, TargetUrl};
 use crate::private_postgres::{PASSWORD, PrivatePostgres};
 use crate::{PATIENCE, open, options};
 
-const NOW: UnixMillis = UnixMillis::from_millis(1_900_000_000_000);
+pub(crate) const NOW: UnixMillis = UnixMillis::from_millis(1_900_000_000_000);
 
 pub(crate) fn key(code: &str) -> LinkKey {
     LinkKey {

@@ -32,24 +32,12 @@ impl PrivatePostgres {
 
     /// The same, with settings as `name=value`.
     pub fn start_with(settings: &[&str]) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        // The server refuses to be root, so it gets a user of its own.
-        let own = directory.path().join("own");
-        std::fs::create_dir(&own).expect("a directory");
-        if is_root() {
-            let open = Command::new("chmod")
-                .arg("755")
-                .arg(directory.path())
-                .status();
-            assert!(open.is_ok_and(|status| status.success()), "chmod");
-            let given = Command::new("chown").arg("postgres").arg(&own).status();
-            assert!(given.is_ok_and(|status| status.success()), "chown");
-        }
+        let directory = own_directory();
         let password = directory.path().join("password");
         std::fs::write(&password, PASSWORD).expect("a file");
         let made = program("initdb")
             .arg("--pgdata")
-            .arg(own.join("data"))
+            .arg(directory.path().join("own/data"))
             .args(["--username", USER, "--auth", "scram-sha-256", "--no-sync"])
             .args(["--encoding", "UTF8", "--locale", "C.UTF-8"])
             .arg("--pwfile")
@@ -58,6 +46,48 @@ impl PrivatePostgres {
             .expect("PostgreSQL is installed");
         assert!(made.status.success(), "initdb: {}", told(&made));
         let settings = settings.iter().map(|&text| text.to_owned()).collect();
+        Self::run_in(directory, settings)
+    }
+
+    /// A standby of this server, which streams what is written there.
+    pub fn standby(&self) -> Self {
+        let directory = own_directory();
+        let copied = program("pg_basebackup")
+            .arg("--pgdata")
+            .arg(directory.path().join("own/data"))
+            .arg("--dbname")
+            .arg(self.url("postgres"))
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+            .output()
+            .expect("PostgreSQL is installed");
+        assert!(copied.status.success(), "pg_basebackup: {}", told(&copied));
+        let mut settings = self.settings.clone();
+        // By default it looks for its primary every five seconds.
+        settings.push("wal_retrieve_retry_interval=200ms".to_owned());
+        Self::run_in(directory, settings)
+    }
+
+    /// Makes a standby follow whichever of these servers can be written.
+    pub fn follow(&self, servers: &[&Self]) {
+        let ports: Vec<String> = servers.iter().map(|one| one.port.to_string()).collect();
+        let hosts = vec!["127.0.0.1"; ports.len()].join(",");
+        let ports = ports.join(",");
+        self.sql(
+            "postgres",
+            &format!(
+                "ALTER SYSTEM SET primary_conninfo = 'host={hosts} port={ports} user={USER} \
+                 password={PASSWORD} target_session_attrs=read-write connect_timeout=2'"
+            ),
+        );
+        self.sql("postgres", "SELECT pg_reload_conf()");
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        assert_eq!(self.sql("postgres", "SELECT pg_promote()"), "t");
+    }
+
+    fn run_in(directory: TempDir, settings: Vec<String>) -> Self {
         let mut server = Self {
             port: 0,
             directory,
@@ -81,6 +111,18 @@ impl PrivatePostgres {
             "postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}",
             self.port
         )
+    }
+
+    /// The same for this server and others, of which one can be written.
+    pub fn url_with(&self, others: &[&Self], database: &str) -> String {
+        let mut url = format!("postgres://{USER}:{PASSWORD}@{}", self.address());
+        for other in others {
+            url.push(',');
+            url.push_str(&other.address());
+        }
+        url.push('/');
+        url.push_str(database);
+        url
     }
 
     /// Host and port.
@@ -255,6 +297,24 @@ impl Drop for PrivatePostgres {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A directory with one, `own`, that belongs to the user of the server.
+fn own_directory() -> TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // The server refuses to be root, so it gets a user of its own.
+    let own = directory.path().join("own");
+    std::fs::create_dir(&own).expect("a directory");
+    if is_root() {
+        let open = Command::new("chmod")
+            .arg("755")
+            .arg(directory.path())
+            .status();
+        assert!(open.is_ok_and(|status| status.success()), "chmod");
+        let given = Command::new("chown").arg("postgres").arg(&own).status();
+        assert!(given.is_ok_and(|status| status.success()), "chown");
+    }
+    directory
 }
 
 /// Waits for the end of its input, which is the end of this process.

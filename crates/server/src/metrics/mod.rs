@@ -14,6 +14,7 @@ mod overload;
 mod process;
 mod proxy;
 mod reading;
+mod replicas;
 mod resp;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,7 @@ pub use grpc::GrpcMetrics;
 pub use open::Open;
 pub use proxy::ProxyMetrics;
 pub(crate) use proxy::{ProxyOutcome, ProxyRequest};
+pub use replicas::WatchedReplica;
 pub(crate) use resp::RespTotals;
 
 use self::overload::OverloadCollector;
@@ -48,6 +50,7 @@ use files::FilesCollector;
 use limits::{LimitStoreCollector, LimitsCollector};
 use process::ProcessCollector;
 use reading::{Kind, Reading};
+use replicas::ReplicasCollector;
 use resp::RespMetrics;
 
 /// A counter: its name, what it counts, and which of some counts it is.
@@ -115,6 +118,14 @@ impl Metrics {
     /// Shows what becomes of commits to files.
     pub fn register_files(&self, files: Vec<WatchedFile>) {
         self.register_collector(FilesCollector(files));
+    }
+
+    /// Shows how the servers of a store do that are read beside each other.
+    pub fn register_replicas(
+        &self,
+        replicas: impl Fn() -> Vec<WatchedReplica> + Send + Sync + 'static,
+    ) {
+        self.register_collector(ReplicasCollector(replicas));
     }
 
     /// Shows what becomes of clicks between the edge and the spool.

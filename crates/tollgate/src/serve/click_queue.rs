@@ -23,6 +23,7 @@ pub(super) fn open(
     match &config.clicks.queue {
         ClickQueue::Local => Ok(None),
         ClickQueue::Redis(url) => Ok(Some(redis(url, config, spool).context("clicks.queue")?)),
+        ClickQueue::Kafka(url) => Ok(Some(kafka(url, config, spool).context("clicks.queue")?)),
     }
 }
 
@@ -42,6 +43,23 @@ fn redis(url: &Secret, config: &Config, spool: &SourceId) -> anyhow::Result<Arc<
 #[cfg(not(feature = "redis"))]
 fn redis(_: &Secret, _: &Config, _: &SourceId) -> anyhow::Result<Arc<dyn SharedQueue>> {
     anyhow::bail!("this build has no Redis: build with --features redis")
+}
+
+#[cfg(feature = "kafka")]
+fn kafka(url: &str, config: &Config, spool: &SourceId) -> anyhow::Result<Arc<dyn SharedQueue>> {
+    use tollgate_clicks::queue::{KafkaQueue, KafkaQueueOptions};
+
+    let options = KafkaQueueOptions {
+        client: spool.0.to_string(),
+        claim_after: config.clicks_kafka.claim_after,
+        deadline: config.clicks_kafka.deadline,
+    };
+    Ok(Arc::new(KafkaQueue::new(url, options)?))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn kafka(_: &str, _: &Config, _: &SourceId) -> anyhow::Result<Arc<dyn SharedQueue>> {
+    anyhow::bail!("this build has no client of Kafka: build with --features kafka")
 }
 
 /// What forwards the spool, with its metrics.

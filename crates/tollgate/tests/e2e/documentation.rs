@@ -53,6 +53,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/fuzzing.md", "cd fuzz", "needs a defect"),
     ("docs/fuzzing.md", "cargo test", "is a stage of its own"),
     ("docs/fuzzing.md", "SCHEMATHESIS", "is a stage of its own"),
+    ("docs/scaling.md", "scripts/fleet", "is a stage of its own"),
     (
         "docs/import-export.md",
         "tollgate link import --from",
@@ -73,6 +74,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "docs/replay.md",
         "tollgate limit replay access.log --policies limits.yaml --good",
         "another test does, and compares what it prints",
+    ),
+    (
+        "docs/sharding.md",
+        "tollgate migrate rebalance",
+        "needs databases; the test of shards has them",
     ),
     (
         "docs/simulate.md",

@@ -18,6 +18,8 @@ mod bulk;
 mod cli;
 #[cfg(all(feature = "postgres", feature = "redis"))]
 mod click_queue;
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
 mod clicks;
 mod client;
 mod compat;
@@ -56,6 +58,9 @@ mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[allow(dead_code, reason = "shared with the tests of the library")]
+#[path = "../../../clicks/tests/store/private_chdb.rs"]
+mod private_chdb;
+#[allow(dead_code, reason = "shared with the tests of the library")]
 #[path = "../../../links/tests/dynamo/private_dynalite.rs"]
 mod private_dynalite;
 #[allow(dead_code, reason = "shared with the tests of the library")]
@@ -68,10 +73,14 @@ mod proxy;
 mod redirect;
 mod regions;
 mod replay;
+#[cfg(feature = "postgres")]
+mod replicas;
 mod resp;
 mod rules;
 mod server;
 mod service_manager;
+#[cfg(feature = "postgres")]
+mod shards;
 #[cfg(feature = "postgres")]
 mod shared_clicks;
 mod shared_limits;

@@ -49,7 +49,13 @@ const SECTIONS: &[(&str, &[&str], bool, &str)] = &[
         "Links in PostgreSQL",
         &["tollgate_postgres_"],
         false,
-        "Only if `links.store` is a [PostgreSQL](postgresql.md).",
+        "Only if `links.store` is a [PostgreSQL](postgresql.md), or several; then these are sums.",
+    ),
+    (
+        "Shards",
+        &["tollgate_shards"],
+        false,
+        "Only if `links.store` lists [several databases](sharding.md).",
     ),
     (
         "Clicks",
@@ -240,7 +246,7 @@ fn page(all: &BTreeMap<String, Metric>) -> String {
 
 /// Has everything that a server can show.
 struct Everything {
-    _postgres: PrivatePostgres,
+    _postgres: [PrivatePostgres; 2],
     _redis: PrivateRedis,
     server: Server,
 }
@@ -248,15 +254,20 @@ struct Everything {
 impl Everything {
     fn start() -> Self {
         let (postgres, redis) = (PrivatePostgres::start(), PrivateRedis::start());
+        let standby = postgres.standby();
         let home = new_home();
         let audit = home.path().join("audit.ndjson");
+        let shards =
+            ["postgres", &postgres.database()].map(|name| postgres.url_with(&[&standby], name));
+        let shards = shards.join(" ");
         let server = Options::default()
             .stores(&postgres.url("postgres"))
+            .env("TOLLGATE_LINKS__STORE", &shards)
             .env("TOLLGATE_CLICKS__QUEUE", &format!("{}/clicks", redis.url()))
             .config(&format!(
                 "[limits]\nstore = {url:?}\ndeadline = \"10s\"\naudit.file = {audit:?}\n\
                  global.store = {url:?}\nglobal.deadline = \"10s\"\n\
-                 [links]\ncache = {url:?}",
+                 [links]\ncache = {url:?}\npostgres.replicas = \"prefer\"",
                 url = redis.url()
             ))
             .arg("--resp-listen=127.0.0.1:0")
@@ -268,7 +279,7 @@ impl Everything {
             ))
             .start_in(&home);
         Self {
-            _postgres: postgres,
+            _postgres: [postgres, standby],
             _redis: redis,
             server,
         }

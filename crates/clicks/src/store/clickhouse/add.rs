@@ -35,7 +35,10 @@ pub(super) enum Made<T> {
 impl Inner {
     /// The number of the last commit.
     pub(super) async fn head(&self) -> Result<u64, StoreError> {
-        let asked = format!("SELECT max(version) FROM {TABLE} WHERE kind = {}", kind::HEAD);
+        let asked = format!(
+            "SELECT max(version) FROM {TABLE} WHERE kind = {}",
+            kind::HEAD
+        );
         self.client.number(&asked).await
     }
 
@@ -179,10 +182,17 @@ impl Inner {
         keys: impl Iterator<Item = &Key>,
     ) -> Result<HashMap<Key, Stored>, StoreError> {
         let tuples: Vec<String> = keys
-            .map(|Key { kind, name, bot, time }| {
-                let name = super::client::literal(name);
-                format!("({kind}, {name}, {}, {time})", u8::from(*bot))
-            })
+            .map(
+                |Key {
+                     kind,
+                     name,
+                     bot,
+                     time,
+                 }| {
+                    let name = super::client::literal(name);
+                    format!("({kind}, {name}, {}, {time})", u8::from(*bot))
+                },
+            )
             .collect();
         let asked = format!(
             "SELECT {} FROM {TABLE} FINAL WHERE (kind, name, bot, time) IN ({})",

@@ -11,11 +11,12 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::crypto::ring;
+
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+use tokio_rustls::rustls::crypto::ring;
 
 use super::address::ClickHouseAddress;
 use crate::store::StoreError;

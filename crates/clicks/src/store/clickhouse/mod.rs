@@ -107,7 +107,11 @@ impl Inner {
 
     /// Tells an attempt from all others.
     fn owner(&self) -> String {
-        format!("{:016x}.{}", self.identity, self.commits.fetch_add(1, Relaxed))
+        format!(
+            "{:016x}.{}",
+            self.identity,
+            self.commits.fetch_add(1, Relaxed)
+        )
     }
 
     /// How long to wait before the next attempt: longer each time, and different for each instance.

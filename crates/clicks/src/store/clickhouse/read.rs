@@ -7,8 +7,8 @@ use tollgate_clock::UnixMillis;
 use super::Inner;
 use super::client::{Row as Line, list, literal};
 use super::rows::{
-    Stored, link_text, read_rollup, read_single, rollup_columns, scope_text, signed, single_columns,
-    text, unsigned,
+    Stored, link_text, read_rollup, read_single, rollup_columns, scope_text, signed,
+    single_columns, text, unsigned,
 };
 use super::schema::{TABLE, kind};
 use crate::EnrichedClick;
@@ -55,6 +55,11 @@ impl Within {
         Self {
             condition: format!("TRUE{}", gone.condition()),
         }
+    }
+
+    /// As SQL.
+    pub(super) fn condition(&self) -> &str {
+        &self.condition
     }
 
     fn of(scope: &Scope, gone: &Gone) -> Self {

@@ -179,11 +179,7 @@ impl Inner {
     }
 
     /// Writes the single clicks of a day into a file, which is not in its place yet. Answers which they were.
-    async fn archive_day(
-        &self,
-        directory: &Path,
-        day: Day,
-    ) -> Result<(Written, Held), StoreError> {
+    async fn archive_day(&self, directory: &Path, day: Day) -> Result<(Written, Held), StoreError> {
         let failed = |error: std::io::Error| StoreError::Archive(error.to_string());
         let directory = directory.to_owned();
         let mut archive = blocking(move || Archive::begin(&directory, day))

@@ -158,9 +158,7 @@ pub(super) fn single_columns() -> String {
     let texts: String = text_columns()
         .map(|column| format!(", `{column}`"))
         .collect();
-    format!(
-        "number, link, orphan, at, process, event, program, adjusted, visitor, network{texts}"
-    )
+    format!("number, link, orphan, at, process, event, program, adjusted, visitor, network{texts}")
 }
 
 /// A single click, and its number.

@@ -52,10 +52,7 @@ pub(super) async fn prepare(client: &Client) -> Result<(), StoreError> {
         )));
     }
     client.command(create()).await?;
-    let rows = format!(
-        r#"{{"kind":{},"version":0,"q0":{VERSION}}}"#,
-        kind::SCHEMA
-    );
+    let rows = format!(r#"{{"kind":{},"version":0,"q0":{VERSION}}}"#, kind::SCHEMA);
     let known = format!(
         "SELECT max(q0) FROM {TABLE} FINAL WHERE kind = {}",
         kind::SCHEMA

@@ -312,7 +312,7 @@ impl From<Error> for StoreError {
                 found,
                 known,
             },
-            Error::Other(text) => Self::Unexpected(text),
+            Error::Outdated(text) | Error::Other(text) => Self::Unexpected(text),
         }
     }
 }

@@ -12,8 +12,12 @@
 //!   told later, and until then what it says of that link counts for nothing.
 //! - *While Redis is away* the store is asked, as if there were no such tier.
 //!
+//! - *Copies of the store* may be behind an edit that an instance has not read of yet. What it wrote to Redis
+//!   from one, it removes when it reads of the edit, and tells all of it once more.
+//!
 //! Links with `max_clicks` are not kept here: each click is a commit in the store anyway.
 
+mod led;
 mod news;
 mod owed;
 mod script;
@@ -32,13 +36,14 @@ use tollgate_clock::Clock;
 pub use tollgate_redis::RedisUrlError;
 use tollgate_redis::{Breaker, BreakerOptions, BreakerStats};
 
+use self::led::Led;
 use self::owed::Owed;
 use self::script::{Found, Script, Server, Token};
 pub use self::write_through::WriteThrough;
 use super::counters::Counter;
 use super::dice::Dice;
 use super::{LinkCache, LinkSource, Loaded, Tier};
-use crate::store::{LinkStore, StoreError};
+use crate::store::{LinkCopy, LinkStore, StoreError};
 use crate::{Link, LinkKey};
 
 /// How often who waits for the value of another looks for it, at first and later.
@@ -157,6 +162,7 @@ pub struct SharedCache {
     /// By which its own news are known.
     name: u64,
     owed: Owed,
+    led: Led,
     listening: AtomicBool,
     counters: Counters,
 }
@@ -204,6 +210,7 @@ impl SharedCache {
             name: dice.bits(),
             dice,
             owed: Owed::default(),
+            led: Led::default(),
             listening: AtomicBool::new(false),
             counters: Counters::default(),
         })
@@ -278,6 +285,7 @@ impl SharedCache {
             && from != self.name
         {
             self.counters.news.add();
+            self.store.heard_of(std::slice::from_ref(&key));
             cache.invalidate(&key);
         }
     }
@@ -351,14 +359,14 @@ impl SharedCache {
         Some(self.dice.jitter(lasts).min(at_most)).filter(whole)
     }
 
-    async fn read_store(&self, key: &LinkKey) -> Result<Option<Link>, StoreError> {
+    async fn read_store(&self, key: &LinkKey) -> Result<LinkCopy, StoreError> {
         self.counters.store_reads.add();
-        self.store.get(key).await
+        self.store.find(key).await
     }
 
     /// As if there were no Redis.
     async fn without(&self, key: &LinkKey) -> Result<Loaded, StoreError> {
-        let link = self.read_store(key).await?.map(Arc::new);
+        let link = self.read_store(key).await?.link.map(Arc::new);
         Ok(Loaded {
             link,
             tier: Tier::Store,
@@ -369,14 +377,17 @@ impl SharedCache {
     /// Reads the store for all instances, under a lock, and writes what it says.
     async fn lead(&self, key: &LinkKey, token: &Token) -> Result<Loaded, StoreError> {
         let begun = self.now();
-        let link = match self.read_store(key).await {
-            Ok(link) => link,
+        let LinkCopy { link, newest } = match self.read_store(key).await {
+            Ok(found) => found,
             Err(error) => {
                 let _ = self.script.free(key, token).await;
                 return Err(error);
             }
         };
         let took = self.now().saturating_sub(begun);
+        if !newest {
+            self.led.note(key);
+        }
         let good_for = self.write(key, token, link.as_ref(), took, None).await;
         Ok(Loaded {
             link: link.map(Arc::new),
@@ -499,8 +510,11 @@ impl LinkSource for SharedCache {
     }
 
     async fn forget(&self, keys: &[LinkKey]) {
-        // The others read the same feed.
-        self.tell(keys, false).await;
+        // The others read the same feed, but may have believed what was written from a copy of the store.
+        let (led, rest): (Vec<_>, Vec<_>) =
+            keys.iter().cloned().partition(|key| self.led.holds(key));
+        self.tell(&led, true).await;
+        self.tell(&rest, false).await;
     }
 
     fn distrust(&self) {

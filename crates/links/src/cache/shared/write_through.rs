@@ -9,8 +9,8 @@ use tollgate_clock::UnixMillis;
 use super::script::{Found, Token};
 use super::{SharedCache, in_batches, news};
 use crate::store::{
-    ClickGrant, Delete, Deleted, Edit, Insert, Inserted, LinkStore, ListQuery, Page, StoreError,
-    Swept, Update, Updated,
+    ClickGrant, Delete, Deleted, Edit, Insert, Inserted, LinkCopy, LinkStore, ListQuery, Page,
+    StoreError, Swept, Update, Updated,
 };
 use crate::{Link, LinkKey};
 
@@ -118,6 +118,18 @@ impl LinkStore for WriteThrough {
 
     async fn get(&self, key: &LinkKey) -> Result<Option<Link>, StoreError> {
         self.store().get(key).await
+    }
+
+    async fn find(&self, key: &LinkKey) -> Result<LinkCopy, StoreError> {
+        self.store().find(key).await
+    }
+
+    fn heard_of(&self, keys: &[LinkKey]) {
+        self.store().heard_of(keys);
+    }
+
+    async fn answers(&self) -> Result<(), StoreError> {
+        self.store().answers().await
     }
 
     async fn update(&self, update: Update) -> Result<Updated, StoreError> {

@@ -171,10 +171,14 @@ pub async fn reuse_finds_the_oldest_equal_link_that_is_good<E: Engine>() {
     expiring.expires_at = Some(after(10));
     let mut once = spec.clone();
     once.max_clicks = NonZeroU64::new(1);
+    let mut second = link(key("a-second"), spec.clone());
+    if !E::ORDERED {
+        second.created_at = after(1);
+    }
     let links = [
         link(on("b.example", "elsewhere"), spec.clone()),
         link(key("z-first"), spec.clone()),
-        link(key("a-second"), spec.clone()),
+        second,
         link(key("expiring"), expiring.clone()),
         link(key("once"), once.clone()),
     ];

@@ -56,9 +56,10 @@ pub async fn every_order_is_kept_across_pages<E: Engine>() {
         ("b.example", "a", 9),
         ("", "Z", 0),
     ];
-    for (domain, code, at) in made {
+    for (number, (domain, code, at)) in made.into_iter().enumerate() {
+        let tie = if E::ORDERED { 0 } else { number as i64 };
         let link = Link {
-            created_at: after(at),
+            created_at: after(at * 10 + tie),
             ..link(on(domain, code), to("https://t.example/"))
         };
         fill(&*store, [link]).await;

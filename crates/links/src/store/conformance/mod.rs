@@ -35,6 +35,11 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// The store.
     type Store: LinkStore + ChangeFeed + LeaseStore;
 
+    /// Whether all links are in one order: those made in the same millisecond in that of their insertion, and
+    /// changes of different links in that in which they were made. In several databases only those in one
+    /// of them are.
+    const ORDERED: bool = true;
+
     /// An empty store that goes by this clock and keeps `feed_capacity` changes.
     async fn fresh(clock: Arc<ManualClock>, feed_capacity: u16) -> Self;
 
@@ -204,6 +209,15 @@ fn delete(key: LinkKey) -> Delete {
         at: after(2),
         idempotency: None,
     }
+}
+
+/// Keys as they are compared: in their order, if the store has one.
+fn in_order<E: Engine>(keys: impl IntoIterator<Item = LinkKey>) -> Vec<LinkKey> {
+    let mut keys: Vec<LinkKey> = keys.into_iter().collect();
+    if !E::ORDERED {
+        keys.sort();
+    }
+    keys
 }
 
 async fn insert_one(store: &impl LinkStore, insert: Insert) -> Inserted {

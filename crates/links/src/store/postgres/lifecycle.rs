@@ -60,7 +60,11 @@ pub(super) async fn made(
 }
 
 /// Finds out what is settled by now.
-async fn settle(session: &mut Session, settled: &Settled, newest: i64) -> Result<i64, Failure> {
+pub(super) async fn settle(
+    session: &mut Session,
+    settled: &Settled,
+    newest: i64,
+) -> Result<i64, Failure> {
     let State { upto, next } = *settled.0.lock();
     if upto == newest {
         return Ok(upto);
@@ -97,6 +101,27 @@ pub(super) async fn expired(
     until: UnixMillis,
     limit: usize,
 ) -> Result<(Vec<Link>, Expiry), Failure> {
+    let found = expiring(session, after, until, limit).await?;
+    // Never back, should the clock be.
+    let end = after.max(Expiry::behind(until));
+    Ok(page(found, limit, |last| behind(last, until), end))
+}
+
+/// The position behind a link that has expired.
+pub(in crate::store) fn behind(last: &Stored, until: UnixMillis) -> Expiry {
+    Expiry {
+        at: last.link.spec.expires_at.unwrap_or(until),
+        link: last.id,
+    }
+}
+
+/// Links that expired, with their numbers.
+pub(super) async fn expiring(
+    session: &mut Session,
+    after: Expiry,
+    until: UnixMillis,
+    limit: usize,
+) -> Result<Vec<Stored>, Failure> {
     let rows = session
         .rows(
             concat!(
@@ -113,12 +138,5 @@ pub(super) async fn expired(
             ],
         )
         .await?;
-    let found = rows.iter().map(read_link).collect::<Result<Vec<_>, _>>()?;
-    // Never back, should the clock be.
-    let end = after.max(Expiry::behind(until));
-    let behind = |last: &Stored| Expiry {
-        at: last.link.spec.expires_at.unwrap_or(until),
-        link: last.id,
-    };
-    Ok(page(found, limit, behind, end))
+    rows.iter().map(read_link).collect()
 }

@@ -61,9 +61,22 @@ pub(super) async fn list(
     query: &ListQuery,
     after: Option<Position>,
 ) -> Result<Page, Failure> {
+    let (found, more) = page(session, query, after).await?;
+    let last = found.last().filter(|_| more);
+    let next = last.map(|last| position_of(query.order, last).to_cursor());
+    let links = found.into_iter().map(|stored| stored.link).collect();
+    Ok(Page { links, next })
+}
+
+/// One page, with the numbers of its links, and whether there are more.
+pub(super) async fn page(
+    session: &mut Session,
+    query: &ListQuery,
+    after: Option<Position>,
+) -> Result<(Vec<Stored>, bool), Failure> {
     let way = way(session, query).await?;
     let page = query.page_links();
-    let (mut links, mut last, mut after) = (Vec::new(), None, after);
+    let (mut links, mut after) = (Vec::new(), after);
     loop {
         // One more than the page holds tells whether there are more.
         let asked = page + 1;
@@ -72,24 +85,27 @@ pub(super) async fn list(
             .await?;
         let found = rows.len();
         for row in &rows {
-            let Stored { id, link } = read_link(row)?;
-            let here = position(query.order, id, &link.key, link.created_at.as_millis());
-            after = Some(here.clone());
+            let stored = read_link(row)?;
+            after = Some(position_of(query.order, &stored));
             // Indexes hold beginnings, so some may only look as if they passed.
-            if !query.matches(&link) {
+            if !query.matches(&stored.link) {
                 continue;
             }
             if links.len() == page {
-                let next = last.as_ref().map(Position::to_cursor);
-                return Ok(Page { links, next });
+                return Ok((links, true));
             }
-            last = Some(here);
-            links.push(link);
+            links.push(stored);
         }
         if found < asked {
-            return Ok(Page { links, next: None });
+            return Ok((links, false));
         }
     }
+}
+
+/// Where a link is in a listing.
+pub(in crate::store) fn position_of(order: ListOrder, stored: &Stored) -> Position {
+    let Stored { id, link } = stored;
+    position(order, *id, &link.key, link.created_at.as_millis())
 }
 
 fn position(order: ListOrder, id: i64, key: &LinkKey, at_ms: i64) -> Position {

@@ -8,12 +8,15 @@ mod edit;
 mod feed;
 mod insert;
 mod lease;
-mod lifecycle;
-mod list;
+pub(in crate::store) mod lifecycle;
+pub(in crate::store) mod list;
+mod recent;
+mod replicated;
 mod row;
 mod schema;
+pub(in crate::store) mod shard;
 mod sweep;
-mod token;
+pub(in crate::store) mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -23,14 +26,17 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tollgate_clock::{Clock, UnixMillis};
-pub use tollgate_postgres::{AddressError, PoolStats, PostgresAddress};
+pub use tollgate_postgres::{AddressError, PoolStats, PostgresAddress, ReplicaStats};
 use tollgate_postgres::{Connections, Failure, Session};
 
+use self::replicated::Replicated;
+pub use self::replicated::{ReplicaReadStats, ReplicaReads};
 use super::cursor::Position;
+use super::links::nobody;
 use super::{
     Block, ChangeFeed, ChangeSeq, Changes, ClickGrant, Delete, Deleted, Edit, Expiry, Insert,
-    Inserted, LeaseStore, Lifecycle, LinkStore, ListQuery, Page, PoolCode, StoreError, Swept,
-    Update, Updated, WorkerLease,
+    Inserted, LeaseStore, Lifecycle, LinkCopy, LinkStore, ListQuery, Page, PoolCode, StoreError,
+    Swept, Update, Updated, WorkerLease,
 };
 use crate::{Code, Link, LinkKey};
 
@@ -49,6 +55,8 @@ pub struct PostgresOptions {
     pub deadline: Duration,
     /// Changes kept for followers; one that falls further behind has to forget all it cached.
     pub feed_capacity: u64,
+    /// How visitors' links and listings are read from the standbys that the address names, if they are.
+    pub replicas: Option<ReplicaReads>,
 }
 
 impl Default for PostgresOptions {
@@ -57,6 +65,7 @@ impl Default for PostgresOptions {
             connections: 16,
             deadline: Duration::from_secs(3),
             feed_capacity: 100_000,
+            replicas: None,
         }
     }
 }
@@ -78,6 +87,7 @@ pub struct PostgresLinkStore {
     news: Arc<News>,
     listener: JoinHandle<()>,
     settled: lifecycle::Settled,
+    replicated: Option<Replicated>,
 }
 
 /// What the listener has heard.
@@ -99,8 +109,15 @@ impl PostgresLinkStore {
         options: &PostgresOptions,
     ) -> Result<Self, StoreError> {
         let (size, deadline) = (options.connections, options.deadline);
+        let servers = address.clone();
         let connections = Connections::open(address, size, deadline, &schema::SCHEMA).await?;
         let (connections, news) = (Arc::new(connections), Arc::<News>::default());
+        let replicated = match &options.replicas {
+            Some(reads) if servers.server_count() > 1 => {
+                Some(Replicated::new(&servers, &connections, options, reads)?)
+            }
+            _ => None,
+        };
         let listener = tokio::spawn(listen(Arc::clone(&connections), Arc::clone(&news)));
         Ok(Self {
             connections,
@@ -109,6 +126,7 @@ impl PostgresLinkStore {
             news,
             listener,
             settled: lifecycle::Settled::default(),
+            replicated,
         })
     }
 
@@ -124,6 +142,26 @@ impl PostgresLinkStore {
         PostgresStats {
             pool: self.connections.stats(),
             listening: self.news.listening.load(Relaxed),
+        }
+    }
+
+    /// What became of reads, if standbys are read; for metrics.
+    #[must_use]
+    pub fn replica_stats(&self) -> Option<ReplicaReadStats> {
+        self.replicated.as_ref().map(Replicated::stats)
+    }
+
+    /// These were changed, by anybody.
+    pub(in crate::store) fn note<'a>(&self, keys: impl IntoIterator<Item = &'a LinkKey>) {
+        if let Some(replicated) = &self.replicated {
+            replicated.note(keys);
+        }
+    }
+
+    /// Nobody knows what was changed until now.
+    pub(in crate::store) fn note_all(&self) {
+        if let Some(replicated) = &self.replicated {
+            replicated.note_all();
         }
     }
 
@@ -180,10 +218,13 @@ impl LinkStore for PostgresLinkStore {
             return Ok(Vec::new());
         }
         let inserts = &inserts;
-        self.write(|| async move {
-            insert::insert_all(&mut self.session().await?, inserts, self.clock.now()).await
-        })
-        .await
+        let inserted = self
+            .write(|| async move {
+                insert::insert_all(&mut self.session().await?, inserts, self.clock.now()).await
+            })
+            .await;
+        self.note(inserts.iter().map(|insert| &insert.link.key));
+        inserted
     }
 
     async fn get(&self, key: &LinkKey) -> Result<Option<Link>, StoreError> {
@@ -193,20 +234,48 @@ impl LinkStore for PostgresLinkStore {
         Ok(found.map(|stored| stored.link))
     }
 
+    async fn find(&self, key: &LinkKey) -> Result<LinkCopy, StoreError> {
+        if let Some(replicated) = &self.replicated {
+            if let Some(found) = replicated.find(key).await?.found() {
+                return Ok(found);
+            }
+            replicated.count_primary();
+        }
+        let link = self.get(key).await?;
+        Ok(LinkCopy { link, newest: true })
+    }
+
+    fn heard_of(&self, keys: &[LinkKey]) {
+        self.note(keys);
+    }
+
+    async fn answers(&self) -> Result<(), StoreError> {
+        match &self.replicated {
+            Some(replicated) if replicated.can_be_read() => Ok(()),
+            _ => self.get(&nobody()).await.map(drop),
+        }
+    }
+
     async fn update(&self, update: Update) -> Result<Updated, StoreError> {
         let update = &update;
-        self.write(|| async move {
-            edit::update(&mut self.session().await?, update, self.feed_capacity).await
-        })
-        .await
+        let updated = self
+            .write(|| async move {
+                edit::update(&mut self.session().await?, update, self.feed_capacity).await
+            })
+            .await;
+        self.note([&update.key]);
+        updated
     }
 
     async fn delete(&self, delete: Delete) -> Result<Deleted, StoreError> {
         let delete = &delete;
-        self.write(|| async move {
-            edit::delete(&mut self.session().await?, delete, self.feed_capacity).await
-        })
-        .await
+        let deleted = self
+            .write(|| async move {
+                edit::delete(&mut self.session().await?, delete, self.feed_capacity).await
+            })
+            .await;
+        self.note([&delete.key]);
+        deleted
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
@@ -215,6 +284,14 @@ impl LinkStore for PostgresLinkStore {
             None => None,
         };
         let after = &after;
+        if let Some(replicated) = &self.replicated {
+            let read =
+                async |session: &mut Session| list::list(session, query, after.clone()).await;
+            if let Some(page) = replicated.caught_up(read).await {
+                return Ok(page);
+            }
+            replicated.count_primary();
+        }
         self.read(
             || async move { list::list(&mut self.session().await?, query, after.clone()).await },
         )
@@ -238,38 +315,51 @@ impl LinkStore for PostgresLinkStore {
         limit: usize,
     ) -> Result<Swept, StoreError> {
         let capacity = self.feed_capacity;
-        self.write(|| async move {
-            let mut session = self.session().await?;
-            sweep::sweep(&mut session, before, tokens_before, limit, capacity).await
-        })
-        .await
+        let swept = self
+            .write(|| async move {
+                let mut session = self.session().await?;
+                sweep::sweep(&mut session, before, tokens_before, limit, capacity).await
+            })
+            .await?;
+        self.note(&swept.links);
+        Ok(swept)
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
-        let count = self.read(|| async {
-                let mut session = self.session().await?;
-                // What the server last estimated may lag behind, but never below what was counted.
-                let row = session
-                    .one(
-                        "SELECT CASE WHEN counted < $1 THEN counted ELSE greatest(counted, (
-                            SELECT reltuples::bigint FROM pg_class WHERE oid = 'links'::regclass)) END
-                         FROM (SELECT count(*) AS counted FROM (
-                            SELECT FROM links LIMIT $1) AS few) AS few",
-                        &[&COUNTED_LINKS],
-                    )
-                    .await?;
-                Ok(row.try_get::<_, i64>(0)?)
-            })
+        let count = self
+            .read(|| async { count(&mut self.session().await?).await })
             .await?;
         Ok(count.cast_unsigned())
     }
 }
 
+/// Counts links; an estimate if they are many.
+async fn count(session: &mut Session) -> Result<i64, Failure> {
+    // What the server last estimated may lag behind, but never below what was counted.
+    let row = session
+        .one(
+            "SELECT CASE WHEN counted < $1 THEN counted ELSE greatest(counted, (
+                SELECT reltuples::bigint FROM pg_class WHERE oid = 'links'::regclass)) END
+             FROM (SELECT count(*) AS counted FROM (
+                SELECT FROM links LIMIT $1) AS few) AS few",
+            &[&COUNTED_LINKS],
+        )
+        .await?;
+    Ok(row.try_get::<_, i64>(0)?)
+}
+
 #[async_trait]
 impl ChangeFeed for PostgresLinkStore {
     async fn changes(&self, after: Option<ChangeSeq>) -> Result<Changes, StoreError> {
-        self.read(|| async move { feed::changes(&mut self.session().await?, after).await })
-            .await
+        let changes = self
+            .read(|| async move { feed::changes(&mut self.session().await?, after).await })
+            .await?;
+        // Nobody has read the feed before its first position.
+        if changes.lost || after.is_none() {
+            self.note_all();
+        }
+        self.note(&changes.keys);
+        Ok(changes)
     }
 
     async fn changed(&self) {
@@ -398,6 +488,7 @@ impl From<tollgate_postgres::Error> for StoreError {
                 found,
                 known,
             },
+            Error::Outdated(text) => Self::ShardsChanged(text),
             Error::Other(text) => Self::Unexpected(text),
         }
     }

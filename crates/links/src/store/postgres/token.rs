@@ -54,7 +54,7 @@ pub(super) async fn lock(session: &mut Session, slots: &BTreeSet<Slot>) -> Resul
 }
 
 /// What a token was used for.
-pub(super) struct Used {
+struct Used {
     request: [u8; 16],
     action: u8,
     link: Option<Link>,
@@ -62,7 +62,7 @@ pub(super) struct Used {
 
 /// Tokens that were looked up.
 #[derive(Default)]
-pub(super) struct Tokens(HashMap<[u8; 16], Used>);
+pub(in crate::store) struct Tokens(HashMap<[u8; 16], Used>);
 
 impl Tokens {
     /// What is known of some.
@@ -102,8 +102,13 @@ impl Tokens {
         Ok(Self(known))
     }
 
+    /// Adds what is known elsewhere.
+    pub(in crate::store) fn absorb(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// What one means.
-    pub(super) fn seen(&self, token: Option<&IdempotencyToken>, action: Action) -> Seen {
+    pub(in crate::store) fn seen(&self, token: Option<&IdempotencyToken>, action: Action) -> Seen {
         let Some(used) = token.and_then(|token| self.0.get(&token.id)) else {
             return Seen::New;
         };
@@ -115,7 +120,12 @@ impl Tokens {
     }
 
     /// Notes what is answered, for those that come later in the same batch.
-    pub(super) fn note(&mut self, token: &IdempotencyToken, action: Action, link: Option<&Link>) {
+    pub(in crate::store) fn note(
+        &mut self,
+        token: &IdempotencyToken,
+        action: Action,
+        link: Option<&Link>,
+    ) {
         let used = Used {
             request: token.request,
             action: action as u8,

@@ -91,6 +91,41 @@ async fn an_edit_and_a_deletion_are_known_everywhere() {
     assert_eq!(fleet.servers[0].shared.stats().news, 1);
 }
 
+/// A copy of the store shows the old state to a server that has not read of the edit yet.
+#[tokio::test]
+async fn what_was_written_from_an_old_copy_is_taken_back_everywhere() {
+    let redis = PrivateRedis::start();
+    let mut fleet = Fleet::of(3, &redis.url()).await;
+    fleet.listen().await;
+    fleet.insert("a").await;
+    let old = fleet.store.get(&key("a")).await.unwrap();
+    let [writer, late, early] = &fleet.servers[..] else {
+        panic!("three servers")
+    };
+    writer
+        .writes
+        .update(fleet.update("a", 1, SECOND))
+        .await
+        .unwrap();
+    for server in [late, early] {
+        eventually("the news arrive", async || server.shared.stats().news == 1).await;
+    }
+    // One has read of it in the feed, and believes what the other writes, which has not.
+    early.cache.forget(&[key("a")]).await;
+    fleet.store.lag_behind(old);
+    assert_ne!(late.target("a").await.as_deref(), Some(SECOND));
+    assert_eq!(early.tier("a").await, (true, Tier::Shared));
+    assert_ne!(early.target("a").await.as_deref(), Some(SECOND));
+    fleet.store.lag_behind(None);
+    late.cache.forget(&[key("a")]).await;
+    for server in [late, early] {
+        eventually("the edit is known", async || {
+            server.target("a").await.as_deref() == Some(SECOND)
+        })
+        .await;
+    }
+}
+
 /// The promise: what the feed of the store tells is known as soon as it is read.
 #[tokio::test]
 async fn without_news_the_feed_of_the_store_tells_of_edits() {
