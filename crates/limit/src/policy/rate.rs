@@ -297,7 +297,7 @@ impl Rate {
         let wrong = |reason: String| Err(budget.place.error(reason));
         let window = limit.window();
         // Regions tell each other now and then: a shorter window would be over before.
-        if window < LEAST_BUDGET_WINDOW || window.subsec_nanos() % 1_000_000 != 0 {
+        if window < LEAST_BUDGET_WINDOW || !window.subsec_nanos().is_multiple_of(1_000_000) {
             return wrong(format!(
                 "regions cannot count together in windows of {window:?}: give a unit, or a window \
                  of at least a second, in whole milliseconds"
