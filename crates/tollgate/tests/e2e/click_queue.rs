@@ -17,18 +17,18 @@ fn options(postgres: &PrivatePostgres, redis: &PrivateRedis) -> Options {
         .config("[clicks.redis]\ndeadline = \"10s\"\nclaim_after = \"1s\"")
 }
 
-fn visit(client: &Client, code: &str, times: usize) {
+pub(crate) fn visit(client: &Client, code: &str, times: usize) {
     for _ in 0..times {
         assert_eq!(client.visit(code).status, 302);
     }
 }
 
-fn total(client: &Client) -> u64 {
+pub(crate) fn total(client: &Client) -> u64 {
     let stats = client.api("GET", "/api/v1/stats").expect(200);
     stats.json()["total"].as_u64().unwrap()
 }
 
-fn counted(client: &Client, expected: u64) {
+pub(crate) fn counted(client: &Client, expected: u64) {
     eventually("all clicks counted", || {
         (total(client) == expected).then_some(())
     });

@@ -18,6 +18,8 @@ mod bulk;
 mod cli;
 #[cfg(all(feature = "postgres", feature = "redis"))]
 mod click_queue;
+#[cfg(feature = "kafka")]
+mod click_queue_kafka;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
 mod clicks;
