@@ -34,6 +34,18 @@ pub(crate) fn counted(client: &Client, expected: u64) {
     });
 }
 
+/// What statistics tell is what was kept of single clicks, none of them twice.
+pub(crate) fn each_click_once(client: &Client, postgres: &PrivatePostgres) {
+    let raw = |of: &str| -> u64 {
+        let sql = format!("SELECT {of} FROM click_raw");
+        postgres.sql("postgres", &sql).parse().unwrap()
+    };
+    eventually("each click once", || {
+        let told = total(client);
+        (told == raw("count(*)") && told == raw("count(DISTINCT (process, event))")).then_some(())
+    });
+}
+
 /// Clicks that this server itself has counted.
 fn own(server: &Server) -> f64 {
     server.client().metric("tollgate_clicks_counted_total")
@@ -70,14 +82,7 @@ fn what_a_dead_server_had_is_counted_by_the_others_once() {
         // A kill costs what is not in the spool yet.
         (told >= 85 && again.client().metric("tollgate_clicks_lag_seconds") == 0.0).then_some(())
     });
-    let raw = |of: &str| -> u64 {
-        let sql = format!("SELECT {of} FROM click_raw");
-        postgres.sql("postgres", &sql).parse().unwrap()
-    };
-    eventually("each click once", || {
-        let told = total(&client);
-        (told == raw("count(*)") && told == raw("count(DISTINCT (process, event))")).then_some(())
-    });
+    each_click_once(&client, &postgres);
     visit(&again.client(), &code, 5);
     let before = total(&client);
     eventually("clicks of the server that came back", || {

@@ -4,7 +4,7 @@
 use rdkafka::mocking::MockCluster;
 use serde_json::json;
 
-use crate::click_queue::{counted, total, visit};
+use crate::click_queue::{counted, each_click_once, total, visit};
 use crate::private_postgres::PrivatePostgres;
 use crate::server::{Options, eventually};
 
@@ -36,13 +36,6 @@ fn each_click_is_counted_once_by_whichever_server() {
         let told = total(&client);
         (told >= 50 && again.client().metric("tollgate_clicks_lag_seconds") == 0.0).then_some(())
     });
-    let raw = |of: &str| -> u64 {
-        let sql = format!("SELECT {of} FROM click_raw");
-        postgres.sql("postgres", &sql).parse().unwrap()
-    };
-    eventually("each click once", || {
-        let told = total(&client);
-        (told == raw("count(*)") && told == raw("count(DISTINCT (process, event))")).then_some(())
-    });
+    each_click_once(&client, &postgres);
     assert!(client.metric("tollgate_clicks_queue_pieces_total") > 0.0);
 }

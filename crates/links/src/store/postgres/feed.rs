@@ -42,21 +42,41 @@ pub(super) async fn push(
     Ok(())
 }
 
+/// Reads numbered changes after a position, up to so many, and the number of the newest: from a table, and that of its
+/// head.
+macro_rules! changes_in {
+    ($table:literal, $head:literal) => {
+        concat!(
+            "SELECT head.last, feed.seq, feed.code, feed.domain FROM ",
+            $head,
+            " AS head LEFT JOIN LATERAL (
+                SELECT seq, code, domain FROM ",
+            $table,
+            " WHERE seq > $1 ORDER BY seq LIMIT $2
+             ) AS feed ON TRUE
+             ORDER BY feed.seq"
+        )
+    };
+}
+pub(in crate::store) use changes_in;
+
 /// What changed after a position.
 pub(super) async fn changes(
     session: &mut Session,
     after: Option<ChangeSeq>,
 ) -> Result<Changes, Failure> {
+    read_changes(session, changes_in!("link_feed", "link_feed_head"), after).await
+}
+
+/// The same by a statement that [`changes_in`] makes.
+pub(in crate::store) async fn read_changes(
+    session: &mut Session,
+    statement: &'static str,
+    after: Option<ChangeSeq>,
+) -> Result<Changes, Failure> {
     let from = after.map(|ChangeSeq(seq)| i64::try_from(seq).unwrap_or(i64::MAX));
     let rows = session
-        .rows(
-            "SELECT head.last, feed.seq, feed.code, feed.domain
-             FROM link_feed_head AS head LEFT JOIN LATERAL (
-                SELECT seq, code, domain FROM link_feed WHERE seq > $1 ORDER BY seq LIMIT $2
-             ) AS feed ON TRUE
-             ORDER BY feed.seq",
-            &[&from, &(FEED_BATCH as i64)],
-        )
+        .rows(statement, &[&from, &(FEED_BATCH as i64)])
         .await?;
     let head = rows
         .first()
@@ -68,12 +88,9 @@ pub(super) async fn changes(
         upto: ChangeSeq(newest),
         lost,
     };
-    let Some(ChangeSeq(after)) = after else {
+    let Some(ChangeSeq(after)) = after.filter(|after| after.0 != newest) else {
         return Ok(now_on(false));
     };
-    if after == newest {
-        return Ok(now_on(false));
-    }
     let mut changes = Changes {
         keys: Vec::new(),
         upto: ChangeSeq(after),

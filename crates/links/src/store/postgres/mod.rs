@@ -5,7 +5,7 @@
 //! advisory locks where there is no row yet.
 
 mod edit;
-mod feed;
+pub(in crate::store) mod feed;
 mod insert;
 mod lease;
 pub(in crate::store) mod lifecycle;

@@ -4,6 +4,7 @@
 use tollgate_postgres::{Failure, Session};
 
 use super::ShardDb;
+use crate::store::postgres::feed::{changes_in, read_changes};
 use crate::store::{ChangeSeq, Changes, FEED_BATCH, StoreError};
 use crate::{Code, Domain, LinkKey};
 
@@ -127,7 +128,8 @@ impl ShardDb {
     ) -> Result<Changes, StoreError> {
         let changes = self.connections.read(|| async {
             let mut session = self.connections.session().await?;
-            read(&mut session, after).await
+            let statement = changes_in!("link_journal", "link_journal_head");
+            read_changes(&mut session, statement, after).await
         });
         Ok(changes.await?)
     }
@@ -171,47 +173,6 @@ async fn append(session: &mut Session, fetched: &Fetched, last: i64) -> Result<i
         )
         .await?;
     Ok(upto)
-}
-
-async fn read(session: &mut Session, after: Option<ChangeSeq>) -> Result<Changes, Failure> {
-    let from = after.map(|ChangeSeq(seq)| i64::try_from(seq).unwrap_or(i64::MAX));
-    let rows = session
-        .rows(
-            "SELECT head.last, feed.seq, feed.code, feed.domain
-             FROM link_journal_head AS head LEFT JOIN LATERAL (
-                SELECT seq, code, domain FROM link_journal WHERE seq > $1 ORDER BY seq LIMIT $2
-             ) AS feed ON TRUE
-             ORDER BY feed.seq",
-            &[&from, &(FEED_BATCH as i64)],
-        )
-        .await?;
-    let head = rows
-        .first()
-        .map(|row| row.try_get::<_, i64>(0))
-        .transpose()?;
-    let newest = head.unwrap_or(0).cast_unsigned();
-    let now_on = |lost| Changes {
-        keys: Vec::new(),
-        upto: ChangeSeq(newest),
-        lost,
-    };
-    let Some(ChangeSeq(after)) = after.filter(|after| after.0 != newest) else {
-        return Ok(now_on(false));
-    };
-    let mut changes = Changes {
-        keys: Vec::new(),
-        upto: ChangeSeq(after),
-        lost: false,
-    };
-    for row in &rows {
-        let seq = row.try_get::<_, Option<i64>>(1)?.map(i64::cast_unsigned);
-        if seq != Some(changes.upto.0 + 1) {
-            return Ok(now_on(true));
-        }
-        changes.upto = ChangeSeq(changes.upto.0 + 1);
-        changes.keys.push(key(row, 2)?);
-    }
-    Ok(changes)
 }
 
 /// The name of a link, in two columns.
