@@ -52,17 +52,20 @@ pub(super) fn read(
     Ok(super::flat(rows))
 }
 
-/// A file without the mark of its byte order. The library below only finds one that comes in one piece.
+/// A file without the mark of its byte order, with which spreadsheets begin it; some programs put another one before. The
+/// library below only finds one, and that only if it comes in one piece.
 fn without_mark(mut reader: Box<dyn Read>) -> io::Result<impl Read> {
     const MARK: &[u8] = "\u{feff}".as_bytes();
     let mut begin = Vec::with_capacity(MARK.len());
-    (&mut reader)
-        .take(MARK.len() as u64)
-        .read_to_end(&mut begin)?;
-    if begin == MARK {
+    loop {
+        (&mut reader)
+            .take(MARK.len() as u64)
+            .read_to_end(&mut begin)?;
+        if begin != MARK {
+            return Ok(Cursor::new(begin).chain(reader));
+        }
         begin.clear();
     }
-    Ok(Cursor::new(begin).chain(reader))
 }
 
 /// The columns by place, with their names.
@@ -72,13 +75,7 @@ fn header(
     rules: &RowRules,
 ) -> anyhow::Result<Vec<(Column, String)>> {
     let mut columns = Vec::new();
-    for (at, name) in names.iter().enumerate() {
-        // Spreadsheets begin a file with a byte order mark.
-        let name = if at == 0 {
-            name.trim_start_matches('\u{feff}')
-        } else {
-            name
-        };
+    for name in names {
         let own = chosen.iter().find(|(_, its)| its == name);
         let column = match own {
             Some((column, _)) => *column,
@@ -153,6 +150,16 @@ mod tests {
         for (row, fault) in [(1, "1 fields"), (2, "UTF-8"), (3, "url")] {
             let told = rows[row].draft.as_ref().unwrap_err().to_string();
             assert!(told.contains(fault), "{told}");
+        }
+    }
+
+    #[test]
+    fn marks_of_the_byte_order_are_no_part_of_the_first_name() {
+        for marks in 0..4 {
+            let text = "\u{feff}".repeat(marks) + "\"url\",title\nhttps://a.example/,x\n";
+            let rows = read_all(text.as_bytes(), &[]);
+            assert_eq!(rows.len(), 1, "{marks}");
+            assert!(rows[0].draft.is_ok(), "{marks}");
         }
     }
 

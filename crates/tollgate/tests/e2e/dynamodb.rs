@@ -1,16 +1,7 @@
 //! Links that servers share in a table of DynamoDB, and what visitors see while it is away. The engine comes from npm:
 //! `scripts/test` runs most of these in a stage of their own.
 
-use serde_json::json;
-
-use crate::client::Client;
-use crate::server::{Options, Server, eventually, new_home, tollgate};
-
-/// Where a visitor is sent.
-fn target(client: &Client, code: &str) -> Option<String> {
-    let reply = client.visit(code);
-    (reply.status == 302).then(|| reply.location().to_owned())
-}
+use crate::server::{new_home, tollgate};
 
 #[test]
 fn a_table_that_is_not_named_is_told() {
@@ -52,8 +43,17 @@ fn a_build_without_the_client_says_so() {
 
 #[cfg(feature = "dynamodb")]
 mod engine {
-    use super::*;
+    use serde_json::json;
+
+    use crate::client::Client;
     use crate::private_dynalite::{KEY_ID, PrivateDynalite, SECRET};
+    use crate::server::{Options, Server, eventually, new_home};
+
+    /// Where a visitor is sent.
+    fn target(client: &Client, code: &str) -> Option<String> {
+        let reply = client.visit(code);
+        (reply.status == 302).then(|| reply.location().to_owned())
+    }
 
     fn options(engine: &PrivateDynalite) -> Options {
         Options::default()
