@@ -47,7 +47,7 @@ mod engine {
 
     use crate::client::Client;
     use crate::private_dynalite::{KEY_ID, PrivateDynalite, SECRET};
-    use crate::server::{Options, Server, eventually, new_home};
+    use crate::server::{Options, Server, eventually};
 
     /// Where a visitor is sent.
     fn target(client: &Client, code: &str) -> Option<String> {
