@@ -36,7 +36,7 @@ impl DynamoLinkStore {
         candidate: [u8; 32],
     ) -> Result<[u8; 32], StoreError> {
         let pk = format!("secret:{of}");
-        let text: String = candidate.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = base16ct::lower::encode_string(&candidate);
         let item = Item::from([
             (name::PK.into(), string(pk.as_str())),
             (name::SK.into(), string(SECRET)),
