@@ -11,7 +11,7 @@ use url::Url;
 use crate::secret::Secret;
 use crate::sections::{
     Addresses, Attribute, ClickQueue, Engine, Hash, LimitStore, LogFormat, OnLinkDelete,
-    OnStoreFailure, Redirect, Replicas, Root, Strategy,
+    OnStoreFailure, Redirect, Replicas, Root, SaslMechanism, Strategy,
 };
 use crate::value::{Kind, Value};
 
@@ -552,10 +552,24 @@ pub(crate) const CLICK_STORE: Form<Engine> = Form {
     read: click_engine,
 };
 
-/// The URL of a Redis may hold a password: no message shows it.
+/// How brokers are told who comes.
+pub(crate) const SASL_MECHANISM: Form<SaslMechanism> = Form {
+    kind: Kind::Text,
+    expects: "\"scram-sha-512\", \"scram-sha-256\" or \"plain\"",
+    read: |value| {
+        parsed(value, |text| match text {
+            "plain" => Some(SaslMechanism::Plain),
+            "scram-sha-256" => Some(SaslMechanism::ScramSha256),
+            "scram-sha-512" => Some(SaslMechanism::ScramSha512),
+            _ => None,
+        })
+    },
+};
+
+/// The URL of a Redis or a Kafka may hold a password: no message shows it.
 pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
     kind: Kind::Text,
-    expects: "\"local:\", or the URL of a Redis with the name of a stream at its end, such as \"redis://127.0.0.1:6379/clicks\", \"redis+sentinel://host1,host2/master/clicks\" or \"redis+cluster://host1,host2/clicks\"; or the brokers of a Kafka with the name of a topic, such as \"kafka://host1:9092,host2:9092/clicks\"",
+    expects: "\"local:\", or the URL of a Redis with the name of a stream at its end, such as \"redis://127.0.0.1:6379/clicks\", \"redis+sentinel://host1,host2/master/clicks\" or \"redis+cluster://host1,host2/clicks\"; or the brokers of a Kafka with the name of a topic, such as \"kafka://host1:9092,host2:9092/clicks\" or \"kafkas://user:password@host:9093/clicks\"",
     read: |value| {
         let text = value.text().map_or_else(wrong, Ok)?;
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -574,13 +588,11 @@ pub(crate) const CLICK_QUEUE: Form<ClickQueue> = Form {
         // What connects reads the rest.
         match rest.rsplit_once('/') {
             Some((brokers, topic))
-                if scheme == "kafka"
+                if matches!(scheme, "kafka" | "kafkas")
                     && !brokers.is_empty()
-                    && !topic.is_empty()
-                    // It takes no credentials, so they would be shown.
-                    && !rest.contains('@') =>
+                    && !topic.is_empty() =>
             {
-                Ok(ClickQueue::Kafka(text.to_owned()))
+                Ok(ClickQueue::Kafka(Secret::new(text)))
             }
             Some((server, stream))
                 if redis.contains(&scheme)

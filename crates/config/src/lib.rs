@@ -27,6 +27,6 @@ pub use sections::{
     Access, Addresses, Admin, Attribute, Audit, Changes, ClickQueue, Clicks, ClicksClickHouse,
     ClicksKafka, ClicksPostgres, ClicksRedis, Compat, Dynamo, Edge, Engine, GlobalLimits, Grpc,
     Hash, LimitStore, Limits, Links, Log, LogFormat, MemoryCache, Oidc, OnLinkDelete,
-    OnStoreFailure, Overload, Postgres, Redirect, Replicas, Resp, Root, SharedCache, Shutdown,
-    Strategy, Sweep, Webhooks,
+    OnStoreFailure, Overload, Postgres, Redirect, Replicas, Resp, Root, SaslMechanism, SharedCache,
+    Shutdown, Strategy, Sweep, Webhooks,
 };

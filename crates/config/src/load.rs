@@ -179,6 +179,9 @@ impl Config {
         if let Some(clicks) = &clicks {
             check_queue(clicks, &mut given);
         }
+        if let (Some(clicks), Some(kafka)) = (&clicks, &clicks_kafka) {
+            check_brokers(&clicks.queue, kafka, &mut given);
+        }
         if let Some(overload) = &overload {
             check_range(overload, &mut given);
         }
@@ -338,6 +341,32 @@ fn check_queue(clicks: &Clicks, given: &mut Given) {
         let what = "servers that share a queue have to share the statistics: set clicks.store to a \
                     PostgreSQL or a ClickHouse as well";
         given.problem(place, "clicks.queue", what.to_owned());
+    }
+}
+
+/// Files for TLS need TLS.
+fn check_brokers(queue: &ClickQueue, kafka: &ClicksKafka, given: &mut Given) {
+    let ClickQueue::Kafka(url) = queue else {
+        return;
+    };
+    let pair = [&kafka.client_cert, &kafka.client_key].map(Option::is_some);
+    check_tls(
+        "clicks.kafka.client_cert",
+        "clicks.kafka.client_key",
+        pair,
+        given,
+    );
+    if url.expose().starts_with("kafkas:") {
+        return;
+    }
+    let files = [
+        ("clicks.kafka.ca_file", &kafka.ca_file),
+        ("clicks.kafka.client_cert", &kafka.client_cert),
+    ];
+    for (key, _) in files.into_iter().filter(|(_, file)| file.is_some()) {
+        let place = given.place(key);
+        let what = "clicks.queue is without TLS: begin it with kafkas:// instead of kafka://";
+        given.problem(place, key, what.to_owned());
     }
 }
 

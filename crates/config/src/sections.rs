@@ -96,8 +96,19 @@ pub enum ClickQueue {
     Local,
     /// In the stream of this URL, from which any server counts them. It may hold a password.
     Redis(Secret),
-    /// In the topic of this URL, from which any server counts them.
-    Kafka(String),
+    /// In the topic of this URL, from which any server counts them. It may hold a password.
+    Kafka(Secret),
+}
+
+/// How brokers of a Kafka are told who comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaslMechanism {
+    /// The password itself.
+    Plain,
+    /// A proof of it, by SHA-256.
+    ScramSha256,
+    /// A proof of it, by SHA-512.
+    ScramSha512,
 }
 
 /// Where limits are counted.
@@ -492,7 +503,7 @@ section! {
         sync: Duration = r#""1s""#, DURATION;
         /// Who counts the clicks: with `local:` this server its own; with the URL of a Redis and the name of a
         /// stream, such as `redis://host:6379/clicks`, or the brokers of a Kafka and the name of a topic, such as
-        /// `kafka://host1:9092,host2:9092/clicks`, any server that is given the same one. That
+        /// `kafka://host1:9092,host2:9092/clicks` (`kafkas://` for TLS), any server that is given the same one. That
         /// needs a store of the statistics that they share.
         queue: ClickQueue = r#""local:""#, CLICK_QUEUE;
         /// The store of the statistics: `sqlite:` and the path of a file, or the URL of what instances count in
@@ -552,6 +563,15 @@ section! {
         claim_after: Duration = r#""30s""#, PERIOD;
         /// How long it may take until clicks are where they have to be. After that it counts as failed.
         deadline: Duration = r#""10s""#, PERIOD;
+        /// How brokers are told who comes, if `clicks.queue` has a user and a password: `scram-sha-512` and
+        /// `scram-sha-256` prove that this server has the password, `plain` sends it.
+        sasl_mechanism: SaslMechanism = r#""scram-sha-512""#, SASL_MECHANISM;
+        /// The certificates of whom is trusted to sign those of brokers, as PEM, for `kafkas://`. Empty: those of the system.
+        ca_file: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// The certificate by which brokers know this server, as PEM, for `kafkas://`. Empty: none.
+        client_cert: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
+        /// The private key of that certificate, as PEM.
+        client_key: Option<PathBuf> = r#""""#, OPTIONAL_FILE;
     }
 }
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use tollgate_config::{
-    Addresses, Attribute, ClickQueue, Config, Engine, LimitStore, Place, Redirect, Root, Sources,
-    Strategy, default_file, keys, reference,
+    Addresses, Attribute, ClickQueue, Config, Engine, LimitStore, Place, Redirect, Root,
+    SaslMechanism, Sources, Strategy, default_file, keys, reference,
 };
 
 fn load(
@@ -386,13 +386,50 @@ fn a_queue_that_is_shared_needs_statistics_that_are() {
     for wrong in [
         "redis://:sesame@h",
         "redis://:sesame@h/",
-        "kafka://:sesame@h/clicks",
+        "kafkas://me:sesame@h",
         "sesame",
     ] {
         let error = load_queue(wrong, store).unwrap_err();
         assert!(error.contains("clicks.queue: give \"local:\""), "{error}");
         assert!(!error.contains("sesame"), "{error}");
     }
+}
+
+#[test]
+fn brokers_are_told_who_comes_and_tls_files_need_tls() {
+    let load_kafka = |url: &str, more: &str| {
+        let file = format!("[clicks.kafka]\n{more}");
+        let given = [
+            ("TOLLGATE_CLICKS__QUEUE", url),
+            ("TOLLGATE_CLICKS__STORE", "postgres://me@one/clicks"),
+        ];
+        load(&file, &given, &[])
+    };
+    let url = "kafkas://me:sesame@a:9093,b:9093/clicks";
+    let files =
+        "sasl_mechanism = 'plain'\nca_file = 'ca.pem'\nclient_cert = 'c.pem'\nclient_key = 'k.pem'";
+    let config = load_kafka(url, files).unwrap();
+    assert!(matches!(&config.clicks.queue, ClickQueue::Kafka(told) if told.expose() == url));
+    assert_eq!(config.clicks_kafka.sasl_mechanism, SaslMechanism::Plain);
+    assert_eq!(config.clicks_kafka.ca_file, Some("ca.pem".into()));
+    assert!(!format!("{config:?}").contains("sesame"));
+    let config = load_kafka(url, "").unwrap();
+    let by_default = config.clicks_kafka.sasl_mechanism;
+    assert_eq!(by_default, SaslMechanism::ScramSha512);
+
+    let error = load_kafka("kafka://me:sesame@a/clicks", files).unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    t.toml:3:1: clicks.kafka.ca_file: clicks.queue is without TLS: begin it with kafkas:// instead of kafka://
+    t.toml:4:1: clicks.kafka.client_cert: clicks.queue is without TLS: begin it with kafkas:// instead of kafka://
+    ");
+    let error = load_kafka(url, "sasl_mechanism = 'gssapi'\nclient_cert = 'c.pem'").unwrap_err();
+    insta::assert_snapshot!(error, @r#"
+    t.toml:2:1: clicks.kafka.sasl_mechanism: expected "scram-sha-512", "scram-sha-256" or "plain", found "gssapi"
+    "#);
+    let error = load_kafka(url, "client_cert = 'c.pem'").unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    t.toml:2:1: clicks.kafka.client_cert: TLS needs both files: set clicks.kafka.client_key as well
+    ");
 }
 
 #[test]
@@ -538,8 +575,10 @@ fn links_clicks_and_queues_may_be_in_engines_that_are_theirs_alone() {
     let config = load("", &given, &[]).unwrap();
     assert!(matches!(config.links.store, Engine::Dynamo(_)));
     assert!(matches!(config.clicks.store, Engine::ClickHouse(_)));
-    let queue = "kafka://a:9092,b:9092/clicks".to_owned();
-    assert_eq!(config.clicks.queue, ClickQueue::Kafka(queue));
+    let ClickQueue::Kafka(queue) = &config.clicks.queue else {
+        panic!("{config:?}");
+    };
+    assert_eq!(queue.expose(), "kafka://a:9092,b:9092/clicks");
     assert_eq!(config.links_file(Path::new("data")), None);
     assert_eq!(config.clicks_file(Path::new("data")), None);
     assert!(!format!("{config:?}").contains("sesame"));

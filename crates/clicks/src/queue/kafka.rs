@@ -4,13 +4,15 @@
 //! committed when it is counted, together with all before it in its partition; what is not is given again: to whoever has
 //! the partition next, or, after some time, to the same one.
 
+mod access;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use rdkafka::config::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer,
 };
@@ -20,6 +22,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientContext, message::BorrowedMessage};
 
+use self::access::{Address, refused};
+pub use self::access::{KafkaFile, KafkaTls, SaslMechanism};
 use super::{Put, QueueError, SharedQueue, Taken};
 use crate::spool::Piece;
 use crate::{Position, SourceId};
@@ -30,6 +34,8 @@ const GROUP: &str = "tollgate";
 const FIRST: Duration = Duration::from_millis(100);
 /// Who asks for nothing for so long, because the store is away, gives its partitions to others.
 const LONGEST_REST: Duration = Duration::from_secs(60);
+/// A broker that refuses the same again is told of once in 30 seconds.
+const RECENT: Duration = Duration::from_secs(60);
 /// What a message begins with: the form of the rest.
 const FORM: u8 = 1;
 /// The numbers behind that.
@@ -44,14 +50,36 @@ pub struct KafkaQueueOptions {
     pub claim_after: Duration,
     /// How long a piece may take until all brokers have it that have to.
     pub deadline: Duration,
+    /// How brokers are told who comes, if the URL has a user and a password.
+    pub sasl_mechanism: SaslMechanism,
+    /// What TLS needs, if the URL asks for it.
+    pub tls: KafkaTls,
 }
 
 /// Why there is no queue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KafkaQueueError {
     /// It is not of the form that is asked for.
-    #[error("give brokers and a topic, such as kafka://broker1:9092,broker2:9092/clicks")]
+    #[error(
+        "give brokers and a topic, such as kafka://broker1:9092,broker2:9092/clicks, or \
+         kafkas://user:password@broker1:9093/clicks"
+    )]
     NotKafka,
+    /// One of them alone, or not of the form that is asked for.
+    #[error(
+        "SASL needs a user and a password: give kafkas://user:password@broker1:9093/clicks, with %40 for a @ in \
+         them, %3A for a :, %2F for a / and %25 for a %"
+    )]
+    NoLogin,
+    /// Files for it are given, and the URL does not ask for it.
+    #[error("files for TLS need brokers with TLS: kafkas:// instead of kafka://")]
+    NoTls,
+    /// A certificate without its key, or a key without its certificate.
+    #[error("a certificate needs its key, and a key its certificate")]
+    Half,
+    /// What is wrong with a file.
+    #[error("{1}")]
+    File(KafkaFile, String),
     /// The client refuses its configuration.
     #[error("the client of Kafka: {0}")]
     Client(String),
@@ -61,8 +89,9 @@ pub enum KafkaQueueError {
 pub struct KafkaQueue {
     topic: String,
     options: KafkaQueueOptions,
-    producer: FutureProducer,
+    producer: FutureProducer<Troubles>,
     consumer: StreamConsumer<Group>,
+    troubles: Troubles,
     /// Up to where spools are in the topic, as far as this process has put them there.
     put: Mutex<HashMap<SourceId, Position>>,
 }
@@ -83,17 +112,57 @@ struct Open {
     since: Instant,
 }
 
-/// The partitions that this instance has pieces of.
-#[derive(Debug, Default)]
-struct Group(Arc<Mutex<HashMap<i32, Open>>>);
+/// What was wrong with a connection last. Errors of the client tell no more than that time was up.
+#[derive(Clone, Default)]
+struct Troubles(Arc<Mutex<Option<(Instant, String)>>>);
 
-impl ClientContext for Group {}
+impl ClientContext for Troubles {
+    /// Its own log is not ours: what matters of it is in the errors.
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, message, "the client of Kafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // That all are down is told after what each of them is down by.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.0.lock() = Some((Instant::now(), reason.to_owned()));
+        }
+    }
+}
+
+impl Troubles {
+    fn failure(&self, error: &KafkaError) -> QueueError {
+        let last = self.0.lock();
+        let recent = last.as_ref().filter(|(at, _)| at.elapsed() < RECENT);
+        QueueError::Unavailable(match recent {
+            Some((_, reason)) => format!("{error}: {reason}"),
+            None => error.to_string(),
+        })
+    }
+}
+
+/// The partitions that this instance has pieces of.
+#[derive(Default)]
+struct Group {
+    open: Arc<Mutex<HashMap<i32, Open>>>,
+    troubles: Troubles,
+}
+
+impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.troubles.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.troubles.error(error, reason);
+    }
+}
 
 impl ConsumerContext for Group {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         // Whoever has a partition from now on is given it from what is committed.
         if let Rebalance::Revoke(partitions) | Rebalance::Assign(partitions) = rebalance {
-            let mut open = self.0.lock();
+            let mut open = self.open.lock();
             for partition in partitions.elements() {
                 open.remove(&partition.partition());
             }
@@ -101,31 +170,25 @@ impl ConsumerContext for Group {
     }
 }
 
-/// The brokers and the topic.
-fn split(url: &str) -> Option<(&str, &str)> {
-    let (brokers, topic) = url.strip_prefix("kafka://")?.rsplit_once('/')?;
-    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let is_topic = (1..=249).contains(&topic.len()) && topic.bytes().all(letters);
-    let is_broker = |broker: &str| !broker.is_empty() && !broker.contains(['/', '@', '?', ' ']);
-    (is_topic && brokers.split(',').all(is_broker)).then_some((brokers, topic))
-}
-
 impl KafkaQueue {
-    /// The topic that a URL names, `kafka://broker1:9092,broker2:9092/topic`. Connects in the background. Has to be called
-    /// inside a Tokio runtime.
+    /// The topic that a URL names, `kafka://broker1:9092,broker2:9092/topic`, or `kafkas://user:password@broker1:9093/topic` for
+    /// TLS and SASL. Connects in the background. Has to be called inside a Tokio runtime.
     ///
     /// # Errors
     /// [`KafkaQueueError`].
     pub fn new(url: &str, options: KafkaQueueOptions) -> Result<Self, KafkaQueueError> {
-        let (brokers, topic) = split(url).ok_or(KafkaQueueError::NotKafka)?;
-        let failed = |error: KafkaError| KafkaQueueError::Client(error.to_string());
+        let address = Address::read(url)?;
+        let failed = |error: KafkaError| match error {
+            // The value may be the password.
+            KafkaError::ClientConfig(_, why, key, _) => refused(format!("{key}: {why}")),
+            error => refused(error.to_string()),
+        };
         let millis = |time: Duration| time.as_millis().to_string();
-        let mut common = ClientConfig::new();
+        let troubles = Troubles::default();
+        let mut common = address.settings(options.sasl_mechanism, &options.tls)?;
         common
-            .set("bootstrap.servers", brokers)
             .set("client.id", &options.client)
-            // Its own log is not ours.
-            .set("log_level", "3");
+            .set_log_level(RDKafkaLogLevel::Error);
         let producer = common
             .clone()
             // With it, a piece that is sent again is there once, and no later one before it.
@@ -134,7 +197,7 @@ impl KafkaQueue {
             .set("compression.type", "lz4")
             .set("linger.ms", "0")
             .set("message.timeout.ms", millis(options.deadline))
-            .create()
+            .create_with_context(troubles.clone())
             .map_err(failed)?;
         // What brokers allow at least and at most.
         let session = options
@@ -150,14 +213,18 @@ impl KafkaQueue {
             .set("heartbeat.interval.ms", millis(session / 6))
             .set("max.poll.interval.ms", millis(session.max(LONGEST_REST)))
             .set("allow.auto.create.topics", "true")
-            .create_with_context(Group::default())
+            .create_with_context(Group {
+                troubles: troubles.clone(),
+                ..Group::default()
+            })
             .map_err(failed)?;
-        consumer.subscribe(&[topic]).map_err(failed)?;
+        consumer.subscribe(&[&address.topic]).map_err(failed)?;
         Ok(Self {
-            topic: topic.to_owned(),
+            topic: address.topic,
             options,
             producer,
             consumer,
+            troubles,
             put: Mutex::default(),
         })
     }
@@ -165,7 +232,7 @@ impl KafkaQueue {
     /// Goes back in partitions of which nothing was done for too long.
     fn go_back(&self) -> Result<(), QueueError> {
         let stuck: Vec<i32> = {
-            let open = self.consumer.context().0.lock();
+            let open = self.consumer.context().open.lock();
             let patience = self.options.claim_after;
             open.iter()
                 .filter(|(_, open)| !open.offsets.is_empty() && open.since.elapsed() >= patience)
@@ -175,7 +242,7 @@ impl KafkaQueue {
         for partition in stuck {
             let group = self.consumer.context();
             let first = {
-                let open = group.0.lock();
+                let open = group.open.lock();
                 let open = open.get(&partition);
                 open.and_then(|open| open.offsets.keys().next().copied())
             };
@@ -185,15 +252,19 @@ impl KafkaQueue {
             let went = self
                 .consumer
                 .seek(&self.topic, partition, to, Duration::ZERO);
-            went.map_err(|error| failure(&error))?;
-            group.0.lock().remove(&partition);
+            went.map_err(|error| self.failure(&error))?;
+            group.open.lock().remove(&partition);
         }
         Ok(())
     }
 
+    fn failure(&self, error: &KafkaError) -> QueueError {
+        self.troubles.failure(error)
+    }
+
     /// Notes a message as taken; nothing, if it was already.
     fn note(&self, message: &BorrowedMessage<'_>) -> bool {
-        let mut open = self.consumer.context().0.lock();
+        let mut open = self.consumer.context().open.lock();
         let open = open.entry(message.partition()).or_insert_with(|| Open {
             offsets: BTreeMap::new(),
             since: Instant::now(),
@@ -206,7 +277,7 @@ impl KafkaQueue {
 
     /// Notes what is done, and answers up to where each partition is.
     fn finish(&self, names: &[Vec<u8>]) -> HashMap<i32, i64> {
-        let mut all = self.consumer.context().0.lock();
+        let mut all = self.consumer.context().open.lock();
         let mut upto = HashMap::new();
         for (partition, offset) in names.iter().filter_map(|name| read_name(name)) {
             let Some(open) = all.get_mut(&partition) else {
@@ -231,10 +302,10 @@ impl KafkaQueue {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in upto {
             list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))
-                .map_err(|error| failure(&error))?;
+                .map_err(|error| self.failure(&error))?;
         }
         let committed = self.consumer.commit(&list, CommitMode::Async);
-        committed.map_err(|error| failure(&error))
+        committed.map_err(|error| self.failure(&error))
     }
 }
 
@@ -266,7 +337,7 @@ impl SharedQueue for KafkaQueue {
             }
             Err((error, _)) => match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::QueueFull) => Ok(Put::Full),
-                _ => Err(failure(&error)),
+                _ => Err(self.failure(&error)),
             },
         }
     }
@@ -289,7 +360,7 @@ impl SharedQueue for KafkaQueue {
                 Ok(message) => message,
                 // The first piece makes it.
                 Err(error) if is_no_topic(&error) => break,
-                Err(error) if taken.is_empty() => return Err(failure(&error)),
+                Err(error) if taken.is_empty() => return Err(self.failure(&error)),
                 Err(_) => break,
             };
             if !self.note(&message) {
@@ -321,10 +392,6 @@ fn is_no_topic(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
     )
-}
-
-fn failure(error: &KafkaError) -> QueueError {
-    QueueError::Unavailable(error.to_string())
 }
 
 /// By which a message is known.
@@ -386,26 +453,6 @@ fn from_bytes(source: &str, bytes: &[u8]) -> Option<Piece> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_part_of_the_url_is_the_topic() {
-        assert_eq!(
-            split("kafka://a:9092,b:9092/clicks"),
-            Some(("a:9092,b:9092", "clicks"))
-        );
-        for url in [
-            "kafka://a:9092",
-            "kafka://a:9092/",
-            "kafka:///clicks",
-            "kafka://a,,b/clicks",
-            "kafka://u:p@a/clicks",
-            "kafka://a/x/clicks",
-            "kafka://a/cl cks",
-            "redis://a/clicks",
-        ] {
-            assert_eq!(split(url), None, "{url}");
-        }
-    }
 
     #[test]
     fn pieces_lead_back() {

@@ -15,7 +15,9 @@ use async_trait::async_trait;
 
 pub use self::forward::{ForwardOptions, ForwardStats, Forwarder};
 #[cfg(feature = "kafka")]
-pub use self::kafka::{KafkaQueue, KafkaQueueError, KafkaQueueOptions};
+pub use self::kafka::{
+    KafkaFile, KafkaQueue, KafkaQueueError, KafkaQueueOptions, KafkaTls, SaslMechanism,
+};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisQueue, RedisQueueError, RedisQueueOptions};
 pub use self::take::{TakeOptions, Taker};

@@ -1,35 +1,37 @@
 //! The queue in Kafka, on the cluster that its client library comes with for tests: it speaks the protocol, but is no
-//! real broker.
+//! real broker. The same with one: [`tansu`].
+
+mod brokers;
+mod front;
+mod tansu;
+mod tls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
-use tollgate_clicks::queue::{KafkaQueue, KafkaQueueOptions, Put, SharedQueue, Taken};
+use tollgate_clicks::queue::{
+    KafkaQueue, KafkaQueueOptions, KafkaTls, Put, SaslMechanism, SharedQueue, Taken,
+};
 use tollgate_clicks::spool::Piece;
 use tollgate_clicks::{Position, SourceId};
 
+use self::brokers::{Brokers, Mock};
 use super::instance::{Instance, store};
 use super::{PATIENCE, all_counted, runtime};
 
-type Cluster = MockCluster<'static, DefaultProducerContext>;
-
-fn cluster(partitions: i32) -> (Cluster, String) {
-    let cluster = MockCluster::new(3).unwrap();
-    cluster.create_topic("clicks", partitions, 3).unwrap();
-    let url = format!("kafka://{}/clicks", cluster.bootstrap_servers());
-    (cluster, url)
-}
-
-fn queue(url: &str, claim_after: Duration) -> Arc<KafkaQueue> {
-    let options = KafkaQueueOptions {
+fn options(claim_after: Duration) -> KafkaQueueOptions {
+    KafkaQueueOptions {
         client: "test".into(),
         claim_after,
         // The machine may be busy with other tests.
         deadline: Duration::from_secs(30),
-    };
-    Arc::new(KafkaQueue::new(url, options).unwrap())
+        sasl_mechanism: SaslMechanism::default(),
+        tls: KafkaTls::default(),
+    }
+}
+
+fn queue(url: &str, claim_after: Duration) -> Arc<KafkaQueue> {
+    Arc::new(KafkaQueue::new(url, options(claim_after)).unwrap())
 }
 
 fn piece(source: &str, after: u64, to: u64) -> Piece {
@@ -64,7 +66,11 @@ const NEVER: Duration = Duration::from_secs(3_600);
 
 #[test]
 fn pieces_are_taken_in_their_order_and_again_until_they_are_done() {
-    let (_cluster, url) = cluster(4);
+    taken_in_order(&Mock::start(4));
+}
+
+fn taken_in_order(brokers: &dyn Brokers) {
+    let url = brokers.url();
     runtime().block_on(async {
         let one = queue(&url, SHORT);
         let source = SourceId("spool-1".into());
@@ -105,12 +111,15 @@ fn pieces_are_taken_in_their_order_and_again_until_they_are_done() {
 
 #[test]
 fn brokers_that_are_away_are_told() {
-    let (cluster, url) = cluster(1);
+    told_of_absence(&mut Mock::start(1));
+}
+
+fn told_of_absence(brokers: &mut dyn Brokers) {
+    let url = brokers.url();
     runtime().block_on(async {
         let options = KafkaQueueOptions {
-            client: "test".into(),
-            claim_after: NEVER,
             deadline: Duration::from_millis(500),
+            ..options(NEVER)
         };
         let queue = KafkaQueue::new(&url, options).unwrap();
         let first = piece("spool-1", 32, 100);
@@ -118,15 +127,11 @@ fn brokers_that_are_away_are_told() {
         while queue.put(&first, true).await != Ok(Put::Done) {
             assert!(Instant::now() < end, "nobody takes it");
         }
-        for broker in 1..=3 {
-            cluster.broker_down(broker).unwrap();
-        }
+        brokers.down(true);
         let second = piece("spool-1", 100, 200);
         let refused = queue.put(&second, false).await;
         assert!(refused.is_err(), "{refused:?}");
-        for broker in 1..=3 {
-            cluster.broker_up(broker).unwrap();
-        }
+        brokers.up();
         let end = Instant::now() + PATIENCE;
         while queue.put(&second, false).await != Ok(Put::Done) {
             assert!(Instant::now() < end, "nobody takes it");
@@ -136,7 +141,11 @@ fn brokers_that_are_away_are_told() {
 
 #[test]
 fn each_click_counts_once_while_instances_and_brokers_come_and_go() {
-    let (cluster, url) = cluster(3);
+    counted_once(&mut Mock::start(3), &|url| queue(url, SHORT));
+}
+
+fn counted_once(brokers: &mut dyn Brokers, open: &dyn Fn(&str) -> Arc<KafkaQueue>) {
+    let url = brokers.url();
     let runtime = runtime();
     let home = tempfile::tempdir().unwrap();
     let store = store(home.path());
@@ -145,7 +154,7 @@ fn each_click_counts_once_while_instances_and_brokers_come_and_go() {
         .map(|number| Instance::new(home.path(), number))
         .collect();
     let start = |instance: &mut Instance| {
-        instance.start(queue(&url, SHORT), &store);
+        instance.start(open(&url), &store);
     };
     for instance in &mut instances {
         start(instance);
@@ -156,9 +165,9 @@ fn each_click_counts_once_while_instances_and_brokers_come_and_go() {
         }
         match round {
             1 => instances[0].kill(),
-            2 => cluster.broker_down(2).unwrap(),
+            2 => brokers.down(false),
             3 => {
-                cluster.broker_up(2).unwrap();
+                brokers.up();
                 start(&mut instances[0]);
             }
             _ => {}

@@ -23,7 +23,7 @@ pub(super) fn open(
     match &config.clicks.queue {
         ClickQueue::Local => Ok(None),
         ClickQueue::Redis(url) => Ok(Some(redis(url, config, spool).context("clicks.queue")?)),
-        ClickQueue::Kafka(url) => Ok(Some(kafka(url, config, spool).context("clicks.queue")?)),
+        ClickQueue::Kafka(url) => Ok(Some(kafka(url, config, spool)?)),
     }
 }
 
@@ -46,20 +46,42 @@ fn redis(_: &Secret, _: &Config, _: &SourceId) -> anyhow::Result<Arc<dyn SharedQ
 }
 
 #[cfg(feature = "kafka")]
-fn kafka(url: &str, config: &Config, spool: &SourceId) -> anyhow::Result<Arc<dyn SharedQueue>> {
-    use tollgate_clicks::queue::{KafkaQueue, KafkaQueueOptions};
+fn kafka(url: &Secret, config: &Config, spool: &SourceId) -> anyhow::Result<Arc<dyn SharedQueue>> {
+    use tollgate_clicks::queue::{
+        KafkaFile, KafkaQueue, KafkaQueueError, KafkaQueueOptions, KafkaTls, SaslMechanism,
+    };
 
+    let given = &config.clicks_kafka;
     let options = KafkaQueueOptions {
         client: spool.0.to_string(),
-        claim_after: config.clicks_kafka.claim_after,
-        deadline: config.clicks_kafka.deadline,
+        claim_after: given.claim_after,
+        deadline: given.deadline,
+        sasl_mechanism: match given.sasl_mechanism {
+            tollgate_config::SaslMechanism::Plain => SaslMechanism::Plain,
+            tollgate_config::SaslMechanism::ScramSha256 => SaslMechanism::ScramSha256,
+            tollgate_config::SaslMechanism::ScramSha512 => SaslMechanism::ScramSha512,
+        },
+        tls: KafkaTls {
+            ca: given.ca_file.clone(),
+            certificate: given.client_cert.clone(),
+            key: given.client_key.clone(),
+        },
     };
-    Ok(Arc::new(KafkaQueue::new(url, options)?))
+    let queue = KafkaQueue::new(url.expose(), options).map_err(|error| {
+        let key = match &error {
+            KafkaQueueError::File(KafkaFile::Ca, _) => "clicks.kafka.ca_file",
+            KafkaQueueError::File(KafkaFile::Certificate, _) => "clicks.kafka.client_cert",
+            KafkaQueueError::File(KafkaFile::Key, _) => "clicks.kafka.client_key",
+            _ => "clicks.queue",
+        };
+        anyhow::Error::new(error).context(key)
+    })?;
+    Ok(Arc::new(queue))
 }
 
 #[cfg(not(feature = "kafka"))]
-fn kafka(_: &str, _: &Config, _: &SourceId) -> anyhow::Result<Arc<dyn SharedQueue>> {
-    anyhow::bail!("this build has no client of Kafka: build with --features kafka")
+fn kafka(_: &Secret, _: &Config, _: &SourceId) -> anyhow::Result<Arc<dyn SharedQueue>> {
+    anyhow::bail!("clicks.queue: this build has no client of Kafka: build with --features kafka")
 }
 
 /// What forwards the spool, with its metrics.
