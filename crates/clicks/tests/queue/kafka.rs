@@ -1,8 +1,10 @@
 //! The queue in Kafka, on the cluster that its client library comes with for tests: it speaks the protocol, but is no
-//! real broker. The same with one: [`tansu`].
+//! real broker. Some of it with others: [`tansu`], [`given`].
 
 mod brokers;
 mod front;
+mod given;
+mod private_tansu;
 mod tansu;
 mod tls;
 
@@ -111,10 +113,7 @@ fn taken_in_order(brokers: &dyn Brokers) {
 
 #[test]
 fn brokers_that_are_away_are_told() {
-    told_of_absence(&mut Mock::start(1));
-}
-
-fn told_of_absence(brokers: &mut dyn Brokers) {
+    let mut brokers = Mock::start(1);
     let url = brokers.url();
     runtime().block_on(async {
         let options = KafkaQueueOptions {
