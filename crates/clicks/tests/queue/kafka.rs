@@ -140,10 +140,26 @@ fn brokers_that_are_away_are_told() {
 
 #[test]
 fn each_click_counts_once_while_instances_and_brokers_come_and_go() {
-    counted_once(&mut Mock::start(3), &|url| queue(url, SHORT));
+    let pace = Pace {
+        cycles: 1,
+        pause: Duration::ZERO,
+    };
+    counted_once(&mut Mock::start(3), &pace);
 }
 
-fn counted_once(brokers: &mut dyn Brokers, open: &dyn Fn(&str) -> Arc<KafkaQueue>) {
+/// How often all of it happens, and how long apart.
+struct Pace {
+    cycles: usize,
+    pause: Duration,
+}
+
+/// Long enough for partitions to move and brokers to start.
+const SLOWLY: Pace = Pace {
+    cycles: 4,
+    pause: Duration::from_millis(1_500),
+};
+
+fn counted_once(brokers: &mut dyn Brokers, pace: &Pace) {
     let url = brokers.url();
     let runtime = runtime();
     let home = tempfile::tempdir().unwrap();
@@ -153,24 +169,26 @@ fn counted_once(brokers: &mut dyn Brokers, open: &dyn Fn(&str) -> Arc<KafkaQueue
         .map(|number| Instance::new(home.path(), number))
         .collect();
     let start = |instance: &mut Instance| {
-        instance.start(open(&url), &store);
+        instance.start(queue(&url, SHORT), &store);
     };
     for instance in &mut instances {
         start(instance);
     }
-    for round in 0..5 {
+    for round in 0..5 * pace.cycles {
         for instance in &mut instances {
             instance.click(500);
         }
-        match round {
-            1 => instances[0].kill(),
+        let one = round / 5 % 3;
+        match round % 5 {
+            1 => instances[one].kill(),
             2 => brokers.down(false),
             3 => {
                 brokers.up();
-                start(&mut instances[0]);
+                start(&mut instances[one]);
             }
             _ => {}
         }
+        std::thread::sleep(pace.pause);
     }
     runtime.block_on(all_counted(&store, &instances.iter().collect::<Vec<_>>()));
 }

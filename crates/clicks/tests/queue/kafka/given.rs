@@ -7,7 +7,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 
 use super::brokers::Brokers;
-use super::{SHORT, counted_once, queue, taken_in_order};
+use super::{SLOWLY, counted_once, taken_in_order};
 use crate::runtime;
 
 /// A topic of a test's own, which goes with the value.
@@ -68,5 +68,5 @@ fn pieces_are_taken_in_their_order_and_again_until_they_are_done() {
 #[test]
 #[ignore = "needs brokers"]
 fn each_click_counts_once_while_instances_come_and_go() {
-    counted_once(&mut Given::new(3), &|url| queue(url, SHORT));
+    counted_once(&mut Given::new(3), &SLOWLY);
 }

@@ -13,7 +13,7 @@ use super::brokers::{Brokers, TOPIC};
 use super::front::{Authority, Front};
 use super::private_tansu::PrivateTansu;
 use super::tls::refusal;
-use super::{NEVER, SHORT, counted_once, options, piece, queue, taken, taken_in_order};
+use super::{NEVER, SLOWLY, counted_once, options, piece, queue, taken, taken_in_order};
 use crate::runtime;
 
 impl Brokers for PrivateTansu {
@@ -76,7 +76,7 @@ fn what_is_put_while_the_broker_is_away_is_there_once() {
 #[test]
 #[ignore = "needs Tansu"]
 fn each_click_counts_once_while_instances_and_the_broker_come_and_go() {
-    counted_once(&mut PrivateTansu::start(3), &|url| queue(url, SHORT));
+    counted_once(&mut PrivateTansu::start(3), &SLOWLY);
 }
 
 #[test]
