@@ -6,6 +6,7 @@
 
 mod base62;
 pub mod cache;
+mod cached_link;
 mod code;
 mod domain;
 mod domains;
@@ -35,6 +36,7 @@ pub use cache::{
 };
 #[cfg(feature = "redis")]
 pub use cache::{SharedCache, SharedCacheOptions, SharedCacheStats, WriteThrough};
+pub use cached_link::{CachedLink, PlainLink};
 pub use code::{Code, CodeError, CodeRules, MAX_CODE_CHARS};
 pub use domain::{Domain, DomainError};
 pub use domains::{Domains, DomainsError, UNRESERVED, without_port};

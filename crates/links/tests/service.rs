@@ -129,7 +129,7 @@ impl World {
 
     async fn cached(&self, key: &LinkKey) -> Option<String> {
         let lookup = self.service.parts().cache.get(key.clone()).await.unwrap();
-        lookup.link.map(|link| link.spec.target.to_string())
+        lookup.link.map(|link| link.target().to_owned())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first cache tier: in this process, in front of the store, or of a cache that instances share.
 //!
-//! - *Bounded in bytes* with W-TinyLFU admission (Einziger, Friedman, Manes 2017), so that a scan
-//!   through codes nobody follows does not push out those everybody does.
+//! - *Bounded in bytes*, in a [table] of records without pointers; a scan through codes nobody
+//!   follows does not push out those everybody does.
 //! - *Single flight*: whoever misses joins the store read under way for that link. The read is a
 //!   task of its own, so a caller who gives up stops nobody, and when the runtime it runs on ends,
 //!   the others begin again on theirs.
@@ -14,28 +14,29 @@
 
 mod counters;
 mod dice;
-mod entry;
 mod flight;
+mod freshness;
+mod held;
 #[cfg(test)]
 mod probe_store;
 #[cfg(feature = "redis")]
 mod shared;
 mod source;
+mod table;
 mod weight;
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use moka::Equivalent;
 use tokio::runtime::Handle;
 use tollgate_clock::Clock;
 
 use self::counters::Counters;
 use self::dice::Dice;
-use self::entry::{Entry, Freshness};
 use self::flight::{Flights, Joined, Outcome, Ticket};
+use self::freshness::Freshness;
+use self::held::Held;
+use self::table::{Kept, Table, Times};
 #[cfg(feature = "redis")]
 pub use tollgate_redis::{BreakerOptions, BreakerState, BreakerStats};
 
@@ -43,7 +44,7 @@ pub use tollgate_redis::{BreakerOptions, BreakerState, BreakerStats};
 pub use self::shared::{SharedCache, SharedCacheOptions, SharedCacheStats, WriteThrough};
 pub use self::source::{LinkSource, Loaded, StoreSource};
 use crate::store::{LinkStore, StoreError};
-use crate::{Code, Domain, Link, LinkKey};
+use crate::{CachedLink, Code, Domain, LinkKey};
 
 /// How long a link is served stale before the store is tried again for it, so that an outage costs
 /// one failing read a second and link instead of one a request.
@@ -86,7 +87,7 @@ pub enum Tier {
 #[derive(Debug, Clone)]
 pub struct Lookup {
     /// The link; `None` if there is none of this name.
-    pub link: Option<Arc<Link>>,
+    pub link: Option<CachedLink>,
     /// Who knew.
     pub tier: Tier,
 }
@@ -114,38 +115,17 @@ pub struct CacheStats {
     pub load_errors: u64,
 }
 
-/// Cache-aside with W-TinyLFU admission, single flight, negative entries, probabilistic early
+/// Cache-aside with eviction by frequency, single flight, negative entries, probabilistic early
 /// refresh and stale-if-error.
 pub struct LinkCache {
     options: CacheOptions,
     source: Arc<dyn LinkSource>,
     clock: Arc<dyn Clock>,
-    entries: moka::sync::Cache<LinkKey, Arc<Entry>, foldhash::fast::RandomState>,
+    table: Table,
+    held: Held,
     flights: Arc<Flights>,
-    /// Counts the calls of [`LinkCache::clear`]; entries of earlier generations count as absent.
-    generation: AtomicU64,
     dice: Dice,
     counters: Counters,
-}
-
-/// A [`LinkKey`] by reference: looking up takes no allocation.
-struct KeyRef<'a> {
-    domain: &'a Domain,
-    code: &'a Code,
-}
-
-impl Hash for KeyRef<'_> {
-    // As `LinkKey` derives it: moka finds a key only by an equal hash.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.domain.hash(state);
-        self.code.hash(state);
-    }
-}
-
-impl Equivalent<LinkKey> for KeyRef<'_> {
-    fn equivalent(&self, key: &LinkKey) -> bool {
-        *self.code == key.code && *self.domain == key.domain
-    }
 }
 
 impl LinkCache {
@@ -167,17 +147,13 @@ impl LinkCache {
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            entries: moka::sync::Cache::builder()
-                .max_capacity(options.max_bytes)
-                .weigher(|key, entry: &Arc<Entry>| weight::of(key, entry.link()))
-                // Seeded by chance, as the standard one, but for short keys several times faster.
-                .build_with_hasher(foldhash::fast::RandomState::default()),
+            table: Table::new(options.max_bytes),
+            held: Held::default(),
             dice: Dice::new(options.seed),
             options,
             source,
             clock,
             flights: Arc::new(Flights::new()),
-            generation: AtomicU64::new(0),
             counters: Counters::default(),
         })
     }
@@ -186,22 +162,22 @@ impl LinkCache {
     /// waits. May start a refresh in the background if it is called inside a Tokio runtime.
     #[must_use]
     pub fn peek(self: &Arc<Self>, domain: &Domain, code: &Code) -> Option<Lookup> {
-        let entry = self.entry(&KeyRef { domain, code })?;
+        let kept = self.table.get(domain.as_str(), code.as_str())?;
         let now = self.now();
-        match entry.freshness(now) {
+        match self.freshness(&kept, now) {
             Freshness::Fresh => {
-                if entry.wants_refresh(now, self.options.early_refresh, &self.dice) {
+                if self.wants_refresh(domain, code, kept.times, now) {
                     self.refresh(LinkKey {
                         domain: domain.clone(),
                         code: code.clone(),
                     });
                 }
                 self.counters.hits.add();
-                Some(entry.lookup(Tier::Memory))
+                Some(kept.lookup(Tier::Memory))
             }
-            Freshness::HeldStale => {
+            Freshness::Stale if self.held.is_held(domain, code, now) => {
                 self.counters.stale.add();
-                Some(entry.lookup(Tier::Stale))
+                Some(kept.lookup(Tier::Stale))
             }
             Freshness::Stale | Freshness::Over => None,
         }
@@ -236,7 +212,10 @@ impl LinkCache {
                 Err(_) => None,
             };
             match outcome {
-                Some(Ok(Loaded { link, tier, .. })) => return Ok(Lookup { link, tier }),
+                Some(Ok(Loaded { link, tier, .. })) => {
+                    let link = link.map(CachedLink::Whole);
+                    return Ok(Lookup { link, tier });
+                }
                 Some(Err(error)) => return self.stale(&key).ok_or(error),
                 None => {}
             }
@@ -248,7 +227,10 @@ impl LinkCache {
 
     /// Forgets a link, or its absence; a store read under way will not bring the old state back.
     pub fn invalidate(&self, key: &LinkKey) {
-        self.flights.disown(key, || self.entries.invalidate(key));
+        self.flights.disown(key, || {
+            self.table.forget(key.domain.as_str(), key.code.as_str());
+            self.held.release(key);
+        });
     }
 
     /// As [`invalidate`](Self::invalidate), of links that somebody edited or deleted: what instances share
@@ -270,20 +252,18 @@ impl LinkCache {
     /// Forgets everything.
     pub fn clear(&self) {
         self.flights.disown_all(|| {
-            // moka invalidates by time stamp, and two moments may share one; generations do not.
-            self.generation.fetch_add(1, Ordering::AcqRel);
-            self.entries.invalidate_all();
+            self.table.clear();
+            self.held.clear();
         });
     }
 
     /// Counters for metrics.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        // moka counts sizes when it does its housekeeping.
-        self.entries.run_pending_tasks();
+        let (entries, bytes) = self.table.size();
         CacheStats {
-            entries: self.entries.entry_count(),
-            bytes: self.entries.weighted_size(),
+            entries,
+            bytes,
             ..self.counters.read()
         }
     }
@@ -293,29 +273,43 @@ impl LinkCache {
         nanos(self.clock.monotonic())
     }
 
-    fn entry(&self, key: &KeyRef<'_>) -> Option<Arc<Entry>> {
-        self.entries
-            .get(key)
-            .filter(|entry| entry.generation() == self.generation.load(Ordering::Acquire))
+    fn freshness(&self, kept: &Kept, now: u64) -> Freshness {
+        let stale_for = match kept.link {
+            Some(_) => nanos(self.options.stale_if_error),
+            // It may have been made meanwhile: better no answer than "not found".
+            None => 0,
+        };
+        kept.times.freshness(now, stale_for)
+    }
+
+    /// True for one caller only, until the refresh fails.
+    fn wants_refresh(&self, domain: &Domain, code: &Code, times: Times, now: u64) -> bool {
+        times.want_refresh(now, self.options.early_refresh, &self.dice)
+            && !self.held.is_held(domain, code, now)
+            && self.table.claim(domain.as_str(), code.as_str())
     }
 
     /// What a flight that has just landed left here.
     fn fresh(&self, key: &LinkKey) -> Option<Lookup> {
-        let entry = self.entry(&KeyRef::from(key))?;
-        (entry.freshness(self.now()) == Freshness::Fresh).then(|| entry.lookup(Tier::Memory))
+        let kept = self.kept(key)?;
+        (self.freshness(&kept, self.now()) == Freshness::Fresh).then(|| kept.lookup(Tier::Memory))
     }
 
     /// What may be served although the store failed.
     fn stale(&self, key: &LinkKey) -> Option<Lookup> {
-        let entry = self.entry(&KeyRef::from(key))?;
-        match entry.freshness(self.now()) {
-            Freshness::Fresh => Some(entry.lookup(Tier::Memory)),
-            Freshness::HeldStale | Freshness::Stale => {
+        let kept = self.kept(key)?;
+        match self.freshness(&kept, self.now()) {
+            Freshness::Fresh => Some(kept.lookup(Tier::Memory)),
+            Freshness::Stale => {
                 self.counters.stale.add();
-                Some(entry.lookup(Tier::Stale))
+                Some(kept.lookup(Tier::Stale))
             }
             Freshness::Over => None,
         }
+    }
+
+    fn kept(&self, key: &LinkKey) -> Option<Kept> {
+        self.table.get(key.domain.as_str(), key.code.as_str())
     }
 
     /// Reads an entry anew while it is still served.
@@ -362,30 +356,30 @@ impl LinkCache {
                     None => self.options.negative_ttl,
                 };
                 let fresh_for = self.dice.jitter(ttl).min(*good_for);
-                let fresh_until = now.saturating_add(nanos(fresh_for));
-                let stale_until = match link {
-                    Some(_) => fresh_until.saturating_add(nanos(self.options.stale_if_error)),
-                    // It may have been made meanwhile: better no answer than "not found".
-                    None => fresh_until,
+                let times = Times {
+                    fresh_until: now.saturating_add(nanos(fresh_for)),
+                    took,
                 };
-                let generation = self.generation.load(Ordering::Acquire);
-                let entry = Entry::new(link.clone(), generation, fresh_until, stale_until, took);
-                self.entries.insert(key.clone(), Arc::new(entry));
+                let (domain, code) = (key.domain.as_str(), key.code.as_str());
+                self.table.keep(domain, code, times, link.as_ref());
+                self.held.release(key);
             }
             Err(_) => {
-                if let Some(entry) = self.entry(&KeyRef::from(key)) {
-                    entry.hold(now.saturating_add(nanos(RETRY_AFTER)));
+                if self.kept(key).is_some() {
+                    self.held
+                        .hold(key, now.saturating_add(nanos(RETRY_AFTER)), now);
+                    self.table.unclaim(key.domain.as_str(), key.code.as_str());
                 }
             }
         }
     }
 }
 
-impl<'a> From<&'a LinkKey> for KeyRef<'a> {
-    fn from(key: &'a LinkKey) -> Self {
-        Self {
-            domain: &key.domain,
-            code: &key.code,
+impl Kept {
+    fn lookup(self, tier: Tier) -> Lookup {
+        Lookup {
+            link: self.link,
+            tier,
         }
     }
 }

@@ -24,7 +24,7 @@ const CAMPAIGN: &str = "utm_";
 /// Appends the parameters of `query` to those of `target`, before its fragment. Campaign
 /// parameters that the target has already are left out: what the link's owner wrote there counts.
 /// Nothing is appended if the URL would get longer than a target may be.
-pub(super) fn merge<'t>(target: &'t str, query: &str) -> Cow<'t, str> {
+pub(crate) fn merge<'t>(target: &'t str, query: &str) -> Cow<'t, str> {
     let (base, fragment) = match target.find('#') {
         Some(at) => target.split_at(at),
         None => (target, ""),

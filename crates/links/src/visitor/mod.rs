@@ -1,6 +1,6 @@
 //! Who follows a link, as far as rules care, and where that leads.
 
-mod forward;
+pub(crate) mod forward;
 mod language;
 mod split;
 mod user_agent;

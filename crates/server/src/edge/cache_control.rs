@@ -15,7 +15,7 @@
 
 use http::HeaderValue;
 use tollgate_clock::UnixMillis;
-use tollgate_links::{LinkSpec, RedirectKind};
+use tollgate_links::{CachedLink, RedirectKind};
 
 /// The longest time a permanent redirect may be kept, in seconds.
 const MAX_AGE_SECONDS: u64 = 86_400;
@@ -29,17 +29,16 @@ pub(super) fn one_day() -> HeaderValue {
 }
 
 /// For the redirect of a live link.
-pub(super) fn of_redirect(spec: &LinkSpec, kind: RedirectKind, now: UnixMillis) -> HeaderValue {
+pub(super) fn of_redirect(link: &CachedLink, kind: RedirectKind, now: UnixMillis) -> HeaderValue {
     let permanent = matches!(
         kind,
         RedirectKind::MovedPermanently | RedirectKind::Permanent
     );
-    let same_for_all =
-        spec.password.is_none() && spec.max_clicks.is_none() && spec.rules.is_empty();
+    let same_for_all = !(link.has_password() || link.is_counted() || link.has_rules());
     if !(permanent && same_for_all) {
         return no_store();
     }
-    let Some(expires_at) = spec.expires_at else {
+    let Some(expires_at) = link.expires_at() else {
         return one_day();
     };
     match expires_at.since(now).as_secs() {
@@ -53,8 +52,9 @@ pub(super) fn of_redirect(spec: &LinkSpec, kind: RedirectKind, now: UnixMillis) 
 
 #[cfg(test)]
 mod tests {
-    use tollgate_links::{PasswordHash, Rule, TargetUrl};
+    use tollgate_links::{LinkSpec, PasswordHash, Rule, TargetUrl};
 
+    use super::super::cached;
     use super::*;
 
     const NOW: UnixMillis = UnixMillis::from_millis(1_000_000);
@@ -62,7 +62,7 @@ mod tests {
     fn of(kind: RedirectKind, change: impl FnOnce(&mut LinkSpec)) -> String {
         let mut spec = LinkSpec::to(TargetUrl::from_stored("https://example.com/"));
         change(&mut spec);
-        let value = of_redirect(&spec, kind, NOW);
+        let value = of_redirect(&cached(spec), kind, NOW);
         value.to_str().unwrap().to_owned()
     }
 

@@ -215,9 +215,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
         let started = self.activity.last_read();
         let step = first_step(&self.thread, head);
         let reply = match step {
-            Step::Lead(link, source, now) => {
-                let Some(redirection) = self.thread.lead(self.peer, head, &link, None, now) else {
-                    return self.answer_later(head, Step::Lead(link, source, now));
+            Step::Lead(key, link, source, now) => {
+                let place = (&key, &link);
+                let Some(redirection) = self.thread.lead(self.peer, head, place, None, now) else {
+                    return self.answer_later(head, Step::Lead(key, link, source, now));
                 };
                 let answered = Instant::now();
                 self.activity.answered(answered);

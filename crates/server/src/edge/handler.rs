@@ -19,7 +19,7 @@ use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use tollgate_clock::UnixMillis;
 use tollgate_links::store::{ClickGrant, StoreError};
-use tollgate_links::{Link, LinkKey, LinkState, Lookup, RedirectKind, ServiceParts};
+use tollgate_links::{CachedLink, Link, LinkKey, LinkState, Lookup, RedirectKind, ServiceParts};
 
 use super::RootPage;
 use super::accept::EdgeThread;
@@ -67,13 +67,13 @@ pub(super) enum Intent {
 pub(super) enum Step {
     Answer(Reply),
     /// The link is live, and its visitors are led on by [`EdgeThread::lead`].
-    Lead(Arc<Link>, Source, UnixMillis),
+    Lead(LinkKey, CachedLink, Source, UnixMillis),
     /// There is no such link; who asks for many of those is told so.
     Missing(LinkKey, Intent, Source),
     /// The link has to be fetched.
     Fetch(LinkKey, Intent),
     /// A QR code of the link has to be drawn.
-    Draw(Arc<Link>, Source),
+    Draw(LinkKey, Source),
     /// The link is known, but its password or its clicks have to be seen to.
     Earn(Arc<Link>, Intent, Source),
 }
@@ -96,8 +96,9 @@ impl Service<Request<Incoming>> for EdgeService {
         };
         let at_once = match step {
             Step::Answer(reply) if sends_nothing => Ok(reply),
-            Step::Lead(link, source, now) if sends_nothing => {
-                Ok(self.thread.led(self.peer, head, &link, None, source, now))
+            Step::Lead(key, link, source, now) if sends_nothing => {
+                let place = (&key, &link);
+                Ok(self.thread.led(self.peer, head, place, None, source, now))
             }
             step => Err(step),
         };
@@ -221,22 +222,24 @@ fn step(thread: &EdgeThread, key: LinkKey, lookup: Lookup, intent: Intent) -> St
         LinkState::Expired => return Step::Answer(Reply::gone(Outcome::Expired, source)),
         LinkState::UsedUp => return Step::Answer(Reply::gone(Outcome::UsedUp, source)),
     }
-    let protected = link.spec.password.is_some();
-    match intent {
-        Intent::Preview => {
-            let short_url = thread.shared.parts().domains.short_url(&link.key);
-            Step::Answer(Reply::preview(
-                pages::preview(&short_url, &link.spec),
-                source,
-            ))
+    match (intent, link) {
+        (Intent::Preview, link) => {
+            let short_url = thread.shared.parts().domains.short_url(&key);
+            Step::Answer(Reply::preview(pages::preview(&short_url, &link), source))
         }
-        Intent::Qr => Step::Draw(link, source),
-        Intent::Unlock if protected => Step::Earn(link, intent, source),
-        Intent::Unlock => Step::Answer(Reply::method_not_allowed(READ_METHODS, source)),
-        Intent::Follow if protected => Step::Answer(Reply::password(false, source)),
+        (Intent::Qr, _) => Step::Draw(key, source),
+        (Intent::Unlock, CachedLink::Whole(link)) if link.spec.password.is_some() => {
+            Step::Earn(link, intent, source)
+        }
+        (Intent::Unlock, _) => Step::Answer(Reply::method_not_allowed(READ_METHODS, source)),
+        (Intent::Follow, link) if link.has_password() => {
+            Step::Answer(Reply::password(false, source))
+        }
         // HEAD takes a click as GET does: its answer shows the target as well.
-        Intent::Follow if link.spec.max_clicks.is_some() => Step::Earn(link, intent, source),
-        Intent::Follow => Step::Lead(link, source, now),
+        (Intent::Follow, CachedLink::Whole(link)) if link.spec.max_clicks.is_some() => {
+            Step::Earn(link, intent, source)
+        }
+        (Intent::Follow, link) => Step::Lead(key, link, source, now),
     }
 }
 
@@ -247,7 +250,7 @@ impl EdgeThread {
         &self,
         peer: IpAddr,
         head: RequestHead<'_>,
-        link: &'l Link,
+        (key, link): (&LinkKey, &'l CachedLink),
         status: Option<StatusCode>,
         now: UnixMillis,
     ) -> Option<Redirection<'l>> {
@@ -257,19 +260,16 @@ impl EdgeThread {
             trusted_proxies: &shared.options.trusted_proxies,
             visitor_key: &shared.state.visitor_key,
         };
-        let location = destination(link, head, &recognition, now);
+        let location = destination(key, link, head, &recognition, now);
         if !location.bytes().all(stands_in_a_header) {
             return None;
         }
-        let kind = link
-            .spec
-            .redirect
-            .unwrap_or(shared.options.default_redirect);
-        self.visited(peer, head, &link.key, &location, now);
+        let kind = link.redirect().unwrap_or(shared.options.default_redirect);
+        self.visited(peer, head, key, &location, now);
         Some(Redirection {
             status: status.unwrap_or_else(|| status_of(kind)),
             location,
-            cache_control: cache_control::of_redirect(&link.spec, kind, now),
+            cache_control: cache_control::of_redirect(link, kind, now),
         })
     }
 
@@ -278,7 +278,7 @@ impl EdgeThread {
         &self,
         peer: IpAddr,
         head: RequestHead<'_>,
-        link: &Link,
+        link: (&LinkKey, &CachedLink),
         status: Option<StatusCode>,
         source: Source,
         now: UnixMillis,
@@ -333,8 +333,10 @@ where
     }
     match next {
         Step::Answer(reply) => reply,
-        Step::Lead(link, source, now) => thread.led(peer, (&head).into(), &link, None, source, now),
-        Step::Draw(link, source) => draw(thread, &head, &link, source).await,
+        Step::Lead(key, link, source, now) => {
+            thread.led(peer, (&head).into(), (&key, &link), None, source, now)
+        }
+        Step::Draw(key, source) => draw(thread, &head, &key, source).await,
         Step::Missing(key, intent, source) => {
             missing(thread, peer, &head, &key, intent, source).await
         }
@@ -344,9 +346,9 @@ where
 }
 
 /// A large image takes milliseconds, for which no redirect shall wait.
-async fn draw(thread: &EdgeThread, head: &Parts, link: &Link, source: Source) -> Reply {
+async fn draw(thread: &EdgeThread, head: &Parts, key: &LinkKey, source: Source) -> Reply {
     let shared = Arc::clone(&thread.shared);
-    let short_url = shared.parts().domains.short_url(&link.key);
+    let short_url = shared.parts().domains.short_url(key);
     let query = head.uri.query().unwrap_or_default().to_owned();
     let work = move || {
         let logo = shared.options.qr_logo.as_deref();
@@ -386,7 +388,7 @@ async fn unlock<B>(
     peer: IpAddr,
     head: &Parts,
     body: B,
-    link: &Link,
+    link: &Arc<Link>,
     source: Source,
 ) -> Reply
 where
@@ -417,7 +419,8 @@ where
         return take_click(thread, peer, head, link, status, source).await;
     }
     let now = shared.parts().clock.now();
-    thread.led(peer, head.into(), link, status, source, now)
+    let place = (&link.key, &CachedLink::Whole(Arc::clone(link)));
+    thread.led(peer, head.into(), place, status, source, now)
 }
 
 /// Redirects if the store grants a click: nobody else can know whether one is left.
@@ -425,7 +428,7 @@ async fn take_click(
     thread: &EdgeThread,
     peer: IpAddr,
     head: &Parts,
-    link: &Link,
+    link: &Arc<Link>,
     status: Option<StatusCode>,
     source: Source,
 ) -> Reply {
@@ -442,7 +445,8 @@ async fn take_click(
     admitted.done();
     match taken {
         Ok(ClickGrant::Granted { .. } | ClickGrant::Unlimited) => {
-            thread.led(peer, head.into(), link, status, source, clock.now())
+            let place = (&link.key, &CachedLink::Whole(Arc::clone(link)));
+            thread.led(peer, head.into(), place, status, source, clock.now())
         }
         Ok(ClickGrant::UsedUp) => {
             // So that the next visitor is turned away without asking the store.

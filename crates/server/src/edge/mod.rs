@@ -104,3 +104,25 @@ pub struct EdgeState {
     /// Keys the hash that makes percentage splits sticky; the same on all instances.
     pub visitor_key: [u8; 16],
 }
+
+/// A link as the cache has it.
+#[cfg(test)]
+fn cached(spec: tollgate_links::LinkSpec) -> tollgate_links::CachedLink {
+    use tollgate_clock::UnixMillis;
+    use tollgate_links::{Code, Domain, Link, LinkKey, Origin};
+
+    let link = Link {
+        key: LinkKey {
+            domain: Domain::default_domain(),
+            code: Code::from_stored("x"),
+        },
+        spec,
+        origin: Origin::Alias,
+        created_at: UnixMillis::from_millis(0),
+        updated_at: UnixMillis::from_millis(0),
+        created_by: String::new(),
+        version: 1,
+        clicks_used: 0,
+    };
+    Arc::new(link).into()
+}

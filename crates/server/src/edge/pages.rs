@@ -1,7 +1,7 @@
 //! The pages people see. None needs a script, and nothing is loaded from elsewhere.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use tollgate_links::LinkSpec;
+use tollgate_links::CachedLink;
 
 /// The only style there is; the policy allows it by its hash.
 const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;\
@@ -84,18 +84,18 @@ pub(super) fn password(wrong: bool) -> Markup {
 
 /// Where a link leads. The target of a link with a password or a bound on clicks stays hidden:
 /// showing it would get around both.
-pub(super) fn preview(short_url: &str, spec: &LinkSpec) -> Markup {
-    let hidden = spec.password.is_some() || spec.max_clicks.is_some();
+pub(super) fn preview(short_url: &str, link: &CachedLink) -> Markup {
+    let hidden = link.has_password() || link.is_counted();
     page(
         "Preview",
         &html! {
-            h1 { (spec.title.as_deref().unwrap_or("A short link")) }
+            h1 { (link.title().unwrap_or("A short link")) }
             @if hidden {
                 p { "Where this link leads is shown to those who follow it." }
             } @else {
                 p { "It leads to:" }
-                p { (target(spec.target.as_str())) }
-                @if !spec.rules.is_empty() {
+                p { (target(link.target())) }
+                @if link.has_rules() {
                     p { "Some visitors are led elsewhere." }
                 }
             }
@@ -147,9 +147,14 @@ mod tests {
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
     use sha2::{Digest, Sha256};
-    use tollgate_links::{PasswordHash, TargetUrl};
+    use tollgate_links::{LinkSpec, PasswordHash, TargetUrl};
 
+    use super::super::cached;
     use super::*;
+
+    fn preview_of(spec: &LinkSpec) -> String {
+        preview("https://go.example.com/x", &cached(spec.clone())).into_string()
+    }
 
     #[test]
     fn the_policies_allow_the_style_by_its_hash() {
@@ -167,7 +172,7 @@ mod tests {
     fn what_users_wrote_is_escaped() {
         let mut spec = LinkSpec::to(TargetUrl::from_stored("https://example.com/?a=<b>&c=\"d\""));
         spec.title = Some("<script>alert(1)</script>".to_owned());
-        let text = preview("https://go.example.com/x", &spec).into_string();
+        let text = preview_of(&spec);
         assert!(!text.contains("<script>"), "{text}");
         assert!(text.contains("&lt;script&gt;"));
         assert!(text.contains("https://example.com/?a=&lt;b&gt;&amp;c=&quot;d&quot;"));
@@ -176,30 +181,18 @@ mod tests {
     #[test]
     fn a_preview_gives_nothing_away_that_has_to_be_earned() {
         let mut spec = LinkSpec::to(TargetUrl::from_stored("https://secret.example/"));
-        assert!(
-            preview("/x", &spec)
-                .into_string()
-                .contains("secret.example")
-        );
+        assert!(preview_of(&spec).contains("secret.example"));
         spec.password = Some(PasswordHash::from_phc("x"));
-        assert!(
-            !preview("/x", &spec)
-                .into_string()
-                .contains("secret.example")
-        );
+        assert!(!preview_of(&spec).contains("secret.example"));
         spec.password = None;
         spec.max_clicks = std::num::NonZeroU64::new(1);
-        assert!(
-            !preview("/x", &spec)
-                .into_string()
-                .contains("secret.example")
-        );
+        assert!(!preview_of(&spec).contains("secret.example"));
     }
 
     #[test]
     fn only_web_targets_are_clickable() {
         let spec = LinkSpec::to(TargetUrl::from_stored("javascript:alert(1)"));
-        let text = preview("/x", &spec).into_string();
+        let text = preview_of(&spec);
         assert!(!text.contains("href=\"javascript"), "{text}");
         assert!(text.contains("javascript:alert(1)"));
     }

@@ -6,7 +6,7 @@ use http::header::{ACCEPT_LANGUAGE, USER_AGENT};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher24;
 use tollgate_clock::UnixMillis;
-use tollgate_links::{Link, Visitor};
+use tollgate_links::{CachedLink, LinkKey, Visitor};
 
 use super::head::RequestHead;
 use crate::client_ip::{FORWARDED_FOR, client_ip_by};
@@ -23,14 +23,14 @@ pub(super) struct Recognition<'a> {
 
 /// Where the sender of this request is led.
 pub(super) fn destination<'l>(
-    link: &'l Link,
+    key: &LinkKey,
+    link: &'l CachedLink,
     request: RequestHead<'_>,
     recognition: &Recognition<'_>,
     now: UnixMillis,
 ) -> Cow<'l, str> {
-    let spec = &link.spec;
-    if spec.rules.is_empty() && !spec.forward_query {
-        return Cow::Borrowed(spec.target.as_str());
+    if !link.asks_who() {
+        return Cow::Borrowed(link.target());
     }
     let user_agent = request.fields.text(&USER_AGENT);
     let ip = visitor(recognition.peer, request, recognition.trusted_proxies);
@@ -41,7 +41,7 @@ pub(super) fn destination<'l>(
         hash: visitor_hash(recognition.visitor_key, ip, user_agent),
         now,
     };
-    spec.destination(&link.key, &visitor)
+    link.destination(key, &visitor)
 }
 
 /// Who sent a request.

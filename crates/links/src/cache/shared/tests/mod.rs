@@ -171,7 +171,7 @@ impl Server {
     /// Where the link leads.
     async fn target(&self, code: &str) -> Option<String> {
         let link = self.get(code).await.link?;
-        Some(link.spec.target.as_str().to_owned())
+        Some(link.target().to_owned())
     }
 }
 

@@ -149,7 +149,7 @@ impl Fleet {
                     found = server.cache.get(key(&code(link))).await;
                 }
                 let found = found.ok().and_then(|found| found.link);
-                let found = found.map(|link| link.spec.target.as_str().to_owned());
+                let found = found.map(|link| link.target().to_owned());
                 let stored = self.store.history.last(&code(link));
                 if found != stored {
                     return Err(format!(
@@ -316,7 +316,7 @@ impl Person {
         };
         // The store was away, and nothing was in memory.
         let Ok(found) = found else { return };
-        let state = found.link.map(|link| link.spec.target.as_str().to_owned());
+        let state = found.link.map(|link| link.target().to_owned());
         self.note(format!("get {code} {:?}", found.tier), state.clone());
         // Before it has read the feed, a server that has just started knows nothing.
         let Some(knows) = knows else { return };
