@@ -171,8 +171,8 @@ fn read_login(text: &str) -> Result<(String, SecretString), KafkaQueueError> {
 
 /// Why the client could not be made, by the file that it names.
 pub(super) fn refused(told: String) -> KafkaQueueError {
-    let named = KafkaFile::ALL.into_iter();
-    match { named }.find(|file| told.contains(file.setting())) {
+    let mut files = KafkaFile::ALL.into_iter();
+    match files.find(|file| told.contains(file.setting())) {
         Some(file) => KafkaQueueError::File(file, told),
         None => KafkaQueueError::Client(told),
     }
