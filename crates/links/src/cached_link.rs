@@ -34,11 +34,11 @@ pub struct PlainLink {
     forward_query: bool,
 }
 
-/// A [`PlainLink`] where it is kept.
+/// A [`PlainLink`] where it is kept. Its texts become texts when somebody asks for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PlainParts<'a> {
-    pub(crate) target: &'a str,
-    pub(crate) title: &'a str,
+    pub(crate) target: &'a [u8],
+    pub(crate) title: &'a [u8],
     pub(crate) expires_at: Option<UnixMillis>,
     pub(crate) redirect: Option<RedirectKind>,
     pub(crate) forward_query: bool,
@@ -53,8 +53,8 @@ impl<'a> PlainParts<'a> {
             && spec.max_clicks.is_none()
             && spec.starts_at.is_none();
         plain.then(|| Self {
-            target: spec.target.as_str(),
-            title: spec.title.as_deref().unwrap_or_default(),
+            target: spec.target.as_str().as_bytes(),
+            title: spec.title.as_deref().unwrap_or_default().as_bytes(),
             expires_at: spec.expires_at,
             redirect: spec.redirect,
             forward_query: spec.forward_query,
@@ -64,8 +64,8 @@ impl<'a> PlainParts<'a> {
 
 impl From<PlainParts<'_>> for PlainLink {
     fn from(parts: PlainParts<'_>) -> Self {
-        let mut texts = SmallVec::from_slice(parts.target.as_bytes());
-        texts.extend_from_slice(parts.title.as_bytes());
+        let mut texts = SmallVec::from_slice(parts.target);
+        texts.extend_from_slice(parts.title);
         Self {
             texts,
             target_bytes: parts.target.len(),

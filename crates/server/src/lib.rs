@@ -32,3 +32,5 @@ mod threads;
 mod tls;
 pub mod webhooks;
 mod well_formed;
+
+pub use threads::listen;

@@ -137,6 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn connections_share_no_lock_to_count_their_memory() {
+        let connection = Connection::open_in_memory().unwrap();
+        let of = "SELECT count(*) FROM pragma_compile_options WHERE compile_options = ?";
+        let given = |option: &str| connection.query_row(of, [option], |row| row.get::<_, i64>(0));
+        assert_eq!(
+            given("DEFAULT_MEMSTATUS=0").unwrap(),
+            1,
+            "see .cargo/config.toml"
+        );
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.db");

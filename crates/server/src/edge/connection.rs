@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -205,27 +205,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Served for Http1<S> {
     fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         loop {
-            match this.state.take() {
+            let end = match &mut this.state {
                 None => return Poll::Ready(()),
-                Some(State::Direct(mut direct)) => match direct.poll_end(cx) {
-                    Poll::Pending => {
-                        this.state = Some(State::Direct(direct));
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(Ok(End::HandOver)) => this.state = Some(this.hand_over(direct)),
-                    Poll::Ready(Ok(End::Closed)) => return Poll::Ready(()),
-                    Poll::Ready(Err(error)) => {
-                        log_end(&error);
-                        return Poll::Ready(());
-                    }
-                },
-                Some(State::Hyper(mut connection)) => {
-                    let polled = connection.as_mut().poll(cx);
-                    if polled.is_pending() {
-                        this.state = Some(State::Hyper(connection));
-                    }
-                    return polled.map(|end| end.unwrap_or_else(|error| log_end(&error)));
+                Some(State::Direct(direct)) => ready!(direct.poll_end(cx)),
+                Some(State::Hyper(connection)) => {
+                    let end = ready!(connection.as_mut().poll(cx));
+                    end.unwrap_or_else(|error| log_end(&error));
+                    Ok(End::Closed)
                 }
+            };
+            match (end, this.state.take()) {
+                (Ok(End::HandOver), Some(State::Direct(direct))) => {
+                    this.state = Some(this.hand_over(direct));
+                }
+                (Ok(_), _) => {}
+                (Err(error), _) => log_end(&error),
             }
         }
     }

@@ -4,7 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections the system may hold for a thread that has not accepted them yet. The system's own
-/// limit (`net.core.somaxconn`) applies as well.
+/// limit (`net.core.somaxconn`) applies as well. Whoever comes when there are so many is not answered, and knocks
+/// again after one, three and seven seconds.
 const BACKLOG: i32 = 4096;
 
 /// Binds one listener for each thread, all on the same address, which has the port the system chose
@@ -25,6 +26,16 @@ pub(crate) fn listeners(
         listeners.push(listening(address)?);
     }
     Ok((address, listeners))
+}
+
+/// Binds a listener whose connections the threads of one runtime share.
+///
+/// # Errors
+/// When the address is taken, is not one of this machine, or may not be used.
+pub fn listen(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
+    let socket = socket(address, false)?;
+    socket.listen(BACKLOG)?;
+    tokio::net::TcpListener::from_std(socket.into())
 }
 
 fn listening(address: SocketAddr) -> io::Result<TcpListener> {
@@ -50,6 +61,22 @@ fn socket(address: SocketAddr, share: bool) -> io::Result<Socket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_crowd_that_comes_at_once_is_let_in_when_there_is_time() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let crowd = most.trim().parse::<usize>().unwrap().min(2_000);
+        // Nobody accepts yet. For one that finds no place nobody ever would.
+        let patience = std::time::Duration::from_secs(60);
+        for _ in 0..crowd {
+            std::net::TcpStream::connect_timeout(&address, patience).unwrap();
+        }
+        for _ in 0..crowd {
+            listener.accept().await.unwrap();
+        }
+    }
 
     #[test]
     fn all_threads_share_one_port_and_a_second_server_is_refused() {

@@ -7,6 +7,7 @@ mod drain;
 mod failures;
 mod run;
 
+pub use bind::listen;
 pub(crate) use bind::listeners;
 pub(crate) use drain::Drain;
 pub(crate) use failures::FailureLog;

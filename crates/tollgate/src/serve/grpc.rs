@@ -20,12 +20,11 @@ pub(super) struct Bound {
 }
 
 /// Binds the listener; none if the configuration has no address for it.
-pub(super) async fn bind(config: &Config) -> anyhow::Result<Option<Bound>> {
+pub(super) fn bind(config: &Config) -> anyhow::Result<Option<Bound>> {
     let Some(wanted) = config.grpc.listen else {
         return Ok(None);
     };
-    let listener = TcpListener::bind(wanted)
-        .await
+    let listener = tollgate_server::listen(wanted)
         .with_context(|| format!("the gRPC side cannot listen on {wanted}"))?;
     let address = listener.local_addr()?;
     Ok(Some(Bound { listener, address }))

@@ -21,12 +21,11 @@ pub(super) struct Bound {
 }
 
 /// Binds the listener; none if the configuration has no address for it.
-pub(super) async fn bind(config: &Config) -> anyhow::Result<Option<Bound>> {
+pub(super) fn bind(config: &Config) -> anyhow::Result<Option<Bound>> {
     let (Some(wanted), Some(options)) = (config.proxy.listen, options::proxy(config)?) else {
         return Ok(None);
     };
-    let listener = TcpListener::bind(wanted)
-        .await
+    let listener = tollgate_server::listen(wanted)
         .with_context(|| format!("the proxy cannot listen on {wanted}"))?;
     Ok(Some(Bound {
         address: listener.local_addr()?,

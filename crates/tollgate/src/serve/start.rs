@@ -57,17 +57,16 @@ pub(super) async fn serve(
         .transpose()
         .map_err(address_help)?;
     let resp_address = resp.as_ref().map(BoundResp::local_addr);
-    let admin = TcpListener::bind(config.admin.listen)
-        .await
+    let admin = tollgate_server::listen(config.admin.listen)
         .with_context(|| format!("the admin side cannot listen on {}", config.admin.listen))
         .map_err(address_help)?;
     let admin_address = admin.local_addr()?;
     // Before the stores are brought up to date, which may take minutes.
     let made = CancellationToken::new();
     let starting = tokio::spawn(admin::starting(admin, made.clone()));
-    let grpc = grpc::bind(config).await.map_err(address_help)?;
+    let grpc = grpc::bind(config).map_err(address_help)?;
     let grpc_address = grpc.as_ref().map(|grpc| grpc.address);
-    let proxy = proxy::bind(config).await.map_err(address_help)?;
+    let proxy = proxy::bind(config).map_err(address_help)?;
     let proxy_address = proxy.as_ref().map(|proxy| (proxy.scheme(), proxy.address));
 
     let mut store = link_store::open(config, data_dir).await?;

@@ -51,10 +51,10 @@ impl Taken {
 }
 
 impl Log {
-    /// In segments of so many bytes, a multiple of four.
+    /// In segments of so many bytes, a power of two and at least four.
     pub(super) fn new(segment_bytes: usize) -> Self {
         Self {
-            segment_bytes,
+            segment_bytes: segment_bytes.next_power_of_two(),
             segments: Vec::new(),
             order: VecDeque::new(),
             unused: Vec::new(),
@@ -174,6 +174,7 @@ impl Log {
 
     fn place(&self, position: Position) -> (usize, usize) {
         let offset = position.0 as usize * ALIGN;
-        (offset / self.segment_bytes, offset % self.segment_bytes)
+        let bits = self.segment_bytes.trailing_zeros();
+        (offset >> bits, offset & (self.segment_bytes - 1))
     }
 }

@@ -60,9 +60,10 @@ impl Table {
         let shards = (1 << wanted.ilog2()).max(needed.next_power_of_two());
         let shard_bytes = max_bytes / shards;
         let segment = (shard_bytes / SEGMENTS).clamp(LEAST_SEGMENT, MOST_SEGMENT);
+        let segment = 1_usize << segment.ilog2();
         let hasher = Hasher::default();
         let shard = |_| {
-            let shard = Shard::new(hasher.clone(), shard_bytes as usize, segment as usize);
+            let shard = Shard::new(hasher.clone(), shard_bytes as usize, segment);
             CachePadded::new(RwLock::new(shard))
         };
         Self {

@@ -97,8 +97,8 @@ pub(super) fn write(
     let fresh = (times.fresh_until / 1_000).min(LAST);
     out.extend_from_slice(&fresh.to_le_bytes()[..FRESH_BYTES]);
     out.extend_from_slice(&((times.took as f32).to_bits() >> 16).to_le_bytes()[..2]);
-    let fits = write_text(out, code)
-        && (domain.is_empty() || write_text(out, domain))
+    let fits = write_text(out, code.as_bytes())
+        && (domain.is_empty() || write_text(out, domain.as_bytes()))
         && match body {
             Body::Absent => true,
             Body::Whole(number) => {
@@ -128,11 +128,11 @@ fn write_plain(out: &mut Vec<u8>, plain: &PlainParts<'_>) -> bool {
         out.push(number.unwrap_or_default() as u8);
     }
     let fits = plain.title.is_empty() || write_text(out, plain.title);
-    out.extend_from_slice(plain.target.as_bytes());
+    out.extend_from_slice(plain.target);
     fits
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) -> bool {
+fn write_text(out: &mut Vec<u8>, text: &[u8]) -> bool {
     let length = text.len();
     if length >= 1 << 15 {
         return false;
@@ -142,7 +142,7 @@ fn write_text(out: &mut Vec<u8>, text: &str) -> bool {
     } else {
         out.extend_from_slice(&[(length >> 8) as u8 | 1 << 7, length as u8]);
     }
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(text);
     true
 }
 
@@ -162,6 +162,7 @@ pub(super) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// The one at the beginning.
+    #[inline]
     pub(super) fn read(bytes: &'a [u8]) -> Self {
         let bytes = &bytes[..length(bytes)];
         let mut rest = &bytes[NAME_AT..];
@@ -178,6 +179,7 @@ impl<'a> Record<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn is_of(&self, domain: &str, code: &str) -> bool {
         self.code == code.as_bytes() && self.domain == domain.as_bytes()
     }
@@ -225,11 +227,11 @@ impl<'a> Record<'a> {
                     KINDS[usize::from(number) % KINDS.len()]
                 }),
                 title: match flags & HAS_TITLE {
-                    0 => "",
-                    _ => text(read_text(&mut rest)),
+                    0 => &[],
+                    _ => read_text(&mut rest),
                 },
                 forward_query: flags & FORWARDS_QUERY != 0,
-                target: text(rest),
+                target: rest,
             }),
             _ => Body::Whole(u32::from_le_bytes(read_bytes(&mut rest))),
         }
@@ -256,11 +258,6 @@ fn read_text<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let (text, after) = rest.split_at(length);
     *rest = after;
     text
-}
-
-fn text(bytes: &[u8]) -> &str {
-    // It was one when it was written.
-    std::str::from_utf8(bytes).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -290,8 +287,8 @@ mod tests {
         ) {
             let times = Times { fresh_until: fresh_until * 1_000 + 999, took };
             let plain = PlainParts {
-                target: &target,
-                title: &title,
+                target: target.as_bytes(),
+                title: title.as_bytes(),
                 expires_at: expires_at.map(UnixMillis::from_millis),
                 redirect,
                 forward_query,
@@ -319,8 +316,8 @@ mod tests {
             took: 0,
         };
         let plain = PlainParts {
-            target: "https://example.com/",
-            title: "",
+            target: b"https://example.com/",
+            title: b"",
             expires_at: None,
             redirect: None,
             forward_query: false,
@@ -334,24 +331,24 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_not_written() {
-        let long = "x".repeat(1 << 16);
+        let long = &*"x".repeat(1 << 16).leak();
         let times = Times {
             fresh_until: 0,
             took: 0,
         };
-        let plain = |target, title| {
+        let plain = |target: &'static str, title: &'static str| {
             Body::Plain(PlainParts {
-                target,
-                title,
+                target: target.as_bytes(),
+                title: title.as_bytes(),
                 expires_at: None,
                 redirect: None,
                 forward_query: false,
             })
         };
         let mut out = vec![1];
-        assert!(!write(&mut out, "", "a", times, &plain(&long, "")));
-        assert!(!write(&mut out, "", "a", times, &plain("", &long)));
-        assert!(!write(&mut out, "", &long, times, &Body::Absent));
+        assert!(!write(&mut out, "", "a", times, &plain(long, "")));
+        assert!(!write(&mut out, "", "a", times, &plain("", long)));
+        assert!(!write(&mut out, "", long, times, &Body::Absent));
         assert_eq!(out, [1]);
     }
 }

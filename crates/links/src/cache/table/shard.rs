@@ -109,6 +109,7 @@ impl Logs {
         }
     }
 
+    #[inline]
     fn record(&self, place: &Place) -> Record<'_> {
         let Spot(nth, position) = place.spot();
         Record::read(match nth {
@@ -298,10 +299,13 @@ impl Shard {
     }
 
     fn find(&self, name: &Name<'_>) -> Option<(&Place, Record<'_>)> {
+        let mut found = None;
         let place = self.index.find(name.hash, |place| {
-            self.logs.record(place).is_of(name.domain, name.code)
+            let record = self.logs.record(place);
+            found = Some(record);
+            record.is_of(name.domain, name.code)
         })?;
-        Some((place, self.logs.record(place)))
+        Some((place, found?))
     }
 
     fn bytes_of_whole(&self, number: Option<u32>) -> usize {
