@@ -8,6 +8,7 @@ mod serve;
 mod starting;
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,9 +79,26 @@ impl Default for AdminOptions {
     }
 }
 
-/// What the admin listener works with.
+/// What the admin listener works with. Each request gets some copies, so there is one count for all of it.
 #[derive(Clone)]
-pub struct AdminState {
+pub struct AdminState(Arc<AdminParts>);
+
+impl From<AdminParts> for AdminState {
+    fn from(parts: AdminParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for AdminState {
+    type Target = AdminParts;
+
+    fn deref(&self) -> &AdminParts {
+        &self.0
+    }
+}
+
+/// The parts of an [`AdminState`].
+pub struct AdminParts {
     /// The links.
     pub service: LinkService,
     /// Who may use the API.

@@ -28,7 +28,7 @@ use tollgate_links::{
     CacheOptions, CodeFilter, CodeRules, Domains, LinkCache, LinkService, PasswordHasher,
     ServiceParts, SpecRules, Strategies, StrategyKind, StrategyOptions, TargetRules,
 };
-use tollgate_server::admin::{AdminOptions, AdminState, serve};
+use tollgate_server::admin::{AdminOptions, AdminParts, serve};
 use tollgate_server::compat::CompatOptions;
 use tollgate_server::health::Health;
 use tollgate_server::limits::{
@@ -167,7 +167,7 @@ impl Server {
         let audit = audit(policies.path());
         let at: Arc<dyn Clock> = clock.clone();
         let overload = Overload::new(OverloadOptions::default(), &at).unwrap();
-        let state = AdminState {
+        let state = AdminParts {
             clicks: Some(clicks.shown(&shutdown)),
             limits: limits.clone(),
             audit: audit.clone(),
@@ -193,7 +193,7 @@ impl Server {
             policies,
             limits,
             overload,
-            task: tokio::spawn(serve(listener, state, shutdown.clone())),
+            task: tokio::spawn(serve(listener, state.into(), shutdown.clone())),
             shutdown,
         }
     }

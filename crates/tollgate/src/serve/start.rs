@@ -20,7 +20,7 @@ use tollgate_links::store::LeaseStore;
 use tollgate_links::{
     CodeFilter, CodeRules, LinkCache, LinkService, ServiceParts, StoreSource, Strategies,
 };
-use tollgate_server::admin::{self, AdminState};
+use tollgate_server::admin::{self, AdminParts};
 use tollgate_server::clicks::Clicks;
 use tollgate_server::edge::{self, BindError, BoundEdge, EdgeState};
 use tollgate_server::health::Health;
@@ -327,7 +327,7 @@ impl Running {
             )?),
             None => None,
         };
-        let state = AdminState {
+        let state = AdminParts {
             limits,
             clicks: Some(Clicks {
                 store: Arc::clone(&statistics),
@@ -353,7 +353,7 @@ impl Running {
             sign_on: sign_on::sign_on(config, Arc::new(SystemClock::new()))?,
             options: options::admin(config, qr_logo),
         };
-        let admin = tokio::spawn(admin::serve(admin, state, listeners.clone()));
+        let admin = tokio::spawn(admin::serve(admin, state.into(), listeners.clone()));
         let background = background(config, &service, &metrics, &tasks);
         service_manager::keep_alive(&background, &tasks);
         shared_links.tend(&service.parts().cache, &background, &tasks);
