@@ -1,6 +1,6 @@
 //! The first cache tier: in this process, in front of the store, or of a cache that instances share.
 //!
-//! - *Bounded in bytes*, in a [table] of records without pointers; a scan through codes nobody
+//! - *Bounded in bytes*, in a table of records without pointers; a scan through codes nobody
 //!   follows does not push out those everybody does.
 //! - *Single flight*: whoever misses joins the store read under way for that link. The read is a
 //!   task of its own, so a caller who gives up stops nobody, and when the runtime it runs on ends,
