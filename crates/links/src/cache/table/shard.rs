@@ -39,6 +39,9 @@ pub(super) const MOST_BYTES: u64 = 1 << (31 - FLAG_BITS + 2);
 /// The part of the room that the first log has.
 const FIRST_PART: usize = 10;
 
+/// A link that takes a larger part of the room is not kept: too many would have to make way.
+const LARGEST_PART: usize = 4;
+
 /// Of a segment of the second log, so many quarters are written anew at most: it has to make room.
 const KEPT_QUARTERS: usize = 3;
 
@@ -206,7 +209,7 @@ impl Shard {
         }
     }
 
-    /// Keeps what a read brought, instead of what is known of that name. Not if it is larger than a segment.
+    /// Keeps what a read brought, instead of what is known of that name; not if it is too large.
     pub(super) fn keep(&mut self, name: &Name<'_>, times: Times, link: Option<&Arc<Link>>) {
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
@@ -259,8 +262,9 @@ impl Shard {
         self.forget(name);
         let room = Log::room_for(bytes.len());
         let whole = Record::read(bytes).whole();
-        let other = self.bytes_of_whole(whole);
-        if room + other > self.segment_bytes {
+        let link = self.bytes_of_whole(whole);
+        let other = part_of(self.segment_bytes, link);
+        if link > self.max_bytes / LARGEST_PART || room + other > self.segment_bytes {
             return self.drop_whole(whole);
         }
         self.make_room(nth, room, other);
@@ -389,7 +393,7 @@ impl Shard {
             let room = Log::room_for(bytes.len());
             let whole = record.whole();
             let link = whole.and_then(|number| self.whole.get(number as usize));
-            let other = link.map_or(0, |link| weight::of(link));
+            let other = link.map_or(0, |link| part_of(self.segment_bytes, weight::of(link)));
             let visits = entry.get().visits();
             let goes_on = match (how, nth) {
                 (Cleaning::Compact, _) => Some((nth, visits)),
@@ -426,6 +430,11 @@ enum Cleaning {
     Evict { quota: usize },
     /// To be rid of records that nobody knows any more.
     Compact,
+}
+
+/// What a link that is kept as it is counts for in its segment: a large one for no more than half of it.
+fn part_of(segment_bytes: usize, bytes: usize) -> usize {
+    bytes.min(segment_bytes / 2)
 }
 
 fn hash_at(hasher: &Hasher, logs: &Logs, place: &Place) -> u64 {

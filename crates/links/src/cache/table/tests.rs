@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use tollgate_clock::UnixMillis;
 
 use super::*;
-use crate::{Code, Domain, LinkKey, LinkSpec, Origin, Tag, TargetUrl};
+use crate::{Code, Domain, LinkKey, LinkSpec, Origin, Rule, Tag, TargetUrl};
 
 const TIMES: Times = Times {
     fresh_until: 0,
@@ -133,6 +133,35 @@ fn a_name_without_room_is_not_remembered_and_what_was_known_is_forgotten() {
     let none = Table::new(0);
     none.keep("", "a", TIMES, None);
     assert!(none.get("", "a").is_none());
+}
+
+#[test]
+fn a_link_of_many_long_rules_is_remembered_and_does_not_push_all_others_out() {
+    let with_rules = |code: &str, rules: usize| {
+        let mut link = (*link(code, 100, false)).clone();
+        let rule = Rule {
+            conditions: Vec::new(),
+            target: "x".repeat(4_000),
+        };
+        link.spec.rules = vec![rule; rules];
+        Arc::new(link)
+    };
+    // One shard.
+    let table = Table::new(1 << 20);
+    for n in 0..1_000 {
+        let code = format!("c{n}");
+        table.keep("", &code, TIMES, Some(&link(&code, 100, false)));
+    }
+    let before = table.size();
+    table.keep("", "many", TIMES, Some(&with_rules("many", 50)));
+    let kept = table.get("", "many").unwrap().link.unwrap();
+    assert_eq!(kept.whole().unwrap().spec.rules.len(), 50);
+    assert_eq!(table.size().0, before.0 + 1);
+    assert!(table.size().1 > before.1 + 200_000);
+    // A quarter of the room is the most.
+    table.keep("", "more", TIMES, Some(&with_rules("more", 70)));
+    assert!(table.get("", "more").is_none());
+    assert_eq!(table.size().0, before.0 + 1);
 }
 
 #[test]

@@ -16,7 +16,9 @@ async fn a_key_decides_what_is_seen_and_done() {
     let reader = sign_in(&server, &reader).await;
     let page = reader.page("/links").await;
     assert!(
-        page.contains("spring") && !page.contains("href=\"/new\"") && !page.contains("href=\"/keys\"")
+        page.contains("spring")
+            && !page.contains("href=\"/new\"")
+            && !page.contains("href=\"/keys\"")
     );
     for path in [
         "/keys",
@@ -43,7 +45,10 @@ async fn a_key_decides_what_is_seen_and_done() {
     let bound = server.key(&scopes, Some(elsewhere)).await;
     let bound = sign_in(&server, &bound).await;
     assert!(!bound.page("/links").await.contains("spring"));
-    assert_eq!(bound.get("/links/spring?domain=s.example").await.status, 403);
+    assert_eq!(
+        bound.get("/links/spring?domain=s.example").await.status,
+        403
+    );
     assert!(!bound.page("/domains").await.contains("s.example"));
     assert!(
         bound
