@@ -176,10 +176,7 @@ impl CachedLink {
     #[must_use]
     pub fn destination(&self, key: &LinkKey, visitor: &Visitor<'_>) -> Cow<'_, str> {
         match self {
-            Self::Plain(link) => match visitor.query {
-                Some(query) if link.forward_query => forward::merge(self.target(), query),
-                _ => Cow::Borrowed(self.target()),
-            },
+            Self::Plain(link) => forward::led_to(self.target(), link.forward_query, visitor),
             Self::Whole(link) => link.spec.destination(key, visitor),
         }
     }

@@ -94,7 +94,7 @@ fn key(code: &str) -> LinkKey {
     }
 }
 
-fn link(code: &str) -> Link {
+pub(super) fn link(code: &str) -> Link {
     Link {
         key: key(code),
         spec: LinkSpec::to(TargetUrl::from_stored(format!(

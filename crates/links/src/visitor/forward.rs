@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::form_urlencoded;
 
+use super::Visitor;
 use crate::MAX_TARGET_BYTES;
 
 /// The special-query percent-encode set of the WHATWG URL standard: escaped so, a normal form
@@ -21,10 +22,22 @@ const QUERY: &AsciiSet = &CONTROLS
 /// not stand twice in a URL.
 const CAMPAIGN: &str = "utm_";
 
+/// Where a visitor is led by this target, which may want the query that they came with.
+pub(crate) fn led_to<'t>(
+    target: &'t str,
+    wants_query: bool,
+    visitor: &Visitor<'_>,
+) -> Cow<'t, str> {
+    match visitor.query {
+        Some(query) if wants_query => merge(target, query),
+        _ => Cow::Borrowed(target),
+    }
+}
+
 /// Appends the parameters of `query` to those of `target`, before its fragment. Campaign
 /// parameters that the target has already are left out: what the link's owner wrote there counts.
 /// Nothing is appended if the URL would get longer than a target may be.
-pub(crate) fn merge<'t>(target: &'t str, query: &str) -> Cow<'t, str> {
+fn merge<'t>(target: &'t str, query: &str) -> Cow<'t, str> {
     let (base, fragment) = match target.find('#') {
         Some(at) => target.split_at(at),
         None => (target, ""),

@@ -46,10 +46,7 @@ impl LinkSpec {
                 .next()
                 .unwrap_or(self.target.as_str())
         };
-        match visitor.query {
-            Some(query) if self.forward_query => forward::merge(target, query),
-            _ => Cow::Borrowed(target),
-        }
+        forward::led_to(target, self.forward_query, visitor)
     }
 }
 
