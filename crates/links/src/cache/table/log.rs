@@ -53,8 +53,9 @@ impl Taken {
 impl Log {
     /// In segments of so many bytes, a power of two and at least four.
     pub(super) fn new(segment_bytes: usize) -> Self {
+        debug_assert!(segment_bytes.is_power_of_two() && segment_bytes >= ALIGN);
         Self {
-            segment_bytes: segment_bytes.next_power_of_two(),
+            segment_bytes,
             segments: Vec::new(),
             order: VecDeque::new(),
             unused: Vec::new(),

@@ -213,46 +213,65 @@ impl Shard {
     pub(super) fn keep(&mut self, name: &Name<'_>, times: Times, link: Option<&Arc<Link>>) {
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
-        self.keep_as(&mut bytes, name, times, link);
+        let mut write =
+            |body: &Body<'_>| record::write(&mut bytes, name.domain, name.code, times, body);
+        let says_all = match link {
+            None => write(&Body::Absent),
+            Some(link) => PlainParts::of(link).is_some_and(|parts| write(&Body::Plain(parts))),
+        };
+        let kept = match link {
+            Some(link) if !says_all => self.put_whole(&mut bytes, name, times, link),
+            _ => says_all && self.put(&bytes, name, 0),
+        };
+        if !kept {
+            self.forget(name);
+        }
         self.scratch = bytes;
         self.fit();
     }
 
-    fn keep_as(
+    /// Puts a link that is kept as it is, and a record that leads to it; whether it is not too large.
+    fn put_whole(
         &mut self,
         bytes: &mut Vec<u8>,
         name: &Name<'_>,
         times: Times,
-        link: Option<&Arc<Link>>,
-    ) {
-        let mut write = |body: &Body<'_>| record::write(bytes, name.domain, name.code, times, body);
-        let Some(link) = link else {
-            if write(&Body::Absent) {
-                self.put(bytes, name);
-            }
-            return;
+        link: &Arc<Link>,
+    ) -> bool {
+        let weight = weight::of(link);
+        let Ok(number) = u32::try_from(self.whole.vacant_key()) else {
+            return false;
         };
-        if PlainParts::of(link).is_some_and(|parts| write(&Body::Plain(parts))) {
-            return self.put(bytes, name);
+        if weight > self.max_bytes / LARGEST_PART {
+            return false;
         }
-        self.forget(name);
-        let number = self.whole.insert(Arc::clone(link));
-        self.whole_bytes += weight::of(link);
-        if u32::try_from(number).is_ok_and(|number| write(&Body::Whole(number))) {
-            self.put(bytes, name);
+        self.whole.insert(Arc::clone(link));
+        self.whole_bytes += weight;
+        let body = Body::Whole(number);
+        let kept = record::write(bytes, name.domain, name.code, times, &body)
+            && self.put(bytes, name, weight);
+        if !kept {
+            self.drop_whole(Some(number));
         }
+        kept
     }
 
-    /// Puts a record in the place of the one of that name.
-    fn put(&mut self, bytes: &[u8], name: &Name<'_>) {
+    /// Puts a record in the place of the one of that name, with a link of so many bytes; whether it is not too large.
+    fn put(&mut self, bytes: &[u8], name: &Name<'_>, link: usize) -> bool {
         let known = self.find(name).map(|(place, record)| {
-            let in_place = record.length() == bytes.len() && record.whole().is_none();
-            (place.spot(), in_place)
+            let fits = record.length() == bytes.len();
+            (place.spot(), fits && link == 0 && record.whole().is_none())
         });
         if let Some((Spot(nth, position), true)) = known {
             // The same link, read again: its record takes no other place.
             self.logs.of(nth).at_mut(position)[..bytes.len()].copy_from_slice(bytes);
-            return self.unclaim(name);
+            self.unclaim(name);
+            return true;
+        }
+        let room = Log::room_for(bytes.len());
+        let other = part_of(self.segment_bytes, link);
+        if room + other > self.segment_bytes {
+            return false;
         }
         let nth = match known {
             Some((Spot(nth, _), _)) => nth,
@@ -260,27 +279,15 @@ impl Shard {
             None => Nth::First,
         };
         self.forget(name);
-        let room = Log::room_for(bytes.len());
-        let whole = Record::read(bytes).whole();
-        let link = self.bytes_of_whole(whole);
-        let other = part_of(self.segment_bytes, link);
-        if link > self.max_bytes / LARGEST_PART || room + other > self.segment_bytes {
-            return self.drop_whole(whole);
-        }
         self.make_room(nth, room, other);
         let spot = Spot(nth, self.logs.of(nth).append(bytes, other));
         self.live += room;
-        let Self {
-            index,
-            logs,
-            hasher,
-            traces,
-            ..
-        } = self;
-        index.insert_unique(name.hash, Place::new(spot, 0), |place| {
-            hash_at(hasher, logs, place)
-        });
-        traces.fit(index.len());
+        let (hasher, logs) = (&self.hasher, &self.logs);
+        let hash = |place: &Place| hash_at(hasher, logs, place);
+        self.index
+            .insert_unique(name.hash, Place::new(spot, 0), hash);
+        self.traces.fit(self.index.len());
+        true
     }
 
     /// Forgets what is known of a name.
@@ -310,11 +317,6 @@ impl Shard {
             record.is_of(name.domain, name.code)
         })?;
         Some((place, found?))
-    }
-
-    fn bytes_of_whole(&self, number: Option<u32>) -> usize {
-        let link = number.and_then(|number| self.whole.get(number as usize));
-        link.map_or(0, |link| weight::of(link))
     }
 
     fn drop_whole(&mut self, number: Option<u32>) {
@@ -351,15 +353,10 @@ impl Shard {
         }
         // Small records may have made way for few large ones.
         if self.index.capacity() > 64 + 4 * self.index.len() {
-            let Self {
-                index,
-                logs,
-                hasher,
-                traces,
-                ..
-            } = self;
-            index.shrink_to(0, |place| hash_at(hasher, logs, place));
-            traces.fit(index.len());
+            let (hasher, logs) = (&self.hasher, &self.logs);
+            let hash = |place: &Place| hash_at(hasher, logs, place);
+            self.index.shrink_to(0, hash);
+            self.traces.fit(self.index.len());
         }
         if self.whole.capacity() > 64 + 4 * self.whole.len() {
             self.whole.shrink_to_fit();

@@ -3,10 +3,10 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tollgate_clock::UnixMillis;
 
 use super::*;
-use crate::{Code, Domain, LinkKey, LinkSpec, Origin, Rule, Tag, TargetUrl};
+use crate::cache::tests::link as plain;
+use crate::{Rule, Tag, TargetUrl};
 
 const TIMES: Times = Times {
     fresh_until: 0,
@@ -14,29 +14,18 @@ const TIMES: Times = Times {
 };
 
 fn link(code: &str, target_bytes: usize, has_rules: bool) -> Arc<Link> {
-    let mut target = format!("https://example.com/{code}");
+    let mut link = plain(code);
+    let mut target = link.spec.target.as_str().to_owned();
     target.extend(std::iter::repeat_n(
         'x',
         target_bytes.saturating_sub(target.len()),
     ));
-    let mut spec = LinkSpec::to(TargetUrl::from_stored(target));
-    spec.tags = vec![Tag::from_stored("tag")];
+    link.spec.target = TargetUrl::from_stored(target);
+    link.spec.tags = vec![Tag::from_stored("tag")];
     if has_rules {
-        spec.max_clicks = std::num::NonZeroU64::new(1);
+        link.spec.max_clicks = std::num::NonZeroU64::new(1);
     }
-    Arc::new(Link {
-        key: LinkKey {
-            domain: Domain::default_domain(),
-            code: Code::from_stored(code),
-        },
-        spec,
-        origin: Origin::Alias,
-        created_at: UnixMillis::from_millis(0),
-        updated_at: UnixMillis::from_millis(0),
-        created_by: "key".to_owned(),
-        version: 1,
-        clicks_used: 0,
-    })
+    Arc::new(link)
 }
 
 /// What is done to a table, and to a map beside it.
@@ -162,6 +151,27 @@ fn a_link_of_many_long_rules_is_remembered_and_does_not_push_all_others_out() {
     table.keep("", "more", TIMES, Some(&with_rules("more", 70)));
     assert!(table.get("", "more").is_none());
     assert_eq!(table.size().0, before.0 + 1);
+}
+
+#[test]
+fn a_link_that_was_asked_for_keeps_its_place_when_it_is_read_again() {
+    for has_rules in [false, true] {
+        let table = Table::new(1 << 20);
+        let scan = |name: &str| {
+            for n in 0..20_000 {
+                let code = format!("{name}{n}");
+                table.keep("", &code, TIMES, Some(&link(&code, 100, false)));
+            }
+        };
+        let hot = link("hot", 100, has_rules);
+        table.keep("", "hot", TIMES, Some(&hot));
+        assert!(table.get("", "hot").is_some());
+        scan("a");
+        table.keep("", "hot", TIMES, Some(&hot));
+        // Nobody asks for it meanwhile: names that are asked for once push out others of their kind.
+        scan("b");
+        assert!(table.get("", "hot").is_some(), "{has_rules}");
+    }
 }
 
 #[test]
