@@ -134,16 +134,19 @@ impl Writer {
     /// Runs a write inside a transaction and answers once it is durable. If it fails, whatever it
     /// changed is undone and other writes are not affected. It runs even if its caller goes away.
     ///
+    /// Where a write of the same commit fails, all of them are undone and run again: what `write` does beside the file must bear
+    /// that.
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn run<T, F>(&self, write: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Pending {
-            write: Some(write),
+            write,
             result: None,
             reply,
         });
@@ -192,14 +195,14 @@ fn other(place: &Path, detail: &str) -> Error {
 
 /// A write of any type.
 trait Job: Send {
-    /// Runs it. If it fails it must be undone.
+    /// Runs it, perhaps again after it was undone. If it fails it must be undone.
     fn run(&mut self, connection: &Connection, place: &Path) -> Result<(), Error>;
     /// Sends its answer: its own if there is no `failure` of the whole commit.
     fn answer(self: Box<Self>, failure: Option<&Error>);
 }
 
 struct Pending<T, F> {
-    write: Option<F>,
+    write: F,
     result: Option<Result<T, Error>>,
     reply: oneshot::Sender<Result<T, Error>>,
 }
@@ -207,13 +210,10 @@ struct Pending<T, F> {
 impl<T, F> Job for Pending<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+    F: FnMut(&Connection) -> rusqlite::Result<T> + Send,
 {
     fn run(&mut self, connection: &Connection, place: &Path) -> Result<(), Error> {
-        let Some(write) = self.write.take() else {
-            return Err(other(place, "a write ran twice"));
-        };
-        let ran = std::panic::catch_unwind(AssertUnwindSafe(|| write(connection)));
+        let ran = std::panic::catch_unwind(AssertUnwindSafe(|| (self.write)(connection)));
         let result = match ran {
             Ok(result) => result.map_err(|error| Error::of(place, &error)),
             Err(_) => Err(other(place, "a write panicked")),
@@ -333,6 +333,9 @@ impl Worker {
 
     /// Runs what waits, up to the bounds, and commits it. Everything that was taken from the queue
     /// ends up in `done`.
+    ///
+    /// Hardly ever does a write fail alone, and to be able to undo one by itself costs as much as a small one does: SQLite
+    /// copies each page that it changes. So that is done only after one has failed, when all are run again.
     fn commit(
         &self,
         first: Box<dyn Job>,
@@ -345,10 +348,26 @@ impl Worker {
             done.extend(next);
             return Err(error);
         }
+        let mut one_failed = false;
         while let Some(mut job) = next {
-            let ran = self.attempt(job.as_mut());
+            let ran = match one_failed {
+                true => self.attempt(job.as_mut()),
+                false => job.run(&self.connection, &self.place),
+            };
             done.push(job);
-            ran?;
+            if let Err(error) = ran {
+                // After a full disk or an I/O error SQLite may have undone everything already: the others fail of
+                // the same.
+                if one_failed || self.connection.is_autocommit() {
+                    return Err(error);
+                }
+                one_failed = true;
+                self.execute("ROLLBACK")?;
+                self.execute("BEGIN IMMEDIATE")?;
+                for job in done.iter_mut() {
+                    self.attempt(job.as_mut())?;
+                }
+            }
             let full = done.len() >= self.options.batch.get()
                 || started.elapsed() >= self.options.batch_time;
             next = if full { None } else { jobs.try_recv().ok() };
@@ -360,8 +379,6 @@ impl Worker {
     fn attempt(&self, job: &mut dyn Job) -> Result<(), Error> {
         self.execute("SAVEPOINT write")?;
         if let Err(error) = job.run(&self.connection, &self.place) {
-            // After a full disk or an I/O error SQLite may have undone everything already: the others fail of
-            // the same.
             if self.connection.is_autocommit() {
                 return Err(error);
             }

@@ -19,7 +19,7 @@ fn start(options: &WriterOptions) -> (tempfile::TempDir, PathBuf, Writer) {
     (dir, path, writer)
 }
 
-fn insert(x: i64) -> impl FnOnce(&Connection) -> rusqlite::Result<usize> {
+fn insert(x: i64) -> impl FnMut(&Connection) -> rusqlite::Result<usize> {
     move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x])
 }
 
@@ -30,14 +30,15 @@ fn stored(path: &Path) -> Vec<i64> {
     rows.map(Result::unwrap).collect()
 }
 
-/// A write that keeps the thread busy until it is let go, so that others gather behind it.
+/// A write that keeps the thread busy until it is let go, so that others gather behind it. Once.
 fn gate() -> (
     flume::Sender<()>,
-    impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    impl FnMut(&Connection) -> rusqlite::Result<()>,
 ) {
     let (open, closed) = flume::bounded::<()>(1);
+    let mut closed = Some(closed);
     let hold = move |_: &Connection| {
-        let _ = closed.recv();
+        let _ = closed.take().map(|closed| closed.recv());
         Ok(())
     };
     (open, hold)

@@ -176,7 +176,7 @@ impl Outbox {
 
     async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         self.writer.run(work).await
     }
@@ -198,7 +198,7 @@ impl Outbox {
         secret: SigningSecret,
         now: UnixMillis,
     ) -> Result<Subscription, Error> {
-        self.write(move |db| subscriptions::insert(db, draft, &secret, now))
+        self.write(move |db| subscriptions::insert(db, &draft, &secret, now))
             .await
     }
 

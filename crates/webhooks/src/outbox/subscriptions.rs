@@ -9,13 +9,13 @@ const COLUMNS: &str = "id, url, events, thresholds, domain, description, paused,
 
 pub(super) fn insert(
     db: &Connection,
-    draft: Draft,
+    draft: &Draft,
     secret: &SigningSecret,
     now: UnixMillis,
 ) -> rusqlite::Result<Subscription> {
     let subscription = Subscription {
         id: format!("wh_{}", Uuid::now_v7().simple()),
-        draft,
+        draft: draft.clone(),
         paused: false,
         created_at: now,
     };

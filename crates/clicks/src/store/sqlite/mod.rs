@@ -115,21 +115,26 @@ impl SqliteClickStore {
         };
         let failed = |error: io::Error| StoreError::Archive(error.to_string());
         let read = self.readers.run(read).await?.map_err(failed)?;
-        let Some((highest, written)) = read else {
+        let Some((highest, mut written)) = read else {
             return Ok(None);
         };
         // The file takes its place only when it is sure to be all of the day. If the commit fails
-        // after that, the day is archived once more.
+        // after that, the day is archived once more. If this has to run again, the file is there, or could not be put there.
+        let mut kept = Ok(());
         let drop = move |connection: &rusqlite::Connection| {
             if !retain::is_all(connection, day, highest)? {
                 return Ok(Ok(None));
             }
-            if let Some(Err(error)) = written.map(Written::keep) {
-                return Ok(Err(error));
+            if let Some(written) = written.take() {
+                kept = written.keep().map_err(|error| error.to_string());
+            }
+            if let Err(error) = &kept {
+                return Ok(Err(error.clone()));
             }
             retain::drop_day(connection, day).map(|clicks| Ok(Some(clicks)))
         };
-        self.writer.run(drop).await?.map_err(failed)
+        let dropped = self.writer.run(drop).await?;
+        dropped.map_err(StoreError::Archive)
     }
 }
 

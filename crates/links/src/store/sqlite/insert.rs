@@ -16,11 +16,11 @@ use crate::store::{Insert, Inserted};
 /// Inserts each as if it were alone.
 pub(super) fn insert_all(
     connection: &Connection,
-    inserts: Vec<Insert>,
+    inserts: &[Insert],
     now: UnixMillis,
 ) -> rusqlite::Result<Vec<Inserted>> {
     let answers = inserts
-        .into_iter()
+        .iter()
         .map(|insert| insert_one(connection, insert, now))
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let created = answers
@@ -33,7 +33,7 @@ pub(super) fn insert_all(
 
 fn insert_one(
     connection: &Connection,
-    insert: Insert,
+    insert: &Insert,
     now: UnixMillis,
 ) -> rusqlite::Result<Inserted> {
     let Insert {
@@ -48,16 +48,16 @@ fn insert_one(
         Seen::Before(None) | Seen::Mismatch => return Ok(Inserted::TokenMismatch),
     }
     let fingerprint = fingerprint(&link.key.domain, &link.spec).map_err(unwritable)?;
-    if reuse && let Some(found) = reusable(connection, &link, fingerprint, now)? {
+    if *reuse && let Some(found) = reusable(connection, link, fingerprint, now)? {
         token::remember(connection, token, Action::Insert, Some(&found))?;
         return Ok(Inserted::Reused(found));
     }
-    if !insert_row(connection, &link, fingerprint)? {
+    if !insert_row(connection, link, fingerprint)? {
         return Ok(Inserted::CodeTaken);
     }
-    index::add(connection, connection.last_insert_rowid(), &link)?;
-    token::remember(connection, token, Action::Insert, Some(&link))?;
-    Ok(Inserted::Created(link))
+    index::add(connection, connection.last_insert_rowid(), link)?;
+    token::remember(connection, token, Action::Insert, Some(link))?;
+    Ok(Inserted::Created(link.clone()))
 }
 
 /// The oldest link that is as good as this one.

@@ -133,16 +133,16 @@ impl SqliteLinkStore {
     async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         Ok(self.writer.run(write).await?)
     }
 
     /// A write that may tell the feed.
-    async fn change<T, F>(&self, write: F) -> Result<T, StoreError>
+    async fn change<T, F>(&self, mut write: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let capacity = self.feed_capacity;
         self.write(move |connection| {
@@ -158,7 +158,7 @@ impl SqliteLinkStore {
 impl LinkStore for SqliteLinkStore {
     async fn insert(&self, inserts: Vec<Insert>) -> Result<Vec<Inserted>, StoreError> {
         let clock = Arc::clone(&self.clock);
-        self.write(move |connection| insert::insert_all(connection, inserts, clock.now()))
+        self.write(move |connection| insert::insert_all(connection, &inserts, clock.now()))
             .await
     }
 
@@ -169,12 +169,12 @@ impl LinkStore for SqliteLinkStore {
     }
 
     async fn update(&self, update: Update) -> Result<Updated, StoreError> {
-        self.change(move |connection| edit::update(connection, update))
+        self.change(move |connection| edit::update(connection, update.clone()))
             .await
     }
 
     async fn delete(&self, delete: Delete) -> Result<Deleted, StoreError> {
-        self.change(move |connection| edit::delete(connection, delete))
+        self.change(move |connection| edit::delete(connection, delete.clone()))
             .await
     }
 
