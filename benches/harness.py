@@ -123,10 +123,12 @@ class Tollgate:
 
 
 def cpu_seconds(pid):
-    """The processor time a process has used."""
+    """The processor time a process and its children have used."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as children:
+        of_children = sum(cpu_seconds(int(child)) for child in children.read().split())
     with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + of_children
 
 
 def wrk(url, arguments, seconds, connections, before=()):
@@ -264,6 +266,7 @@ class Load:
         self.before = before
         self.binary = os.path.join(target(), "tollgate-bench-load")
         source = os.path.join(HERE, "load.rs")
+        os.makedirs(os.path.dirname(self.binary), exist_ok=True)
         subprocess.run(["rustc", "--edition", "2024", "-O", "-o", self.binary, source], check=True)
 
     def command(self, port, words, keys, clients, requests, pipeline=1):

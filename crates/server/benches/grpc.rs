@@ -127,7 +127,10 @@ async fn ask(address: &str, connections: u64, in_flight: u64, seconds: u64, keys
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     // One thread: it has one core.
     let runtime = tokio::runtime::Builder::new_current_thread()

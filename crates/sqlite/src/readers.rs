@@ -28,7 +28,14 @@ impl Default for ReadersOptions {
     }
 }
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+/// Look-ups in one transaction at most: how much longer the first of them waits is bounded.
+const TOGETHER: usize = 32;
+
+enum Job {
+    Alone(Box<dyn FnOnce(&mut Connection) + Send>),
+    /// In a transaction of others, or in none.
+    LookUp(Box<dyn FnOnce(&Connection) + Send>),
+}
 
 /// Threads that read a file, so that a slow disk never stops an asynchronous runtime.
 ///
@@ -56,16 +63,13 @@ impl Readers {
             threads: Vec::new(),
             place: path.into(),
         };
-        for number in 0..options.threads.get() {
+        let threads = options.threads.get();
+        for number in 0..threads {
             let mut connection = open(path, &read_only)?;
             let receiver = receiver.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("sqlite-read-{number}"))
-                .spawn(move || {
-                    for job in receiver {
-                        job(&mut connection);
-                    }
-                })
+                .spawn(move || work(&mut connection, &receiver, threads))
                 .map_err(|error| readers.other(&error.to_string()))?;
             readers.threads.push(thread);
         }
@@ -82,18 +86,37 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     {
+        self.ask(|reply| {
+            Job::Alone(Box::new(move |connection| {
+                answer(reply, || read(connection));
+            }))
+        })
+        .await
+    }
+
+    /// Runs a read of one statement, perhaps in one transaction with others that wait: then SQLite looks once for all of them whether
+    /// there is a newer commit, and locks once. It sees all that was committed before it was asked for.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn look_up<T, F>(&self, read: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.ask(|reply| {
+            Job::LookUp(Box::new(move |connection| {
+                answer(reply, || read(connection));
+            }))
+        })
+        .await
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            // A panic must not cost the thread; the caller learns of it by the closed channel.
-            let run = std::panic::AssertUnwindSafe(|| read(connection));
-            if let Ok(result) = std::panic::catch_unwind(run) {
-                // Whoever asked may have gone away.
-                let _ = reply.send(result);
-            }
-        });
         let stopped = || self.other("the read did not finish");
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.send_async(job).await.map_err(|_| stopped())?;
+        jobs.send_async(job(reply)).await.map_err(|_| stopped())?;
         let result = answer.await.map_err(|_| stopped())?;
         result.map_err(|error| Error::of(&self.place, &error))
     }
@@ -104,6 +127,61 @@ impl Readers {
             detail: detail.to_owned(),
         }
     }
+}
+
+type Reply<T> = oneshot::Sender<rusqlite::Result<T>>;
+
+fn answer<T>(reply: Reply<T>, read: impl FnOnce() -> rusqlite::Result<T>) {
+    // A panic must not cost the thread; the caller learns of it by the closed channel.
+    if let Ok(result) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)) {
+        // Whoever asked may have gone away.
+        let _ = reply.send(result);
+    }
+}
+
+/// What each of the threads does.
+fn work(connection: &mut Connection, jobs: &flume::Receiver<Job>, threads: usize) {
+    let mut left = None;
+    while let Some(job) = left.take().or_else(|| jobs.recv().ok()) {
+        match job {
+            Job::Alone(job) => job(connection),
+            Job::LookUp(first) => left = look_up_together(connection, first, jobs, threads),
+        }
+    }
+}
+
+/// Does the look-ups that wait by now, but leaves the other threads their share. Answers what came behind them.
+fn look_up_together(
+    connection: &Connection,
+    first: Box<dyn FnOnce(&Connection) + Send>,
+    jobs: &flume::Receiver<Job>,
+    threads: usize,
+) -> Option<Job> {
+    let share = (jobs.len() / threads).min(TOGETHER);
+    let (mut together, mut behind) = (vec![first], None);
+    while together.len() <= share && behind.is_none() {
+        match jobs.try_recv() {
+            Ok(Job::LookUp(job)) => together.push(job),
+            Ok(alone) => behind = Some(alone),
+            Err(_) => break,
+        }
+    }
+    // Begun only now, so that none of them misses what was committed before it was asked for. Without it, each is by itself.
+    let begun = together.len() > 1 && execute(connection, "BEGIN");
+    for job in together {
+        job(connection);
+    }
+    if begun && !execute(connection, "COMMIT") {
+        tracing::error!("cannot end a transaction that only read");
+    }
+    behind
+}
+
+fn execute(connection: &Connection, statement: &str) -> bool {
+    let executed = connection
+        .prepare_cached(statement)
+        .and_then(|mut s| s.execute([]));
+    executed.is_ok()
 }
 
 impl Drop for Readers {
@@ -139,5 +217,47 @@ mod tests {
         assert_eq!(readers.run(count).await.unwrap(), 1);
         let refused = readers.run(|c| c.execute("DELETE FROM t", [])).await;
         assert!(matches!(refused, Err(Error::ReadOnly { .. })));
+    }
+
+    #[tokio::test]
+    async fn look_ups_that_wait_share_a_transaction_and_see_what_was_committed_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        let writer = open(&path, &OpenOptions::default()).unwrap();
+        writer.execute_batch("CREATE TABLE t(x)").unwrap();
+        let one = ReadersOptions {
+            threads: NonZeroUsize::MIN,
+            ..ReadersOptions::default()
+        };
+        let readers = Readers::start(&path, &one).unwrap();
+        // The rows there are, and whether that was in a transaction.
+        let look = |connection: &Connection| {
+            let rows =
+                connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
+            Ok((rows?, !connection.is_autocommit()))
+        };
+        assert_eq!(readers.look_up(look).await.unwrap(), (0, false));
+        let (open_gate, closed) = flume::bounded::<()>(1);
+        let hold = move |_: &mut Connection| {
+            let _ = closed.recv();
+            Ok(())
+        };
+        let (_, first, panicked, alone, last, ()) = tokio::join!(
+            readers.run(hold),
+            readers.look_up(look),
+            readers.look_up::<(), _>(|_| panic!("on purpose")),
+            readers.run(move |connection| look(&*connection.transaction()?)),
+            readers.look_up(look),
+            async {
+                // Joined last, so all others wait already.
+                writer.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+                open_gate.send_async(()).await.unwrap();
+            },
+        );
+        assert_eq!(first.unwrap(), (1, true));
+        assert!(panicked.is_err());
+        assert_eq!(alone.unwrap(), (1, true));
+        assert_eq!(last.unwrap(), (1, false), "nothing waited behind it");
+        assert_eq!(readers.look_up(look).await.unwrap(), (1, false));
     }
 }

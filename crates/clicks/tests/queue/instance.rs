@@ -79,6 +79,7 @@ impl Instance {
     }
 
     /// How often it forwarded what the queue had lost.
+    #[cfg(feature = "redis")]
     pub(crate) fn again(&self) -> u64 {
         self.forwarded.as_ref().map_or(0, |stats| stats.again())
     }

@@ -117,7 +117,7 @@ impl SqliteLinkStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        Ok(self.readers.run(|connection| read(connection)).await?)
+        Ok(self.readers.look_up(read).await?)
     }
 
     /// A read of several statements that have to see the same state.
