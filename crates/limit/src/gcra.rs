@@ -16,6 +16,9 @@ use crate::{Algorithm, Bucket, Decision, Moment, Verdict};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gcra {
     bucket: Bucket,
+    /// In nanoseconds, if a whole number of them passes between two units and to the brim; zero otherwise.
+    interval: u64,
+    brim: u64,
 }
 
 /// The state of one key under [`Gcra`]: its theoretical arrival time, exact to a fraction of a
@@ -29,8 +32,21 @@ impl Gcra {
     /// GCRA of this rate and capacity; from a bare [`Quota`](crate::Quota), its limit is the
     /// capacity.
     pub fn new(bucket: impl Into<Bucket>) -> Self {
+        let bucket = bucket.into();
+        let (window, limit) = (bucket.quota().window_nanos(), bucket.quota().limit());
+        let interval = if window % limit == 0 {
+            window / limit
+        } else {
+            0
+        };
+        let (interval, brim) = match interval.checked_mul(bucket.capacity()) {
+            Some(brim) => (interval, brim),
+            None => (0, 0),
+        };
         Self {
-            bucket: bucket.into(),
+            bucket,
+            interval,
+            brim,
         }
     }
 
@@ -42,7 +58,29 @@ impl Gcra {
 }
 
 impl Gcra {
-    /// The same in 64 bits, for a request that passes and is charged, if all of it fits.
+    /// A request that passes and is charged, where units take whole nanoseconds, as with most quotas: without a division.
+    #[inline]
+    fn admit_whole(&self, state: &mut GcraState, now: Moment, cost: u64) -> Option<Decision> {
+        let [tat, fraction] = state.tat.words();
+        if self.interval == 0 || fraction != 0 || cost == 0 {
+            return None;
+        }
+        let ahead = tat.saturating_sub(now.as_nanos());
+        let filled = cost.checked_mul(self.interval)?.checked_add(ahead)?;
+        if filled > self.brim {
+            return None;
+        }
+        state.tat = ExactMoment::from_words([now.as_nanos().saturating_add(filled), 0]);
+        Some(Decision::in_parts(
+            Verdict::Allowed,
+            self.bucket.capacity(),
+            self.brim - filled,
+            self.interval,
+            filled,
+        ))
+    }
+
+    /// The same in 64 bits, for any quota, if all of it fits.
     #[inline]
     fn admit_narrow(&self, state: &mut GcraState, now: Moment, cost: u64) -> Option<Decision> {
         let (unit, drain) = (
@@ -99,7 +137,10 @@ impl Algorithm for Gcra {
 
     #[inline]
     fn decide(&self, state: &mut GcraState, now: Moment, cost: u64) -> Decision {
-        if let Some(decision) = self.admit_narrow(state, now, cost) {
+        let admitted = self
+            .admit_whole(state, now, cost)
+            .or_else(|| self.admit_narrow(state, now, cost));
+        if let Some(decision) = admitted {
             return decision;
         }
         let ahead = self.bucket.until_empty(state.tat, now);

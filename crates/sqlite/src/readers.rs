@@ -157,6 +157,10 @@ fn look_up_together(
     jobs: &flume::Receiver<Job>,
     threads: usize,
 ) -> Option<Job> {
+    // Whoever asks for many has perhaps been interrupted by this thread after the first.
+    if jobs.is_empty() {
+        std::thread::yield_now();
+    }
     let share = (jobs.len() / threads).min(TOGETHER);
     let (mut together, mut behind) = (vec![first], None);
     while together.len() <= share && behind.is_none() {

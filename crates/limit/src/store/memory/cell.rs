@@ -55,14 +55,30 @@ impl Share {
     /// What is missing from the limit after this decision.
     #[inline]
     pub(super) fn of(decision: &Decision) -> Self {
-        let (limit, used, unit) = decision.usage();
         // A unit that has begun is used, so half of them is a little less.
-        let begun = unit * (2 - u128::from(decision.limit() & 1));
-        if 2 * used + begun > limit {
+        let begun = 2 - (decision.limit() & 1);
+        let (busy, bits) = match decision.narrow_usage() {
+            Some((limit, used, unit)) => (
+                2 * used + begun * unit > limit,
+                limit
+                    .leading_zeros()
+                    .wrapping_sub(used.max(unit).leading_zeros()),
+            ),
+            None => {
+                let (limit, used, unit) = decision.usage();
+                (
+                    2 * used + u128::from(begun) * unit > limit,
+                    limit
+                        .leading_zeros()
+                        .wrapping_sub(used.max(unit).leading_zeros()),
+                )
+            }
+        };
+        if busy {
             Self(Self::BUSY)
         } else {
             // 10 to 64: a limit has at most 54 bits. No use counts as one unit.
-            Self((64 + limit.leading_zeros() - used.max(unit).leading_zeros()) as u8)
+            Self(64_u32.wrapping_add(bits) as u8)
         }
     }
 
@@ -144,7 +160,7 @@ mod tests {
         let decision = Decision::new(Verdict::Allowed, limit, remaining, Duration::ZERO);
         let share = Share::of(&decision);
         // The same in parts, of which some of the next unit are left as well.
-        for (unit, more) in [(10, 0), (10, 9), (1 << 54, 1 << 53)] {
+        for (unit, more) in [(10, 0), (10, 9), (1 << 54, 1 << 53), (1 << 60, 1 << 59)] {
             let room = u128::from(remaining) * u128::from(unit) + more;
             let parts = Decision::in_wide_parts(Verdict::Allowed, limit, room, unit, 0);
             assert_eq!(Share::of(&parts).is_busy(), share.is_busy());
