@@ -4,6 +4,7 @@
 //! HTTP/2 without TLS and without API keys, as proxies speak it to a service beside them.
 
 mod answer;
+mod calls;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod observe;

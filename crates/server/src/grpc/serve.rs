@@ -9,13 +9,14 @@ use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::GrpcState;
+use super::calls::Calls;
 use super::routes::{end, not_serving, routes};
 use crate::shared_accept::{AcceptBounds, accept_until, unless_silent};
 
@@ -47,19 +48,17 @@ pub async fn serve(
         draining,
         ..
     } = state;
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING.0)
-        .keep_alive_timeout(PING.1)
-        .max_concurrent_streams(options.max_streams)
-        .max_header_list_size(MAX_HEADER_BYTES);
     let graceful = GracefulShutdown::new();
     // Cuts off what is left in the end.
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
     let serve = |stream, _, _| {
-        let connection = connection(stream, builder.clone(), router.clone(), graceful.watcher());
+        let connection = connection(
+            stream,
+            options.max_streams,
+            router.clone(),
+            graceful.watcher(),
+        );
         let (open, cut) = (metrics.opened(), cut.clone());
         async move {
             tokio::select! {
@@ -94,19 +93,22 @@ pub async fn serve(
     Ok(())
 }
 
-async fn connection(
-    stream: TcpStream,
-    builder: http2::Builder<TokioExecutor>,
-    router: Router,
-    watcher: Watcher,
-) {
+async fn connection(stream: TcpStream, max_streams: u32, router: Router, watcher: Watcher) {
     let spoken = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&spoken);
     let service = service_fn(move |request: http::Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
         router.clone().oneshot(request.map(axum::body::Body::new))
     });
-    let served = builder.serve_connection(TokioIo::new(stream), service);
+    let calls = Calls::default();
+    let served = http2::Builder::new(calls.clone())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1)
+        .max_concurrent_streams(max_streams)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
     // Pings find out who is gone only once HTTP/2 is spoken.
-    unless_silent(watcher.watch(served), &spoken, FIRST_CALL, NAME).await;
+    let driven = calls.drive(watcher.watch(served));
+    unless_silent(driven, &spoken, FIRST_CALL, NAME).await;
 }
