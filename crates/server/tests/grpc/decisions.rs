@@ -270,3 +270,26 @@ async fn who_gives_up_waiting_gives_the_place_back() {
     }
     places(2).await;
 }
+
+#[tokio::test]
+async fn a_call_that_waits_holds_up_no_other_of_its_connection() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let ask = |key| {
+        let mut client = client.clone();
+        let request = request(&[descriptor(&[(key, "x")])]);
+        async move { client.should_rate_limit(request).await.unwrap() }
+    };
+    let places = async |wanted| places(&server.service, "shop", ("endless", "x"), wanted).await;
+    ask("endless").await;
+    tokio::select! {
+        answer = ask("endless") => panic!("{answer:?}"),
+        () = async {
+            places(1).await;
+            for expected in [Code::Ok, Code::Ok, Code::Ok, Code::OverLimit] {
+                assert_eq!(ask("user").await.into_inner().overall_code(), expected);
+            }
+        } => {}
+    }
+    places(2).await;
+}
