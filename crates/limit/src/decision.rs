@@ -109,20 +109,20 @@ impl Decision {
         self.room / self.unit
     }
 
-    /// The same in 64 bits, if twice as much and a unit fit them.
-    #[inline]
-    pub(crate) fn narrow_usage(&self) -> Option<(u64, u64, u64)> {
-        let limit = self.limit.checked_mul(self.unit)?;
-        let fits = limit < 1 << 62 && self.unit < 1 << 61;
-        fits.then(|| (limit, limit.saturating_sub(self.room), self.unit))
-    }
-
     /// The limit, what is used of it, and one unit, in parts.
     #[inline]
     pub(crate) fn usage(&self) -> (u128, u128, u128) {
         let unit = u128::from(self.unit);
         let limit = u128::from(self.limit) * unit;
         (limit, limit.saturating_sub(u128::from(self.room)), unit)
+    }
+
+    /// The same in 64 bits, if twice as much and a unit fit them.
+    #[inline]
+    pub(crate) fn narrow_usage(&self) -> Option<(u64, u64, u64)> {
+        let limit = self.limit.checked_mul(self.unit)?;
+        let fits = limit < 1 << 62 && self.unit < 1 << 61;
+        fits.then(|| (limit, limit.saturating_sub(self.room), self.unit))
     }
 
     /// How long until the key is as if it had never been used, if nothing else passes before. A

@@ -16,8 +16,9 @@ use crate::{Algorithm, Bucket, Decision, Moment, Verdict};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gcra {
     bucket: Bucket,
-    /// In nanoseconds, if a whole number of them passes between two units and to the brim; zero otherwise.
+    /// Nanoseconds between two units, if that is a whole number; zero otherwise.
     interval: u64,
+    /// As many of those as the capacity has units.
     brim: u64,
 }
 
@@ -34,15 +35,9 @@ impl Gcra {
     pub fn new(bucket: impl Into<Bucket>) -> Self {
         let bucket = bucket.into();
         let (window, limit) = (bucket.quota().window_nanos(), bucket.quota().limit());
-        let interval = if window % limit == 0 {
-            window / limit
-        } else {
-            0
-        };
-        let (interval, brim) = match interval.checked_mul(bucket.capacity()) {
-            Some(brim) => (interval, brim),
-            None => (0, 0),
-        };
+        let interval = (window % limit == 0).then(|| window / limit);
+        let whole = interval.and_then(|some| Some((some, some.checked_mul(bucket.capacity())?)));
+        let (interval, brim) = whole.unwrap_or_default();
         Self {
             bucket,
             interval,

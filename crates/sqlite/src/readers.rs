@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::writer::execute;
 use crate::{Error, OpenOptions, open};
 
 /// How reading is spread over threads.
@@ -171,21 +172,14 @@ fn look_up_together(
         }
     }
     // Begun only now, so that none of them misses what was committed before it was asked for. Without it, each is by itself.
-    let begun = together.len() > 1 && execute(connection, "BEGIN");
+    let begun = together.len() > 1 && execute(connection, "BEGIN").is_ok();
     for job in together {
         job(connection);
     }
-    if begun && !execute(connection, "COMMIT") {
-        tracing::error!("cannot end a transaction that only read");
+    if begun && let Err(error) = execute(connection, "COMMIT") {
+        tracing::error!(%error, "cannot end a transaction that only read");
     }
     behind
-}
-
-fn execute(connection: &Connection, statement: &str) -> bool {
-    let executed = connection
-        .prepare_cached(statement)
-        .and_then(|mut s| s.execute([]));
-    executed.is_ok()
 }
 
 impl Drop for Readers {

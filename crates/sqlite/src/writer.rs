@@ -362,17 +362,21 @@ impl Worker {
                     return Err(error);
                 }
                 one_failed = true;
-                self.execute("ROLLBACK")?;
-                self.execute("BEGIN IMMEDIATE")?;
-                for job in done.iter_mut() {
-                    self.attempt(job.as_mut())?;
-                }
+                self.begin_again(done)?;
             }
             let full = done.len() >= self.options.batch.get()
                 || started.elapsed() >= self.options.batch_time;
             next = if full { None } else { jobs.try_recv().ok() };
         }
         self.execute("COMMIT")
+    }
+
+    /// Undoes all of a commit, and runs its writes again, so that those that fail do so alone.
+    fn begin_again(&self, done: &mut [Box<dyn Job>]) -> Result<(), Error> {
+        self.execute("ROLLBACK")?;
+        self.execute("BEGIN IMMEDIATE")?;
+        done.iter_mut()
+            .try_for_each(|job| self.attempt(job.as_mut()))
     }
 
     /// Runs one write so that it can be undone by itself. An error is one of the whole commit.
@@ -388,12 +392,13 @@ impl Worker {
     }
 
     fn execute(&self, statement: &str) -> Result<(), Error> {
-        self.connection
-            .prepare_cached(statement)
-            .and_then(|mut statement| statement.execute([]))
-            .map(|_| ())
-            .map_err(|error| Error::of(&self.place, &error))
+        execute(&self.connection, statement).map_err(|error| Error::of(&self.place, &error))
     }
+}
+
+/// Runs a statement that begins or ends a transaction, or a part of one.
+pub(crate) fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(drop)
 }
 
 #[cfg(test)]

@@ -55,30 +55,24 @@ impl Share {
     /// What is missing from the limit after this decision.
     #[inline]
     pub(super) fn of(decision: &Decision) -> Self {
-        // A unit that has begun is used, so half of them is a little less.
-        let begun = 2 - (decision.limit() & 1);
-        let (busy, bits) = match decision.narrow_usage() {
-            Some((limit, used, unit)) => (
-                2 * used + begun * unit > limit,
-                limit
-                    .leading_zeros()
-                    .wrapping_sub(used.max(unit).leading_zeros()),
-            ),
-            None => {
-                let (limit, used, unit) = decision.usage();
-                (
-                    2 * used + u128::from(begun) * unit > limit,
-                    limit
-                        .leading_zeros()
-                        .wrapping_sub(used.max(unit).leading_zeros()),
-                )
-            }
-        };
-        if busy {
-            Self(Self::BUSY)
-        } else {
-            // 10 to 64: a limit has at most 54 bits. No use counts as one unit.
-            Self(64_u32.wrapping_add(bits) as u8)
+        // The same of 64 bits, which most are, and of 128.
+        macro_rules! share {
+            ($usage:expr) => {{
+                let (limit, used, unit) = $usage;
+                // A unit that has begun is used, so half of them is a little less.
+                let odd = decision.limit() & 1 == 1;
+                let begun = if odd { unit } else { 2 * unit };
+                if 2 * used + begun > limit {
+                    Self(Self::BUSY)
+                } else {
+                    // 10 to 64: a limit has at most 54 bits. No use counts as one unit.
+                    Self((64 + limit.leading_zeros() - used.max(unit).leading_zeros()) as u8)
+                }
+            }};
+        }
+        match decision.narrow_usage() {
+            Some(narrow) => share!(narrow),
+            None => share!(decision.usage()),
         }
     }
 
