@@ -122,6 +122,14 @@ class Tollgate:
         self.home.cleanup()
 
 
+def policies(text="domain: tollgate\ndescriptors: []\n"):
+    """A file with these policies, there until it is closed; by default with none, in place of those that guard the server."""
+    file = tempfile.NamedTemporaryFile("w", prefix="tollgate-bench-", suffix=".yaml", encoding="utf-8")
+    file.write(text)
+    file.flush()
+    return file
+
+
 def cpu_seconds(pid):
     """The processor time a process and its children have used."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as children:

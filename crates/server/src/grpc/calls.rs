@@ -16,27 +16,18 @@ type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///
 /// In tasks of their own each would wake the connection when it has its answer, which would be written alone. So those that
 /// came together are answered together: half of the system calls, where a proxy has some calls in flight.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Calls(Arc<Mutex<Begun>>);
-
-#[derive(Default)]
-struct Begun(Vec<Call>);
+#[derive(Clone, Default)]
+pub(super) struct Calls(Arc<Mutex<Vec<Call>>>);
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Calls {
     fn execute(&self, call: F) {
-        self.0.lock().0.push(Box::pin(call));
-    }
-}
-
-impl std::fmt::Debug for Begun {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Begun").field(&self.0.len()).finish()
+        self.0.lock().push(Box::pin(call));
     }
 }
 
 impl Calls {
     fn begun(&self) -> Vec<Call> {
-        std::mem::take(&mut self.0.lock().0)
+        std::mem::take(&mut *self.0.lock())
     }
 
     /// Drives a connection whose calls come here, to its end. Calls that nobody can be told of are dropped then.
