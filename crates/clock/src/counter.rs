@@ -41,7 +41,11 @@ impl Clock for CounterClock {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_nanos(self.counter.delta_as_nanos(self.origin, self.counter.raw()))
+        Duration::from_nanos(self.monotonic_nanos())
+    }
+
+    fn monotonic_nanos(&self) -> u64 {
+        self.counter.delta_as_nanos(self.origin, self.counter.raw())
     }
 }
 

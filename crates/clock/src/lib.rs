@@ -21,6 +21,13 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Time since an arbitrary fixed origin; never decreases.
     fn monotonic(&self) -> Duration;
+
+    /// The same in nanoseconds, which fit for 584 years: for those who would only put the parts of a
+    /// duration together again.
+    fn monotonic_nanos(&self) -> u64 {
+        let monotonic = self.monotonic();
+        monotonic.as_secs().wrapping_mul(1_000_000_000) + u64::from(monotonic.subsec_nanos())
+    }
 }
 
 /// The machine's own clocks.

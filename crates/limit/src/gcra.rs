@@ -54,7 +54,7 @@ impl Gcra {
 
 impl Gcra {
     /// A request that passes and is charged, where units take whole nanoseconds, as with most quotas: without a division.
-    #[inline]
+    #[inline(always)]
     fn admit_whole(&self, state: &mut GcraState, now: Moment, cost: u64) -> Option<Decision> {
         let [tat, fraction] = state.tat.words();
         if self.interval == 0 || fraction != 0 || cost == 0 {
@@ -73,6 +73,21 @@ impl Gcra {
             self.interval,
             filled,
         ))
+    }
+
+    /// Any request, for any quota.
+    #[inline(never)]
+    fn decide_any(&self, state: &mut GcraState, now: Moment, cost: u64) -> Decision {
+        if let Some(decision) = self.admit_narrow(state, now, cost) {
+            return decision;
+        }
+        let ahead = self.bucket.until_empty(state.tat, now);
+        let (verdict, after) = self.bucket.admit(ahead, cost);
+        if after != ahead {
+            state.tat = self.bucket.empty_at(now, after);
+        }
+        let reset_after = Bucket::empty_after(state.tat, now);
+        self.bucket.decision(verdict, after, reset_after)
     }
 
     /// The same in 64 bits, for any quota, if all of it fits.
@@ -130,21 +145,13 @@ impl Algorithm for Gcra {
         self.bucket.capacity()
     }
 
-    #[inline]
+    // Most decisions are those of `admit_whole`: inlined, what they say is written once, not copied.
+    #[inline(always)]
     fn decide(&self, state: &mut GcraState, now: Moment, cost: u64) -> Decision {
-        let admitted = self
-            .admit_whole(state, now, cost)
-            .or_else(|| self.admit_narrow(state, now, cost));
-        if let Some(decision) = admitted {
-            return decision;
+        match self.admit_whole(state, now, cost) {
+            Some(decision) => decision,
+            None => self.decide_any(state, now, cost),
         }
-        let ahead = self.bucket.until_empty(state.tat, now);
-        let (verdict, after) = self.bucket.admit(ahead, cost);
-        if after != ahead {
-            state.tat = self.bucket.empty_at(now, after);
-        }
-        let reset_after = Bucket::empty_after(state.tat, now);
-        self.bucket.decision(verdict, after, reset_after)
     }
 
     fn refund(&self, state: &mut GcraState, now: Moment, cost: u64, since: Moment) {

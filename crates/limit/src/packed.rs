@@ -84,7 +84,7 @@ impl Limiter {
     /// of the algorithm of this limiter. `None` for logs, which are not in words.
     ///
     /// No value of [`LimiterState`] is made on the way: it would be written and read again.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn shape_words(
         &self,
         tag: Tag,

@@ -88,6 +88,46 @@ fn all_keys_of_a_request_are_charged_or_none() {
     }
 }
 
+/// Requests of one key find its cell without the lock that those of two take, and tables grow, shrink and are swept meanwhile.
+#[test]
+fn requests_of_one_key_and_of_two_share_them_while_others_come_and_go() {
+    for kind in [AlgorithmKind::FixedWindow, AlgorithmKind::SlidingLog] {
+        let (store, clock) = store(MemoryOptions { shards: 1, ..ROOMY });
+        let (limit, short) = (
+            limiter(kind, 1_000, HOUR),
+            limiter(AlgorithmKind::Gcra, 9, Duration::from_millis(5)),
+        );
+        let name = |number: usize| format!("key {}", number % 5);
+        let passed = hammer(|thread| {
+            let request = |number: usize| match thread % 4 {
+                0 => {
+                    let come = (0..50).map(|at| format!("{thread} {number} {at}"));
+                    come.for_each(|key| assert!(allowed(&store, &key, &short)));
+                    clock.advance(Duration::from_millis(1));
+                    0
+                }
+                1 => {
+                    let pair = [number, number + 1].map(|at| charge(&name(at), limit, 1));
+                    let answers = decide(&store, &pair).unwrap();
+                    let all = answers.iter().all(|answer| answer.decision.allowed());
+                    2 * usize::from(all)
+                }
+                _ => usize::from(allowed(&store, &name(number), &limit)),
+            };
+            (0..400).map(request).sum()
+        });
+        let left: u64 = (0..5)
+            .map(|number| store.decide_one(name(number).as_bytes(), &limit, 0))
+            .map(|shaped| shaped.decision.remaining())
+            .sum();
+        let charged = 5 * 1_000 - usize::try_from(left).unwrap();
+        assert_eq!(charged, passed, "{kind:?}");
+        let stats = store.stats();
+        assert!(stats.expired > 50_000, "{stats:?}");
+        assert_eq!(stats.evictions, 0);
+    }
+}
+
 /// All places are taken by keys at their limit, so every new pair takes two units of what is shared.
 #[test]
 fn what_keys_share_passes_its_limit_exactly() {

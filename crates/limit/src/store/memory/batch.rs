@@ -7,6 +7,7 @@ use super::MemoryStore;
 use super::cell::KeyHash;
 use super::overflow::Overflow;
 use super::shard::Shard;
+use super::table::Place;
 use crate::store::Charge;
 use crate::{Decision, Limiter, LimiterState, Moment, Shaped};
 
@@ -27,9 +28,11 @@ struct Copied {
     charged: Option<Decision>,
 }
 
-/// The shards that a request needs, locked in the order of their numbers.
+/// The shards that a request needs, locked in the order of their numbers, and the cells of its keys, which
+/// decisions of one key find without a shard's lock.
 struct Locked<'a> {
     shards: Vec<(usize, SpinMutexGuard<'a, Shard>)>,
+    cells: Vec<(KeyHash, usize, Place)>,
 }
 
 impl<'a> Locked<'a> {
@@ -40,12 +43,54 @@ impl<'a> Locked<'a> {
         let shards = numbers.into_iter().map(|n| (n, store.shard(n)));
         Self {
             shards: shards.collect(),
+            cells: Vec::with_capacity(hashes.len()),
         }
     }
 
     fn shard(&mut self, number: usize) -> Option<&mut Shard> {
         let at = self.shards.binary_search_by_key(&number, |(n, _)| *n);
         Some(&mut self.shards[at.ok()?].1)
+    }
+
+    /// The shard and the place of a key whose cell is locked.
+    fn cell(&mut self, hash: KeyHash) -> Option<(&mut Shard, Place)> {
+        let (_, number, at) = *self.cells.iter().find(|(of, ..)| *of == hash)?;
+        Some((self.shard(number)?, at))
+    }
+
+    /// Locks the cell of a key; false if it has none.
+    fn lock(&mut self, hash: KeyHash, number: usize, limiter: &Limiter) -> bool {
+        if self.cell(hash).is_some() {
+            return true;
+        }
+        let Some(shard) = self.shard(number) else {
+            return false;
+        };
+        let Some(at) = shard.find(hash, limiter) else {
+            return false;
+        };
+        shard.hold(at);
+        self.cells.push((hash, number, at));
+        true
+    }
+
+    /// Forgets a cell that is not locked any more.
+    fn forget(&mut self, hash: KeyHash) {
+        self.cells.retain(|(of, ..)| *of != hash);
+    }
+
+    fn let_cells_go(&mut self) {
+        for (_, number, at) in std::mem::take(&mut self.cells) {
+            if let Some(shard) = self.shard(number) {
+                shard.let_go(at);
+            }
+        }
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.let_cells_go();
     }
 }
 
@@ -107,28 +152,28 @@ impl Request<'_> {
         let passes =
             |(charge, answer): (&Charge, &Shaped)| !charge.binds || answer.decision.allowed();
         let all_pass = self.charges.iter().zip(&answers).all(passes);
-        if all_pass {
+        let answers = if all_pass {
             self.commit();
-        }
-        self.note_refusals(&owners, &answers);
-        if all_pass {
             answers
         } else {
             self.without_charges(&owners, answers)
-        }
+        };
+        self.locked.let_cells_go();
+        self.note_refusals(&owners, &answers);
+        answers
     }
 
     /// Whose state this charge steps, as far as is known before anything is charged.
     fn owner(&mut self, at: usize) -> Owner {
         let (hash, now) = (self.hashes[at], self.now);
         let limiter = &self.charges[at].limiter;
-        let room = self
-            .locked
-            .shard(self.store.number(hash))
-            .is_none_or(|shard| {
-                shard.find(hash, limiter).is_some() || shard.has_room(hash, limiter, now)
-            });
-        if room {
+        let number = self.store.number(hash);
+        let has_place = self.locked.lock(hash, number, limiter);
+        let mut has_room = || {
+            let shard = self.locked.shard(number);
+            shard.is_none_or(|shard| shard.has_room(hash, limiter, now))
+        };
+        if has_place || has_room() {
             Owner::Key(hash)
         } else {
             Owner::Shared(*limiter)
@@ -136,16 +181,12 @@ impl Request<'_> {
     }
 
     /// The state that is kept now.
-    fn load(&mut self, owner: Owner, limiter: &Limiter) -> LimiterState {
+    fn load(&mut self, owner: Owner) -> LimiterState {
         match owner {
             Owner::Shared(limiter) => self.overflow().load(&limiter),
             Owner::Key(hash) => {
-                let number = self.store.number(hash);
-                let found = self.locked.shard(number).and_then(|shard| {
-                    let at = shard.find(hash, limiter)?;
-                    Some(shard.load(at))
-                });
-                found.unwrap_or_default()
+                let kept = self.locked.cell(hash);
+                kept.map_or(LimiterState::New, |(shard, at)| shard.load_held(at))
             }
         }
     }
@@ -155,7 +196,7 @@ impl Request<'_> {
         let at = match self.copies.iter().position(|copy| copy.owner == owner) {
             Some(at) => at,
             None => {
-                let state = self.load(owner, &charge.limiter);
+                let state = self.load(owner);
                 self.copies.push(Copied {
                     owner,
                     limiter: charge.limiter,
@@ -187,30 +228,35 @@ impl Request<'_> {
         }
     }
 
-    /// Keeps the copies that were charged.
+    /// Keeps the copies that were charged: first those of keys that have a place, for a new one may take it.
     fn commit(&mut self) {
         let now = self.now;
+        let mut new = Vec::new();
         for copy in std::mem::take(&mut self.copies) {
             let Some(decision) = copy.charged else {
                 continue;
             };
-            let hash = match copy.owner {
-                Owner::Key(hash) => hash,
+            match copy.owner {
                 Owner::Shared(limiter) => {
                     let reset_after = decision.reset_after();
                     self.overflow()
                         .store(&limiter, copy.state, reset_after, now);
-                    continue;
                 }
-            };
-            let Some(shard) = self.locked.shard(self.store.number(hash)) else {
-                continue;
-            };
+                Owner::Key(hash) => match self.locked.cell(hash) {
+                    Some((shard, at)) => {
+                        shard.keep_held(at, copy.state.into_packed(), &decision, now);
+                        self.locked.forget(hash);
+                    }
+                    None => new.push((hash, copy, decision)),
+                },
+            }
+        }
+        self.locked.let_cells_go();
+        for (hash, copy, decision) in new {
             let state = copy.state.into_packed();
-            if let Some(at) = shard.find(hash, &copy.limiter) {
-                shard.keep(at, state, &decision, now);
-            } else if !shard.add(hash, state, &decision, now) {
-                // Another new key of this request took the last place: charge what can be.
+            let shard = self.locked.shard(self.store.number(hash));
+            if shard.is_some_and(|shard| !shard.add(hash, state, &decision, now)) {
+                // Another new key took the last place: charge what can be.
                 let used = decision.limit() - decision.remaining().min(decision.limit());
                 let _ = self.overflow().shape(&copy.limiter, now, used);
             }
@@ -221,7 +267,7 @@ impl Request<'_> {
     fn without_charges(&mut self, owners: &[Owner], mut answers: Vec<Shaped>) -> Vec<Shaped> {
         for (at, answer) in answers.iter_mut().enumerate() {
             let limiter = &self.charges[at].limiter;
-            let mut kept = self.load(owners[at], limiter);
+            let mut kept = self.load(owners[at]);
             let peek = limiter.shape(&mut kept, self.now, 0);
             answer.decision = Decision::new(
                 answer.decision.verdict(),

@@ -1,5 +1,8 @@
 //! One key in 48 bytes.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
+
 use crate::packed::Tag;
 use crate::{Decision, Moment};
 
@@ -8,13 +11,20 @@ const STEP_BITS: u32 = 16;
 const SHARE_BITS: u32 = 8;
 const TAG_BITS: u32 = 8;
 const LAST_STEP: u64 = u64::MAX >> (SHARE_BITS + TAG_BITS);
+/// The bit of a meta word that no tag uses, set while somebody changes the cell.
+const LOCKED: u64 = 0x80;
+/// So often a cell that is taken is looked at before other threads are let run.
+const SPINS: u32 = 32;
 
 /// The hash that stands for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct KeyHash(u128);
 
 impl KeyHash {
-    /// Of these 128 bits. An empty cell holds zeros, so no key has that hash.
+    /// Of no key: what an empty cell holds.
+    pub(super) const NONE: Self = Self(0);
+
+    /// Of these 128 bits.
     pub(super) const fn new(bits: u128) -> Self {
         Self(if bits == 0 { 1 } else { bits })
     }
@@ -53,7 +63,7 @@ impl Share {
     const BUSY: u8 = 128;
 
     /// What is missing from the limit after this decision.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(decision: &Decision) -> Self {
         // The same of 64 bits, which most are, and of 128.
         macro_rules! share {
@@ -126,26 +136,169 @@ impl Meta {
     }
 }
 
-/// What is kept of one key.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Cell {
-    pub(super) hash: KeyHash,
-    pub(super) meta: Meta,
-    /// The state; of a log, its place among the logs.
-    pub(super) words: [u64; 3],
+/// A word of a cell, so that the same steps run on a checker's atomics.
+pub(super) trait Word: Default {
+    fn load(&self, order: Ordering) -> u64;
+    fn store(&self, value: u64, order: Ordering);
+    /// Replaces `current`, with the order of taking a lock.
+    fn take(&self, current: u64, new: u64) -> bool;
+    /// Lets others go on, of whom one holds the lock.
+    fn wait(tries: u32);
 }
 
-impl Cell {
-    pub(super) const EMPTY: Self = Self {
-        hash: KeyHash(0),
-        meta: Meta(0),
-        words: [0; 3],
-    };
+impl Word for AtomicU64 {
+    #[inline]
+    fn load(&self, order: Ordering) -> u64 {
+        self.load(order)
+    }
+
+    #[inline]
+    fn store(&self, value: u64, order: Ordering) {
+        self.store(value, order);
+    }
+
+    #[inline]
+    fn take(&self, current: u64, new: u64) -> bool {
+        self.compare_exchange_weak(current, new, Acquire, Relaxed)
+            .is_ok()
+    }
+
+    fn wait(tries: u32) {
+        // Held for some nanoseconds, unless the thread that holds it was set aside.
+        if tries.is_multiple_of(SPINS) {
+            std::thread::yield_now();
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// What is kept of one key, under a lock of its own: a bit of its meta word, so that a decision
+/// writes to no other line of memory than that of its cell. All else is written only by who holds it; what is
+/// read without it may be torn, and has to be looked at again.
+#[derive(Debug, Default)]
+pub(super) struct Cell<W = AtomicU64> {
+    low: W,
+    high: W,
+    meta: W,
+    words: [W; 3],
+}
+
+impl<W: Word> Cell<W> {
+    /// Whether it is this key's, as far as can be told without the lock.
+    #[inline]
+    pub(super) fn seems(&self, hash: KeyHash) -> bool {
+        // Half of the cells lie on two lines. Both are waited for at once, as after locking nothing is read ahead.
+        self.words[2].load(Relaxed);
+        self.low.load(Relaxed) == hash.low() && self.high.load(Relaxed) == hash.high()
+    }
+
+    /// When it may be dropped, and how busy it is, which may change at any time.
+    pub(super) fn meta(&self) -> Meta {
+        Meta(self.meta.load(Relaxed) & !LOCKED)
+    }
+
+    /// Waits until nobody else holds it.
+    #[inline]
+    pub(super) fn lock(&self) -> Held<'_, W> {
+        let mut tries = 0;
+        loop {
+            let meta = self.meta.load(Relaxed);
+            if meta & LOCKED == 0 && self.meta.take(meta, meta | LOCKED) {
+                return Held {
+                    cell: self,
+                    meta: Meta(meta),
+                };
+            }
+            tries += 1;
+            W::wait(tries);
+        }
+    }
+
+    /// The lock of a cell on which the caller has used [`Held::keep_locked`].
+    pub(super) fn held(&self) -> Held<'_, W> {
+        Held {
+            cell: self,
+            meta: self.meta(),
+        }
+    }
+
+    /// Takes the place of what `from` holds, which is empty from then on: who waits for it finds
+    /// another key there, or none. Nobody may have a use for this one yet.
+    pub(super) fn move_from(&self, from: &Self) {
+        let mut from = from.lock();
+        let mut to = self.lock();
+        to.fill(from.hash(), from.meta, from.words());
+        drop(to);
+        from.clear();
+    }
+}
+
+/// A cell that nobody else changes.
+#[derive(Debug)]
+pub(super) struct Held<'a, W: Word = AtomicU64> {
+    cell: &'a Cell<W>,
+    /// What it will be once it is let go.
+    pub(super) meta: Meta,
+}
+
+impl<W: Word> Held<'_, W> {
+    /// Whose it is; [`KeyHash::NONE`] if it is empty.
+    #[inline]
+    pub(super) fn hash(&self) -> KeyHash {
+        let (low, high) = (self.cell.low.load(Relaxed), self.cell.high.load(Relaxed));
+        KeyHash(u128::from(high) << 64 | u128::from(low))
+    }
+
+    /// The state; of a log, its place among the logs.
+    #[inline]
+    pub(super) fn words(&self) -> [u64; 3] {
+        [0, 1, 2].map(|at| self.cell.words[at].load(Relaxed))
+    }
+
+    #[inline]
+    pub(super) fn set_words(&mut self, words: [u64; 3]) {
+        for (cell, word) in self.cell.words.iter().zip(words) {
+            // Most algorithms have less, and the last words may lie on another line.
+            if cell.load(Relaxed) != word {
+                cell.store(word, Relaxed);
+            }
+        }
+    }
+
+    /// Makes it this key's.
+    pub(super) fn fill(&mut self, hash: KeyHash, meta: Meta, words: [u64; 3]) {
+        self.cell.low.store(hash.low(), Relaxed);
+        self.cell.high.store(hash.high(), Relaxed);
+        self.set_words(words);
+        self.meta = meta;
+    }
+
+    /// Makes it nobody's.
+    pub(super) fn clear(&mut self) {
+        self.fill(KeyHash::NONE, Meta(0), [0; 3]);
+    }
+
+    /// Goes, but does not let others have it: see [`Cell::held`].
+    pub(super) fn keep_locked(self) {
+        self.cell.meta.store(self.meta.0 | LOCKED, Relaxed);
+        std::mem::forget(self);
+    }
+}
+
+impl<W: Word> Drop for Held<'_, W> {
+    #[inline]
+    fn drop(&mut self) {
+        self.cell.meta.store(self.meta.0, Release);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicU64 as LoomU64;
 
     use super::*;
     use crate::Verdict;
@@ -199,6 +352,104 @@ mod tests {
         assert_eq!(busy.step(), meta.step());
         assert!(busy.share().is_busy());
         assert!(meta.rank() < busy.rank());
+    }
+
+    impl Word for LoomU64 {
+        fn load(&self, order: Ordering) -> u64 {
+            self.load(order)
+        }
+
+        fn store(&self, value: u64, order: Ordering) {
+            self.store(value, order);
+        }
+
+        fn take(&self, current: u64, new: u64) -> bool {
+            self.compare_exchange(current, new, Acquire, Relaxed)
+                .is_ok()
+        }
+
+        fn wait(_: u32) {
+            loom::thread::yield_now();
+        }
+    }
+
+    /// Adds one to the first word of the cell of a key, if it is there.
+    fn charge(cell: &Cell<LoomU64>, hash: KeyHash) -> u64 {
+        if !cell.seems(hash) {
+            return 0;
+        }
+        let mut held = cell.lock();
+        if held.hash() != hash {
+            return 0;
+        }
+        let [first, ..] = held.words();
+        held.set_words([first + 1, 0, 0]);
+        1
+    }
+
+    fn filled(hash: KeyHash) -> Cell<LoomU64> {
+        let cell = Cell::default();
+        cell.lock().fill(hash, Meta(1), [0; 3]);
+        cell
+    }
+
+    #[test]
+    fn in_every_order_all_charges_of_a_cell_count() {
+        loom::model(|| {
+            let hash = KeyHash::new(7 << 64 | 9);
+            let cell = Arc::new(filled(hash));
+            let other = {
+                let cell = Arc::clone(&cell);
+                loom::thread::spawn(move || charge(&cell, hash))
+            };
+            let charged = charge(&cell, hash) + other.join().expect("it does not panic");
+            assert_eq!((charged, cell.lock().words()[0]), (2, 2));
+        });
+    }
+
+    /// A decision that has found a cell before its key moves finds nothing in it, or moves along.
+    #[test]
+    fn in_every_order_no_charge_is_lost_while_a_key_moves() {
+        loom::model(|| {
+            let (hash, next) = (KeyHash::new(7 << 64 | 9), KeyHash::new(8 << 64 | 9));
+            let (from, to) = (Arc::new(filled(hash)), Arc::new(Cell::default()));
+            let other = {
+                let (from, to) = (Arc::clone(&from), Arc::clone(&to));
+                loom::thread::spawn(move || charge(&from, hash) + charge(&to, hash))
+            };
+            to.move_from(&from);
+            // The place is another key's now.
+            from.lock().fill(next, Meta(1), [0; 3]);
+            let charged = other.join().expect("it does not panic");
+            let held = to.lock();
+            assert_eq!((held.hash(), held.words()[0]), (hash, charged));
+            assert_eq!(from.lock().words()[0], 0);
+        });
+    }
+
+    /// Several cells at once: nobody sees one charged and the other not.
+    #[test]
+    fn in_every_order_cells_that_are_kept_locked_change_together() {
+        loom::model(|| {
+            let hash = KeyHash::new(7 << 64 | 9);
+            let cells = Arc::new([filled(hash), filled(hash)]);
+            let other = {
+                let cells = Arc::clone(&cells);
+                loom::thread::spawn(move || {
+                    let first = cells[0].lock().words()[0];
+                    let second = cells[1].lock().words()[0];
+                    (first, second)
+                })
+            };
+            for cell in cells.iter() {
+                cell.lock().keep_locked();
+            }
+            for cell in cells.iter() {
+                cell.held().set_words([1, 0, 0]);
+            }
+            let (first, second) = other.join().expect("it does not panic");
+            assert!(first <= second, "{first} {second}");
+        });
     }
 
     #[test]

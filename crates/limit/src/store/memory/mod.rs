@@ -2,16 +2,18 @@
 
 mod batch;
 mod cell;
+mod contents;
 mod logs;
 mod overflow;
 mod shard;
 mod snapshot;
 mod table;
+mod view;
 
 use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -21,9 +23,11 @@ use tollgate_clock::Clock;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use self::cell::KeyHash;
+use self::contents::Bounds;
 use self::overflow::Overflow;
-use self::shard::{Bounds, Shard};
+use self::shard::{Generation, Shard};
 pub use self::snapshot::SnapshotError;
+use self::view::StoreNumber;
 use super::{Charge, LimitStore, Refund, StoreError};
 use crate::{Limiter, LimiterState, Moment, Shaped};
 
@@ -42,8 +46,8 @@ pub struct MemoryOptions {
     /// How many keys are remembered. As they are spread over the shards by chance, the first
     /// evictions come a little before.
     pub max_keys: usize,
-    /// Parts with a lock each; rounded up to a power of two, and fewer if the bounds are small.
-    /// A shard grows by itself: the more there are, the shorter the pause while one does.
+    /// Parts that grow by themselves, with a lock each; rounded up to a power of two, and fewer if the bounds are small.
+    /// The more there are, the shorter the pause while one does.
     pub shards: usize,
     /// Secret that keys are hashed with: a random number, so that nobody can choose keys that
     /// meet.
@@ -102,9 +106,19 @@ pub struct MemoryStats {
 /// - **What is given back** goes to the key itself. If it was forgotten meanwhile to make room, and
 ///   came again, it is the newer charges that are lowered.
 ///
-/// Decisions on several keys take the locks of their shards in order, and are atomic.
+/// - **Threads**: a decision of one key that is known takes the lock of its cell alone, which lies where its state does:
+///   threads that ask for different keys write to no line of memory that others read. New keys, logs and what is
+///   swept take the lock of a shard.
+///   Each thread refers to the tables it has used, so the memory of one that was replaced comes back when all threads
+///   that have used it have come by again, or ended.
+///
+/// Decisions on several keys take the locks of their shards in order, and then those of their cells, and are atomic.
 pub struct MemoryStore {
+    /// Tells its tables from those of other stores.
+    name: StoreNumber,
     shards: Box<[Slot]>,
+    /// How often the table of each shard was replaced: read by each decision, and hardly ever written.
+    generations: Arc<[AtomicU64]>,
     /// Low bits of the hash that number the shard.
     mask: u64,
     seed: u64,
@@ -113,16 +127,15 @@ pub struct MemoryStore {
     overflow: Mutex<Overflow>,
 }
 
-/// On a cache line of its own, so that threads do not slow each other down by neighbouring locks.
+/// On cache lines of its own, so that threads do not slow each other down by neighbouring locks.
 #[repr(align(64))]
 #[derive(Debug)]
 struct Slot(ShardLock);
 
-const SLOT_BYTES: usize = size_of::<Slot>() + Shard::overhead();
+const SLOT_BYTES: usize = size_of::<Slot>();
 
-/// Held for some dozens of nanoseconds, but for the time that it takes to rebuild or copy a shard.
-/// It is given back by a store, so the processor goes on to the next key meanwhile; who finds it
-/// taken lets other threads run.
+/// Held for some dozens of nanoseconds, but for the time that it takes to rebuild or copy a shard;
+/// who finds it taken lets other threads run.
 type ShardLock = SpinMutex<Shard, Yield>;
 
 struct Time {
@@ -138,24 +151,15 @@ impl Time {
         let wall = u64::try_from(clock.now().as_millis()).unwrap_or(0);
         let wall = Moment::from_nanos(wall.saturating_mul(1_000_000)).max(least);
         Self {
-            origin: wall.as_nanos().wrapping_sub(whole_nanos(clock.monotonic())),
+            origin: wall.as_nanos().wrapping_sub(clock.monotonic_nanos()),
             clock,
         }
     }
 
     #[inline]
     fn now(&self) -> Moment {
-        Moment::from_nanos(
-            self.origin
-                .wrapping_add(whole_nanos(self.clock.monotonic())),
-        )
+        Moment::from_nanos(self.origin.wrapping_add(self.clock.monotonic_nanos()))
     }
-}
-
-/// Fits for 584 years; without the 128 bits that a duration in general takes.
-#[inline]
-const fn whole_nanos(monotonic: Duration) -> u64 {
-    (monotonic.as_secs().wrapping_mul(1_000_000_000)).wrapping_add(monotonic.subsec_nanos() as u64)
 }
 
 impl MemoryStore {
@@ -173,9 +177,18 @@ impl MemoryStore {
             keys: (options.max_keys / shards).max(1),
             bytes: options.max_bytes.saturating_sub(overhead) / shards,
         };
-        let slots = (0..shards).map(|_| Slot(ShardLock::new(Shard::new(bounds))));
+        let generations: Arc<[AtomicU64]> = (0..shards).map(|_| AtomicU64::new(0)).collect();
+        let slots = (0..shards).map(|shard| {
+            let all = Arc::clone(&generations);
+            Slot(ShardLock::new(Shard::new(
+                bounds,
+                Generation { all, shard },
+            )))
+        });
         Self {
+            name: StoreNumber::next(),
             shards: slots.collect(),
+            generations,
             mask: shards as u64 - 1,
             seed: options.seed,
             time: Time::new(clock, least),
@@ -200,15 +213,28 @@ impl MemoryStore {
     /// requests at hand reads it once. A time that has passed meanwhile refuses more, never less.
     pub fn decide_at(&self, now: Moment, key: &[u8], limiter: &Limiter, cost: u64) -> Shaped {
         let hash = self.hash(key);
-        let mut shard = self.shard(self.number(hash));
-        let now = shard.turn(now);
-        match shard.find(hash, limiter) {
-            Some(at) => shard.step(at, limiter, now, cost),
-            None => self.decide_new(&mut shard, hash, limiter, now, cost),
+        match view::decide(self, hash, limiter, now, cost) {
+            Some(shaped) => shaped,
+            None => self.decide_locked(hash, limiter, now, cost),
         }
     }
 
+    /// Decides a request of a key that has no cell, or a log, or is in a table that this thread does not know.
     #[inline(never)]
+    fn decide_locked(&self, hash: KeyHash, limiter: &Limiter, now: Moment, cost: u64) -> Shaped {
+        let number = self.number(hash);
+        let mut shard = self.shard(number);
+        let now = shard.turn(now);
+        let shaped = match shard.find(hash, limiter) {
+            Some(at) => shard.step(at, limiter, now, cost),
+            None => self.decide_new(&mut shard, hash, limiter, now, cost),
+        };
+        if !view::has_seen(self, number, shard.generation()) {
+            view::see(self, number, shard.table());
+        }
+        shaped
+    }
+
     fn decide_new(
         &self,
         shard: &mut Shard,
@@ -217,13 +243,16 @@ impl MemoryStore {
         now: Moment,
         cost: u64,
     ) -> Shaped {
+        let share = || self.overflow.lock().shape(limiter, now, cost);
         if !shard.has_room(hash, limiter, now) {
-            return self.overflow.lock().shape(limiter, now, cost);
+            return share();
         }
         let mut state = LimiterState::New;
         let shaped = limiter.shape(&mut state, now, cost);
-        if cost > 0 && shaped.decision.allowed() {
-            shard.add(hash, state.into_packed(), &shaped.decision, now);
+        let charged = cost > 0 && shaped.decision.allowed();
+        // Keys that would have made room may have become busy meanwhile.
+        if charged && !shard.add(hash, state.into_packed(), &shaped.decision, now) {
+            return share();
         }
         shaped
     }
@@ -328,15 +357,5 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore")
             .field("shards", &self.shards.len())
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shard_with_its_lock_is_one_cache_line() {
-        assert_eq!(size_of::<Slot>(), 64);
     }
 }

@@ -1,85 +1,80 @@
-//! A part of the keys, under one lock: states in cells, and what makes room for more.
+//! A part of the keys: states in cells, and under one lock what makes room for more.
 
-use super::cell::{Cell, KeyHash, Meta, Share};
-use super::logs::Logs;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use super::cell::{Held, KeyHash, Meta, Share};
+use super::contents::{Bounds, Contents, Gone, charged, meta, needs_log, step};
 use super::table::{GROUP, GROUP_BYTES, MOST_GROUPS, Place, Table};
 use crate::packed::{Packed, Tag};
 use crate::store::Refund;
 use crate::{Decision, Limiter, LimiterState, Moment, Shaped, SlidingLogState};
 
-/// A group is swept each time so much effort has been spent on other things.
-const SWEEP_EVERY: u32 = 64;
+/// A group is swept each time so much effort has been spent on other things: its cells are mostly far from the
+/// processor, and looking at them takes as long as some ten decisions.
+pub(super) const SWEEP_EVERY: u32 = 256;
 /// What a decision on a known key counts for, and one that is the first of its key: then a quarter
 /// of a group is swept for each new key, so old ones are found at least as fast as new ones come.
-const KNOWN_KEY: u32 = 1;
-const NEW_KEY: u32 = 16;
+pub(super) const KNOWN_KEY: u32 = 1;
+const NEW_KEY: u32 = SWEEP_EVERY / 4;
 
-/// What a shard may hold.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) keys: usize,
-    pub(super) bytes: usize,
-}
-
-/// What has become of keys.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Gone {
-    /// Dropped when nothing was left to remember of them.
-    pub(super) expired: u64,
-    /// Dropped before, to make room.
-    pub(super) evicted: u64,
-}
-
-/// See the module. What every decision needs: with the lock it is one cache line, and all shards
-/// together stay in the cache next to the processor.
+/// See the module. Changed by who has its lock, but for the states in cells that are locked by others.
 #[derive(Debug)]
 pub(super) struct Shard {
     table: Table,
-    /// The latest moment at which anything was decided here. Threads read the clock before they
-    /// take the lock, so they may come with times out of order.
+    contents: Contents,
+    /// The latest moment at which anything was decided under the lock. Threads read the clock before they
+    /// take it, so they may come with times out of order.
     latest: Moment,
-    rest: Box<Rest>,
-}
-
-/// What few decisions need.
-#[derive(Debug)]
-struct Rest {
+    /// What has been spent since a group was swept.
+    effort: u32,
     /// The group that is swept next.
     hand: usize,
-    logs: Logs,
-    bounds: Bounds,
-    gone: Gone,
+    generation: Generation,
+}
+
+/// The number of the table that a shard has now, where all can see it without the lock.
+#[derive(Debug, Clone)]
+pub(super) struct Generation {
+    /// Of all shards.
+    pub(super) all: Arc<[AtomicU64]>,
+    /// Which one it is.
+    pub(super) shard: usize,
 }
 
 impl Shard {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds, generation: Generation) -> Self {
         Self {
             table: Table::new(1),
+            contents: Contents::new(bounds),
             latest: Moment::ORIGIN,
-            rest: Box::new(Rest {
-                hand: 0,
-                logs: Logs::default(),
-                bounds,
-                gone: Gone::default(),
-            }),
+            effort: 0,
+            hand: 0,
+            generation,
         }
     }
 
-    /// What each takes beside itself, however empty.
-    pub(super) const fn overhead() -> usize {
-        size_of::<Rest>()
+    /// The table, and its number.
+    pub(super) fn table(&self) -> (Table, u64) {
+        (self.table.clone(), self.generation())
+    }
+
+    /// How often the table was replaced.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.all[self.generation.shard].load(Relaxed)
     }
 
     pub(super) const fn keys(&self) -> usize {
-        self.table.keys()
+        self.contents.keys
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.table.groups() * GROUP_BYTES + self.rest.logs.bytes()
+        self.contents.bytes(&self.table)
     }
 
     pub(super) const fn gone(&self) -> Gone {
-        self.rest.gone
+        self.contents.gone
     }
 
     pub(super) const fn latest(&self) -> Moment {
@@ -95,7 +90,6 @@ impl Shard {
 
     /// Where a key is. One without a log that comes under a limiter that keeps logs counts as
     /// never seen, and is dropped.
-    #[inline]
     pub(super) fn find(&mut self, hash: KeyHash, limiter: &Limiter) -> Option<Place> {
         let at = self.table.find(hash)?;
         if needs_log(limiter) && !self.has_log(at) {
@@ -106,31 +100,24 @@ impl Shard {
     }
 
     /// Decides a request of a key that is there.
-    #[inline]
     pub(super) fn step(&mut self, at: Place, limiter: &Limiter, now: Moment, cost: u64) -> Shaped {
-        let cell = self.table.cell_mut(at);
-        let words = cell.meta.tag().filter(|tag| *tag != Tag::SlidingLog);
-        let Some((shaped, tag, words)) =
-            words.and_then(|tag| limiter.shape_words(tag, cell.words, now, cost))
-        else {
+        let stepped = step(&mut self.table.cell(at).lock(), limiter, now, cost);
+        let Some(shaped) = stepped else {
             return self.step_log(at, limiter, now, cost);
         };
-        if shaped.decision.retry_after().is_some() {
-            cell.meta = cell.meta.with_share(Share::ALL);
-        } else if charged(&shaped, cost) {
-            cell.words = words;
-            cell.meta = meta(&shaped.decision, now, tag);
-        }
         self.tend(KNOWN_KEY, now);
         shaped
     }
 
     /// As [`step`](Self::step), of a key that has a log: it is stepped in place, not copied.
-    #[inline(never)]
     fn step_log(&mut self, at: Place, limiter: &Limiter, now: Moment, cost: u64) -> Shaped {
         debug_assert!(self.has_log(at), "finding the key saw to it");
-        let number = self.table.cell(at).words[0];
-        let mut state = match self.rest.logs.take(number) {
+        let Self {
+            table, contents, ..
+        } = self;
+        let mut cell = table.cell(at).lock();
+        let [number, ..] = cell.words();
+        let mut state = match contents.logs.take(number) {
             Some(log) => LimiterState::SlidingLog(log),
             None => LimiterState::New,
         };
@@ -138,21 +125,22 @@ impl Shard {
         let charged = charged(&shaped, cost);
         match state {
             LimiterState::SlidingLog(log) => {
-                self.rest.logs.put(number, log);
-                let cell = self.table.cell_mut(at);
+                contents.logs.put(number, log);
                 if charged {
                     cell.meta = meta(&shaped.decision, now, Tag::SlidingLog);
-                    self.fit_log(number);
+                    contents.fit_log(table, number);
                 } else if shaped.decision.retry_after().is_some() {
                     cell.meta = cell.meta.with_share(Share::ALL);
                 }
             }
             // The policy was changed to one without a log; what it left is worth nothing now.
-            other if charged => self.keep(at, other.into_packed(), &shaped.decision, now),
-            _ => {
-                self.remove(at);
+            other if charged => {
+                let state = other.into_packed();
+                contents.keep(table, at, &mut cell, state, &shaped.decision, now);
             }
+            _ => contents.vacate(table, at, &mut cell),
         }
+        drop(cell);
         self.tend(KNOWN_KEY, now);
         shaped
     }
@@ -162,65 +150,57 @@ impl Shard {
         let Some(at) = self.table.find(hash) else {
             return;
         };
-        let before = self.load(at);
+        let Self {
+            table, contents, ..
+        } = self;
+        let mut cell = table.cell(at).lock();
+        let before = contents.load(&cell);
         let mut state = before.clone();
         refund.apply(&mut state, now);
         if state != before {
             let left = refund.limiter.shape(&mut state.clone(), now, 0);
-            self.keep(at, state.into_packed(), &left.decision, now);
+            contents.keep(
+                table,
+                at,
+                &mut cell,
+                state.into_packed(),
+                &left.decision,
+                now,
+            );
         }
     }
 
-    /// A copy of the state of a key that is there.
-    pub(super) fn load(&self, at: Place) -> LimiterState {
-        let cell = self.table.cell(at);
-        match cell.meta.tag() {
-            None => LimiterState::New,
-            Some(Tag::SlidingLog) => {
-                let log = self.rest.logs.get(cell.words[0]).cloned();
-                log.map_or(LimiterState::New, |log| {
-                    LimiterState::SlidingLog(Box::new(log))
-                })
-            }
-            Some(tag) => LimiterState::from_words(tag, cell.words),
-        }
+    /// Locks a key that is there until [`let_go`](Self::let_go).
+    pub(super) fn hold(&self, at: Place) {
+        self.table.cell(at).lock().keep_locked();
+    }
+
+    /// A copy of the state of a key that the caller [holds](Self::hold).
+    pub(super) fn load_held(&self, at: Place) -> LimiterState {
+        let held = self.table.cell(at).held();
+        let state = self.contents.load(&held);
+        held.keep_locked();
+        state
+    }
+
+    /// Ends [`hold`](Self::hold).
+    pub(super) fn let_go(&self, at: Place) {
+        drop(self.table.cell(at).held());
+    }
+
+    /// Ends [`hold`](Self::hold) with the state that a charge left, and the decision on it.
+    pub(super) fn keep_held(&mut self, at: Place, state: Packed, decision: &Decision, now: Moment) {
+        let Self {
+            table, contents, ..
+        } = self;
+        let mut held = table.cell(at).held();
+        contents.keep(table, at, &mut held, state, decision, now);
     }
 
     /// Notes that a key that is there was refused.
-    pub(super) fn refused(&mut self, at: Place) {
-        let cell = self.table.cell_mut(at);
+    pub(super) fn refused(&self, at: Place) {
+        let mut cell = self.table.cell(at).lock();
         cell.meta = cell.meta.with_share(Share::ALL);
-    }
-
-    /// Replaces the state of a key that is there by what a charge left, with the decision on it.
-    pub(super) fn keep(&mut self, at: Place, state: Packed, decision: &Decision, now: Moment) {
-        let has_log = self.has_log(at);
-        let cell = self.table.cell_mut(at);
-        let log = has_log.then_some(cell.words[0]);
-        match (state, log) {
-            (Packed::Nothing, _) => {
-                self.remove(at);
-            }
-            (Packed::Words(tag, words), log) => {
-                cell.words = words;
-                cell.meta = meta(decision, now, tag);
-                if let Some(number) = log {
-                    self.rest.logs.free(number);
-                }
-            }
-            (Packed::Log(state), log) => {
-                cell.meta = meta(decision, now, Tag::SlidingLog);
-                let number = match log {
-                    Some(number) => {
-                        self.rest.logs.put(number, state);
-                        number
-                    }
-                    None => self.rest.logs.insert(state),
-                };
-                self.table.cell_mut(at).words = [number, 0, 0];
-                self.fit_log(number);
-            }
-        }
     }
 
     /// Remembers a key that is not there after its first charge, if [`has_room`](Self::has_room).
@@ -239,14 +219,13 @@ impl Shard {
             Packed::Nothing => return true,
             Packed::Words(tag, words) => (tag, words, None),
             Packed::Log(log) => {
-                let number = self.rest.logs.insert(log);
+                let number = self.contents.logs.insert(log);
                 (Tag::SlidingLog, [number, 0, 0], Some(number))
             }
         };
-        let meta = meta(decision, now, tag);
-        self.table.occupy(at, Cell { hash, meta, words });
+        self.occupy(at, hash, meta(decision, now, tag), words);
         if let Some(number) = log {
-            self.fit_log(number);
+            self.contents.fit_log(&self.table, number);
         }
         self.tend(NEW_KEY, now);
         true
@@ -260,7 +239,7 @@ impl Shard {
             return true;
         }
         self.around(hash).any(|at| {
-            let meta = self.table.cell(at).meta;
+            let meta = self.table.cell(at).meta();
             let frees = meta.has_expired(now) || !meta.share().is_busy();
             frees && (fits || self.has_log(at))
         })
@@ -288,15 +267,31 @@ impl Shard {
                 return Some(at);
             }
         }
-        let around = self.around(hash).filter(|at| fits || self.has_log(*at));
-        let cells = around.map(|at| (self.table.cell(at).meta, at));
-        let (meta, at) = cells.min_by_key(|(meta, _)| meta.rank())?;
-        if meta.share().is_busy() {
-            return None;
+        loop {
+            let around = self.around(hash).filter(|at| fits || self.has_log(*at));
+            let cells = around.map(|at| (self.table.cell(at).meta(), at));
+            let (meta, at) = cells.min_by_key(|(meta, _)| meta.rank())?;
+            if meta.share().is_busy() {
+                return None;
+            }
+            if self.evict(at) {
+                return Some(at);
+            }
         }
-        self.remove(at);
-        self.rest.gone.evicted += 1;
-        Some(at)
+    }
+
+    /// Drops a key before its time, unless it has become busy until it was locked.
+    fn evict(&mut self, at: Place) -> bool {
+        let Self {
+            table, contents, ..
+        } = self;
+        let mut cell = table.cell(at).lock();
+        let evicts = !cell.meta.share().is_busy();
+        if evicts {
+            contents.vacate(table, at, &mut cell);
+            contents.gone.evicted += 1;
+        }
+        evicts
     }
 
     /// Places of keys in the two homes of this one.
@@ -312,10 +307,9 @@ impl Shard {
     fn expire_around(&mut self, hash: KeyHash, now: Moment) -> (Option<Place>, bool) {
         let (mut vacant, mut freed_log) = (None, false);
         for at in self.around(hash) {
-            if self.table.cell(at).meta.has_expired(now) {
-                freed_log |= self.has_log(at);
-                self.remove(at);
-                self.rest.gone.expired += 1;
+            let has_log = self.has_log(at);
+            if self.expire(at, now) {
+                freed_log |= has_log;
                 vacant = Some(at);
             }
         }
@@ -323,45 +317,64 @@ impl Shard {
     }
 
     fn has_log(&self, at: Place) -> bool {
-        self.table.cell(at).meta.tag() == Some(Tag::SlidingLog)
+        self.table.cell(at).meta().tag() == Some(Tag::SlidingLog)
     }
 
     fn log_fits(&self) -> bool {
-        self.bytes() + self.rest.logs.bytes_of_one_more() <= self.rest.bounds.bytes
+        self.bytes() + self.contents.logs.bytes_of_one_more() <= self.contents.bounds.bytes
     }
 
     const fn is_full(&self) -> bool {
-        self.keys() >= self.rest.bounds.keys
+        self.keys() >= self.contents.bounds.keys
     }
 
-    fn remove(&mut self, at: Place) -> Cell {
-        let cell = self.table.vacate(at);
-        if cell.meta.tag() == Some(Tag::SlidingLog) {
-            self.rest.logs.free(cell.words[0]);
+    fn occupy(&mut self, at: Place, hash: KeyHash, meta: Meta, words: [u64; 3]) {
+        self.table.occupy(at, hash, meta, words);
+        self.contents.keys += 1;
+    }
+
+    fn remove(&mut self, at: Place) {
+        let Self {
+            table, contents, ..
+        } = self;
+        contents.vacate(table, at, &mut table.cell(at).lock());
+    }
+
+    /// Drops a key if it has expired.
+    fn expire(&mut self, at: Place, now: Moment) -> bool {
+        if !self.table.cell(at).meta().has_expired(now) {
+            return false;
         }
-        cell
+        let Self {
+            table, contents, ..
+        } = self;
+        let mut cell = table.cell(at).lock();
+        // It may have been charged until it was locked.
+        let expired = cell.meta.has_expired(now);
+        if expired {
+            contents.vacate(table, at, &mut cell);
+            contents.gone.expired += 1;
+        }
+        expired
     }
 
     /// Bounded work, spread over the decisions: one group is looked through for expired keys, and
     /// after the last one the table is shrunk if most of it is vacant.
-    #[inline]
     fn tend(&mut self, effort: u32, now: Moment) {
-        if self.table.spend(effort, SWEEP_EVERY) {
+        self.effort += effort;
+        if self.effort >= SWEEP_EVERY {
+            self.effort = 0;
             self.sweep_group(now);
         }
     }
 
-    #[inline(never)]
-    fn sweep_group(&mut self, now: Moment) {
-        for at in self.table.occupied(self.rest.hand) {
-            if self.table.cell(at).meta.has_expired(now) {
-                self.remove(at);
-                self.rest.gone.expired += 1;
-            }
+    pub(super) fn sweep_group(&mut self, now: Moment) {
+        for at in self.table.occupied(self.hand) {
+            self.expire(at, now);
         }
-        self.rest.hand += 1;
-        if self.rest.hand >= self.table.groups() {
-            self.rest.hand = 0;
+        self.hand += 1;
+        if self.hand >= self.table.groups() {
+            self.hand = 0;
             if self.keys() * 8 < self.table.groups() * GROUP && self.table.groups() > 1 {
                 self.rebuild(roomy(self.keys()), now);
             }
@@ -370,10 +383,10 @@ impl Shard {
 
     /// Looks through all groups at once.
     pub(super) fn sweep(&mut self, now: Moment) {
-        self.rest.hand = 0;
+        self.hand = 0;
         for _ in 0..self.table.groups() {
             self.sweep_group(now);
-            if self.rest.hand == 0 {
+            if self.hand == 0 {
                 break;
             }
         }
@@ -382,13 +395,13 @@ impl Shard {
     fn most_groups(&self) -> usize {
         // Some more cells than keys, so that the bound of the keys is met before cells run out.
         let by_keys = self
-            .rest
+            .contents
             .bounds
             .keys
-            .saturating_add(self.rest.bounds.keys / 4);
+            .saturating_add(self.contents.bounds.keys / 4);
         // An eighth is left to logs, so that cells that came before them cannot shut them out.
-        let bytes = self.rest.bounds.bytes;
-        let by_bytes = (bytes - bytes / 8).min(bytes.saturating_sub(self.rest.logs.bytes()));
+        let bytes = self.contents.bounds.bytes;
+        let by_bytes = (bytes - bytes / 8).min(bytes.saturating_sub(self.contents.logs.bytes()));
         let groups = by_keys.div_ceil(GROUP).min(by_bytes / GROUP_BYTES);
         groups.min(MOST_GROUPS)
     }
@@ -400,7 +413,8 @@ impl Shard {
     /// By half, or not at all if enough has expired.
     fn grow(&mut self, now: Moment) {
         let groups = self.table.groups();
-        let live = self.table.iter().filter(|c| !c.meta.has_expired(now));
+        let expired = |at: &Place| self.table.cell(*at).meta().has_expired(now);
+        let live = self.table.places().filter(|at| !expired(at));
         let wanted = roomy(live.count());
         let more = if wanted * 3 < groups * 2 {
             wanted
@@ -411,70 +425,64 @@ impl Shard {
     }
 
     /// Moves the keys to a table of so many groups. What has expired stays behind.
+    ///
+    /// Cells are emptied one by one, so who still looks in the old table finds nothing there, and comes for the
+    /// lock.
     fn rebuild(&mut self, groups: usize, now: Moment) {
         let old = std::mem::replace(&mut self.table, Table::new(groups));
-        self.rest.hand = 0;
-        for cell in old.iter() {
-            let dropped = if cell.meta.has_expired(now) {
-                self.rest.gone.expired += 1;
-                Some(*cell)
-            } else {
-                self.settle(*cell)
-            };
-            if let Some(cell) = dropped
-                && cell.meta.tag() == Some(Tag::SlidingLog)
-            {
-                self.rest.logs.free(cell.words[0]);
+        self.hand = 0;
+        for from in old.places() {
+            let mut cell = old.cell(from).lock();
+            if cell.meta.has_expired(now) {
+                self.contents.vacate(&old, from, &mut cell);
+                self.contents.gone.expired += 1;
+                continue;
             }
+            let hash = cell.hash();
+            let Some(at) = self.settle(hash, cell.meta) else {
+                self.contents.vacate(&old, from, &mut cell);
+                self.contents.gone.evicted += 1;
+                continue;
+            };
+            drop(cell);
+            self.table.occupy_from(at, &old, from, hash);
         }
+        self.generation.all[self.generation.shard].fetch_add(1, Release);
     }
 
-    /// Moves a cell in; answers the one that had to go if there was no vacancy, which takes more
-    /// than 32 keys with the same two homes in a table half empty.
-    fn settle(&mut self, cell: Cell) -> Option<Cell> {
-        if let Some(at) = self.table.vacancy(cell.hash) {
-            self.table.occupy(at, cell);
+    /// A place for a key that moves in: if there is no vacancy, which takes more than 32 keys with the same two
+    /// homes in a table half empty, that of the one which is worth the least, if that is not this one.
+    fn settle(&mut self, hash: KeyHash, meta: Meta) -> Option<Place> {
+        let vacancy = self.table.vacancy(hash);
+        if vacancy.is_some() {
+            return vacancy;
+        }
+        let rank = |at: &Place| self.table.cell(*at).meta().rank();
+        let least = self.around(hash).min_by_key(rank)?;
+        if rank(&least) >= meta.rank() {
             return None;
         }
-        self.rest.gone.evicted += 1;
-        let around = self.around(cell.hash);
-        let least = around.min_by_key(|at| self.table.cell(*at).meta.rank());
-        match least {
-            Some(at) if self.table.cell(at).meta.rank() < cell.meta.rank() => {
-                let gone = self.table.vacate(at);
-                self.table.occupy(at, cell);
-                Some(gone)
-            }
-            _ => Some(cell),
-        }
+        self.remove(least);
+        self.contents.gone.evicted += 1;
+        Some(least)
     }
 
-    /// Makes a log coarser until it fits, if it was this one that went over the bound.
-    fn fit_log(&mut self, number: u64) {
-        while self.bytes() > self.rest.bounds.bytes {
-            let Some(mut log) = self.rest.logs.take(number) else {
-                return;
-            };
-            let entries = log.entries();
-            log.coarsen();
-            self.rest.logs.put(number, log);
-            if entries <= 1 {
-                return;
-            }
-        }
-    }
-
-    /// Every key that has not expired, with its log if that is what it has.
-    pub(super) fn live(
+    /// Calls `visit` with every key that has not expired, and its log if that is what it has.
+    pub(super) fn visit_live(
         &self,
         now: Moment,
-    ) -> impl Iterator<Item = (&Cell, Option<&SlidingLogState>)> {
-        let live = self.table.iter().filter(move |c| !c.meta.has_expired(now));
-        live.map(|cell| {
-            let has_log = cell.meta.tag() == Some(Tag::SlidingLog);
-            let log = has_log.then(|| self.rest.logs.get(cell.words[0])).flatten();
-            (cell, log)
-        })
+        mut visit: impl FnMut(&Held<'_>, Option<&SlidingLogState>),
+    ) {
+        for at in self.table.places() {
+            let cell = self.table.cell(at).lock();
+            if !cell.meta.has_expired(now) {
+                let has_log = cell.meta.tag() == Some(Tag::SlidingLog);
+                let log = has_log
+                    .then(|| self.contents.logs.get(cell.words()[0]))
+                    .flatten();
+                visit(&cell, log);
+            }
+        }
     }
 
     /// Takes in a key from elsewhere, as far as there is room.
@@ -483,31 +491,19 @@ impl Shard {
             return;
         }
         let Some(at) = self.make_room(hash, matches!(state, Packed::Log(_)), now) else {
-            self.rest.gone.evicted += 1;
+            self.contents.gone.evicted += 1;
             return;
         };
         let words = match state {
             Packed::Nothing => return,
             Packed::Words(_, words) => words,
-            Packed::Log(log) => [self.rest.logs.insert(log), 0, 0],
+            Packed::Log(log) => [self.contents.logs.insert(log), 0, 0],
         };
-        self.table.occupy(at, Cell { hash, meta, words });
+        self.occupy(at, hash, meta, words);
         if meta.tag() == Some(Tag::SlidingLog) {
-            self.fit_log(words[0]);
+            self.contents.fit_log(&self.table, words[0]);
         }
     }
-}
-
-const fn needs_log(limiter: &Limiter) -> bool {
-    matches!(limiter, Limiter::SlidingLog(_))
-}
-
-const fn charged(shaped: &Shaped, cost: u64) -> bool {
-    cost > 0 && shaped.decision.allowed()
-}
-
-fn meta(decision: &Decision, now: Moment, tag: Tag) -> Meta {
-    Meta::new(now, decision.reset_nanos(), Share::of(decision), tag)
 }
 
 /// Groups in which so many keys take little more than half of the cells.

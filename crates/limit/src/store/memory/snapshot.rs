@@ -78,18 +78,18 @@ pub(super) fn write(store: &MemoryStore, to: &mut impl Write) -> std::io::Result
 
 fn copy(shard: &Shard, now: Moment, to: &mut Vec<u8>) {
     let mut put = |word: u64| to.extend_from_slice(&word.to_le_bytes());
-    for (cell, log) in shard.live(now.max(shard.latest())) {
-        put(cell.hash.low());
-        put(cell.hash.high());
+    shard.visit_live(now.max(shard.latest()), |cell, log| {
+        put(cell.hash().low());
+        put(cell.hash().high());
         put(cell.meta.0);
         match log {
-            None => cell.words.into_iter().for_each(&mut put),
+            None => cell.words().into_iter().for_each(&mut put),
             Some(log) => {
                 put(log.iter().len() as u64);
                 log.iter().flatten().for_each(&mut put);
             }
         }
-    }
+    });
 }
 
 /// Reads words and sums up what it has read.

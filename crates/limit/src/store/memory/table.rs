@@ -1,6 +1,10 @@
 //! The cells of a shard, in groups of sixteen: finding, placing and removing.
 
-use super::cell::{Cell, KeyHash};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::cell::{Cell, Held, KeyHash, Meta};
 
 /// Cells in a group.
 pub(super) const GROUP: usize = 16;
@@ -23,13 +27,38 @@ pub(super) type Place = usize;
 /// In a group, a key has a favourite place, where it is put if that is vacant and looked for first.
 /// The marks of a group are the bytes of one word, compared all at once: bit 7 is set where there
 /// is a cell, the others are those of [`KeyHash::mark`].
-#[derive(Debug)]
+///
+/// Who has the lock of the shard puts keys in and takes them out. Everybody else may at the same time look for the cell
+/// of a key and lock that; whether the key has gone meanwhile is seen then. A copy of a table is the same table.
+#[derive(Debug, Clone)]
 pub(super) struct Table {
-    marks: Box<[u128]>,
-    cells: Box<[Cell]>,
-    keys: u32,
-    /// What its owner has spent since it last swept a group. Here it takes no room of its own.
-    effort: u32,
+    marks: Arc<[Marks]>,
+    cells: Arc<[Cell]>,
+}
+
+/// The low eight marks of a group, and the high ones.
+#[derive(Debug, Default)]
+struct Marks([AtomicU64; 2]);
+
+impl Marks {
+    #[inline]
+    fn all(&self) -> u128 {
+        let [low, high] = &self.0;
+        // So that what was written to a cell before its mark is seen.
+        u128::from(high.load(Acquire)) << 64 | u128::from(low.load(Acquire))
+    }
+
+    #[inline]
+    fn of(&self, slot: usize) -> u8 {
+        (self.0[slot / 8].load(Acquire) >> (slot % 8 * 8)) as u8
+    }
+
+    /// By one thread at a time.
+    fn set(&self, slot: usize, mark: u8) {
+        let (half, shift) = (&self.0[slot / 8], slot % 8 * 8);
+        let others = half.load(Relaxed) & !(0xff << shift);
+        half.store(others | u64::from(mark) << shift, Release);
+    }
 }
 
 impl Table {
@@ -37,30 +66,13 @@ impl Table {
     pub(super) fn new(groups: usize) -> Self {
         let groups = groups.clamp(1, MOST_GROUPS);
         Self {
-            marks: vec![0; groups].into_boxed_slice(),
-            cells: vec![Cell::EMPTY; groups * GROUP].into_boxed_slice(),
-            keys: 0,
-            effort: 0,
+            marks: (0..groups).map(|_| Marks::default()).collect(),
+            cells: (0..groups * GROUP).map(|_| Cell::default()).collect(),
         }
     }
 
-    /// Adds to the effort; answers whether it is up to `enough`, and then begins anew.
-    #[inline]
-    pub(super) const fn spend(&mut self, effort: u32, enough: u32) -> bool {
-        self.effort += effort;
-        if self.effort < enough {
-            return false;
-        }
-        self.effort = 0;
-        true
-    }
-
-    pub(super) const fn groups(&self) -> usize {
+    pub(super) fn groups(&self) -> usize {
         self.marks.len()
-    }
-
-    pub(super) const fn keys(&self) -> usize {
-        self.keys as usize
     }
 
     /// The two groups where this key can be; they may be the same one.
@@ -71,16 +83,22 @@ impl Table {
         ]
     }
 
-    /// The cell of this key.
+    /// The cell of this key, locked. None if it is not there, or was taken out while it was looked for.
     #[inline]
+    pub(super) fn lock(&self, hash: KeyHash) -> Option<Held<'_>> {
+        let held = self.cells[self.find(hash)?].lock();
+        (held.hash() == hash).then_some(held)
+    }
+
+    /// Where this key is.
+    #[inline(always)]
     pub(super) fn find(&self, hash: KeyHash) -> Option<Place> {
         // The marks of many groups fit in a near cache, where cells do not: they tell at once whether
         // a key is where it likes it best, as most are, and hardly ever wrongly. So of the cells
         // only its own is waited for.
         let group = scale(hash.high(), self.marks.len());
         let favourite = group * GROUP + hash.slot();
-        let mark = (self.marks[group] >> (hash.slot() * 8)) as u8;
-        if mark == hash.mark() && self.cells[favourite].hash == hash {
+        if self.marks[group].of(hash.slot()) == hash.mark() && self.cells[favourite].seems(hash) {
             return Some(favourite);
         }
         self.find_elsewhere(hash)
@@ -89,12 +107,12 @@ impl Table {
     fn find_elsewhere(&self, hash: KeyHash) -> Option<Place> {
         let mark = u128::from(hash.mark()) * LOW_BITS;
         for group in self.homes(hash) {
-            let differs = self.marks[group] ^ mark;
+            let differs = self.marks[group].all() ^ mark;
             // Bytes that are zero, and perhaps some above one that is: the hash decides.
             let mut candidates = differs.wrapping_sub(LOW_BITS) & !differs & HIGH_BITS;
             while candidates != 0 {
                 let place = group * GROUP + candidates.trailing_zeros() as usize / 8;
-                if self.cells[place].hash == hash {
+                if self.cells[place].seems(hash) {
                     return Some(place);
                 }
                 candidates &= candidates - 1;
@@ -106,14 +124,14 @@ impl Table {
     /// A place for a new key: in its first home, unless that is crowded and the second less so.
     pub(super) fn vacancy(&self, hash: KeyHash) -> Option<Place> {
         let [first, second] = self.homes(hash);
-        let count = |group: usize| (self.marks[group] & HIGH_BITS).count_ones();
+        let count = |group: usize| (self.marks[group].all() & HIGH_BITS).count_ones();
         let in_first = count(first);
         let group = if in_first >= CROWDED && count(second) < in_first {
             second
         } else {
             first
         };
-        let vacant = !self.marks[group] & HIGH_BITS;
+        let vacant = !self.marks[group].all() & HIGH_BITS;
         if vacant >> (hash.slot() * 8) & 0x80 != 0 {
             return Some(group * GROUP + hash.slot());
         }
@@ -123,44 +141,42 @@ impl Table {
     }
 
     /// Puts a new key where there is a [`vacancy`](Self::vacancy).
-    pub(super) fn occupy(&mut self, place: Place, cell: Cell) {
-        let shift = place % GROUP * 8;
-        let mark = &mut self.marks[place / GROUP];
-        debug_assert_eq!(*mark >> shift & 0xff, 0);
-        *mark |= u128::from(cell.hash.mark()) << shift;
-        self.cells[place] = cell;
-        self.keys += 1;
+    pub(super) fn occupy(&self, place: Place, hash: KeyHash, meta: Meta, words: [u64; 3]) {
+        debug_assert_eq!(self.marks[place / GROUP].of(place % GROUP), 0);
+        self.cells[place].lock().fill(hash, meta, words);
+        self.marks[place / GROUP].set(place % GROUP, hash.mark());
     }
 
-    /// Clears a place, and answers what was there.
-    pub(super) fn vacate(&mut self, place: Place) -> Cell {
-        let mark = &mut self.marks[place / GROUP];
-        debug_assert_ne!(*mark >> (place % GROUP * 8) & 0x80, 0);
-        *mark &= !(0xff << (place % GROUP * 8));
-        self.keys -= 1;
-        std::mem::replace(&mut self.cells[place], Cell::EMPTY)
+    /// Moves what is at a place of another table to a vacancy of this one.
+    pub(super) fn occupy_from(&self, place: Place, other: &Self, from: Place, hash: KeyHash) {
+        self.cells[place].move_from(&other.cells[from]);
+        self.marks[place / GROUP].set(place % GROUP, hash.mark());
+        other.marks[from / GROUP].set(from % GROUP, 0);
+    }
+
+    /// Clears a place that is locked.
+    pub(super) fn vacate(&self, place: Place, held: &mut Held<'_>) {
+        debug_assert_ne!(self.marks[place / GROUP].of(place % GROUP), 0);
+        held.clear();
+        self.marks[place / GROUP].set(place % GROUP, 0);
     }
 
     /// The places of a group that hold a key.
     pub(super) fn occupied(&self, group: usize) -> Places {
         Places {
             first: group * GROUP,
-            left: self.marks[group] & HIGH_BITS,
+            left: self.marks[group].all() & HIGH_BITS,
         }
     }
 
-    /// All cells that hold a key.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Cell> {
-        let places = (0..self.marks.len()).flat_map(|group| self.occupied(group));
-        places.map(|place| &self.cells[place])
+    /// All places that hold a key.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        (0..self.marks.len()).flat_map(|group| self.occupied(group))
     }
 
+    #[inline]
     pub(super) fn cell(&self, place: Place) -> &Cell {
         &self.cells[place]
-    }
-
-    pub(super) fn cell_mut(&mut self, place: Place) -> &mut Cell {
-        &mut self.cells[place]
     }
 }
 
@@ -197,54 +213,66 @@ mod tests {
     use xxhash_rust::xxh3::xxh3_128;
 
     use super::*;
-    use crate::store::memory::cell::Meta;
 
     fn hash(number: u64) -> KeyHash {
         KeyHash::new(xxh3_128(&number.to_le_bytes()))
     }
 
-    fn cell(number: u64) -> Cell {
-        Cell {
-            hash: hash(number),
-            meta: Meta(number),
-            words: [number; 3],
-        }
+    fn put(table: &Table, place: Place, number: u64) {
+        table.occupy(place, hash(number), Meta(number << 8), [number; 3]);
     }
 
     #[test]
     fn what_is_put_in_is_found_until_it_is_taken_out() {
-        let mut table = Table::new(20);
+        let table = Table::new(20);
         let mut inside = HashSet::new();
         for number in 0..5_000 {
             let leaving = number / 2;
             if number % 2 == 1 && inside.remove(&leaving) {
-                let place = table.find(hash(leaving)).unwrap();
-                assert_eq!(table.vacate(place).words, [leaving; 3]);
+                let mut held = table.lock(hash(leaving)).unwrap();
+                assert_eq!(held.words(), [leaving; 3]);
+                table.vacate(table.find(hash(leaving)).unwrap(), &mut held);
             }
             if let Some(place) = table.vacancy(hash(number)) {
-                table.occupy(place, cell(number));
+                put(&table, place, number);
                 inside.insert(number);
             }
-            assert_eq!(table.keys(), inside.len());
         }
         assert!(inside.len() > 100);
         for number in 0..5_000 {
-            let found = table
-                .find(hash(number))
-                .map(|place| table.cell(place).words[0]);
+            let found = table.lock(hash(number)).map(|held| held.words()[0]);
             assert_eq!(found, inside.contains(&number).then_some(number));
         }
-        let listed: HashSet<u64> = table.iter().map(|cell| cell.words[0]).collect();
+        let word = |place| table.cell(place).lock().words()[0];
+        let listed: HashSet<u64> = table.places().map(word).collect();
         assert_eq!(listed, inside);
+    }
+
+    #[test]
+    fn what_moves_to_another_table_is_not_found_in_the_first() {
+        let (old, new) = (Table::new(4), Table::new(6));
+        for number in 0..30 {
+            put(&old, old.vacancy(hash(number)).unwrap(), number);
+        }
+        for from in old.places() {
+            let hash = old.cell(from).lock().hash();
+            new.occupy_from(new.vacancy(hash).unwrap(), &old, from, hash);
+        }
+        assert_eq!(old.places().count(), 0);
+        for number in 0..30 {
+            assert!(old.lock(hash(number)).is_none());
+            let held = new.lock(hash(number)).unwrap();
+            assert_eq!((held.words(), held.meta), ([number; 3], Meta(number << 8)));
+        }
     }
 
     #[test]
     fn a_table_is_well_filled_before_a_key_finds_no_place() {
         for groups in [32, 600] {
-            let mut table = Table::new(groups);
+            let table = Table::new(groups);
             let full = (0..).find(|number| match table.vacancy(hash(*number)) {
                 Some(place) => {
-                    table.occupy(place, cell(*number));
+                    put(&table, place, *number);
                     false
                 }
                 None => true,

@@ -1,0 +1,124 @@
+//! Where a thread finds cells without the lock of a shard.
+//!
+//! A table stays where it is as long as somebody refers to it, and most decisions need no more than a cell of
+//! it. So each thread that decides keeps references of its own: it need not count one for each decision, which
+//! would be written where all threads do. A table that was replaced is given up when the thread comes by again.
+
+use std::cell::RefCell;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use super::MemoryStore;
+use super::cell::KeyHash;
+use super::contents;
+use super::shard::{KNOWN_KEY, SWEEP_EVERY};
+use super::table::Table;
+use crate::{Limiter, Moment, Shaped};
+
+/// The stores of which a thread keeps tables; that of the one it has used first goes for another.
+const MOST_STORES: usize = 4;
+
+/// Which store a view is of. Numbers are not used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StoreNumber(u64);
+
+impl StoreNumber {
+    /// Of another store than all before.
+    pub(super) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Relaxed))
+    }
+}
+
+thread_local! {
+    static VIEWS: RefCell<Views> = const { RefCell::new(Views { stores: Vec::new(), effort: 0 }) };
+}
+
+struct Views {
+    stores: Vec<View>,
+    /// What has been spent since a group of some shard was swept.
+    effort: u32,
+}
+
+/// The tables of one store, as this thread has seen them last.
+struct View {
+    store: StoreNumber,
+    tables: Vec<Option<(Table, u64)>>,
+}
+
+impl Views {
+    #[inline]
+    fn of(&mut self, store: &MemoryStore) -> &mut View {
+        let found = self.stores.iter().position(|view| view.store == store.name);
+        let at = found.unwrap_or_else(|| self.add(store));
+        &mut self.stores[at]
+    }
+
+    #[cold]
+    fn add(&mut self, store: &MemoryStore) -> usize {
+        if self.stores.len() == MOST_STORES {
+            self.stores.remove(0);
+        }
+        self.stores.push(View {
+            store: store.name,
+            tables: vec![None; store.shards.len()],
+        });
+        self.stores.len() - 1
+    }
+}
+
+/// Decides a request of a key that has a cell, whose state is no log. Otherwise nothing is done, and it is for
+/// who has the lock of the shard.
+#[inline(always)]
+pub(super) fn decide(
+    store: &MemoryStore,
+    hash: KeyHash,
+    limiter: &Limiter,
+    now: Moment,
+    cost: u64,
+) -> Option<Shaped> {
+    let number = store.number(hash);
+    let decided = VIEWS.try_with(|views| {
+        let mut views = views.try_borrow_mut().ok()?;
+        let (table, generation) = views.of(store).tables[number].as_ref()?;
+        if *generation != store.generations[number].load(Acquire) {
+            return None;
+        }
+        let shaped = contents::step(&mut table.lock(hash)?, limiter, now, cost)?;
+        views.effort += KNOWN_KEY;
+        if views.effort >= SWEEP_EVERY {
+            views.effort = 0;
+            sweep(store, number, now);
+        }
+        Some(shaped)
+    });
+    // A thread that is about to end has none.
+    decided.unwrap_or(None)
+}
+
+#[inline(never)]
+fn sweep(store: &MemoryStore, number: usize, now: Moment) {
+    let mut shard = store.shard(number);
+    let now = shard.turn(now);
+    shard.sweep_group(now);
+}
+
+/// Notes the table that a shard has now.
+pub(super) fn see(store: &MemoryStore, number: usize, table: (Table, u64)) {
+    // See `decide`: it is only slower without.
+    let _ = VIEWS.try_with(|views| {
+        if let Ok(mut views) = views.try_borrow_mut() {
+            views.of(store).tables[number] = Some(table);
+        }
+    });
+}
+
+/// Whether this thread has seen the table of this number.
+pub(super) fn has_seen(store: &MemoryStore, number: usize, generation: u64) -> bool {
+    let seen = VIEWS.try_with(|views| {
+        let mut views = views.try_borrow_mut().ok()?;
+        let (_, seen) = views.of(store).tables[number].as_ref()?;
+        Some(*seen == generation)
+    });
+    seen.ok().flatten().unwrap_or(false)
+}
