@@ -286,10 +286,27 @@ class Load:
         result = self.ask(f"127.0.0.1:{port}", "resp", request, keys, clients, requests, pipeline)
         return result["rate"], result["p99"] / 1e3
 
-    def ask(self, address, protocol, request, keys, connections, requests, pipeline=1, rate=0):
+    def redirects(self, url, pid, file, requests, connections):
+        """As the function `redirects`, with codes out of a file, one after the other."""
+        address = url.removeprefix("http://")
+        request = f"GET /__value__ HTTP/1.1\r\nHost: {address}\r\n\r\n".encode()
+        used = cpu_seconds(pid)
+        result = self.ask(address, "http", request, 1, connections, requests, file=file)
+        used = cpu_seconds(pid) - used
+        return {
+            "requests": requests,
+            "rps": result["rate"],
+            "p50": result["p50"],
+            "p99": result["p99"],
+            "core": used * result["rate"] / requests,
+            "rps_core": requests / used,
+        }
+
+    def ask(self, address, protocol, request, keys, connections, requests, pipeline=1, rate=0, file=None):
         """Requests a second, and percentiles of their latency in microseconds."""
         command = [*self.before, self.binary, address, protocol]
         command += map(str, (connections, pipeline, keys, requests, rate))
+        command += [file] if file else []
         ran = subprocess.run(command, check=True, input=request, stdout=subprocess.PIPE)
         return {name: float(n) for name, n in re.findall(r"(\w+)=([\d.]+)", ran.stdout.decode())}
 

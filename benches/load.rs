@@ -4,8 +4,9 @@
 //!
 //! Only the standard library: the harness compiles it by itself.
 //!
-//! `load ADDRESS resp|http CONNECTIONS PIPELINE KEYS REQUESTS RATE`; the request, in which each
-//! `__rand_int__` becomes a random number below KEYS, is read from the standard input. A RATE of 0 asks
+//! `load ADDRESS resp|http CONNECTIONS PIPELINE KEYS REQUESTS RATE [FILE]`; the request, in which each
+//! `__rand_int__` becomes a random number below KEYS, is read from the standard input. With a FILE,
+//! `__value__` becomes its next line, again and again. A RATE of 0 asks
 //! again as soon as there is an answer. Prints requests a second, and the median, 99th and 99.9th
 //! percentile of the latency in microseconds.
 
@@ -16,6 +17,7 @@ use std::process::exit;
 use std::time::{Duration, Instant};
 
 const MARK: &[u8] = b"__rand_int__";
+const VALUE: &str = "__value__";
 
 struct Options {
     address: String,
@@ -25,6 +27,7 @@ struct Options {
     keys: u64,
     requests: u64,
     rate: f64,
+    file: Option<String>,
 }
 
 fn options() -> Option<Options> {
@@ -37,6 +40,7 @@ fn options() -> Option<Options> {
         keys,
         requests,
         rate,
+        file @ ..,
     ] = &words[..]
     else {
         return None;
@@ -49,37 +53,66 @@ fn options() -> Option<Options> {
         keys: keys.parse().ok()?,
         requests: requests.parse().ok()?,
         rate: rate.parse().ok()?,
+        file: file.first().cloned(),
     })
 }
 
-/// What is sent, and where its random numbers are.
-struct Template {
-    bytes: Vec<u8>,
-    marks: Vec<usize>,
+/// What is sent.
+enum Template {
+    /// The same with other numbers, and where those are.
+    Numbers { bytes: Vec<u8>, marks: Vec<usize> },
+    /// One after the other: made ahead, in one piece, with where each ends.
+    Made {
+        bytes: Vec<u8>,
+        ends: Vec<usize>,
+        next: usize,
+    },
 }
 
 impl Template {
-    fn read() -> Self {
+    fn read(file: Option<&str>) -> Self {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).expect("a request");
-        let at = 0..bytes.len().saturating_sub(MARK.len() - 1);
-        let marks = at.filter(|at| bytes[*at..].starts_with(MARK)).collect();
-        Self { bytes, marks }
+        let Some(file) = file else {
+            let at = 0..bytes.len().saturating_sub(MARK.len() - 1);
+            let marks = at.filter(|at| bytes[*at..].starts_with(MARK)).collect();
+            return Self::Numbers { bytes, marks };
+        };
+        let text = String::from_utf8(bytes).expect("a text");
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for value in std::fs::read_to_string(file).expect("values").lines() {
+            bytes.extend_from_slice(text.replace(VALUE, value).as_bytes());
+            ends.push(bytes.len());
+        }
+        Self::Made {
+            bytes,
+            ends,
+            next: 0,
+        }
     }
 
-    /// As redis-benchmark does: twelve digits.
     fn write(&mut self, random: &mut u64, keys: u64, to: &mut Vec<u8>) {
-        for at in &self.marks {
-            *random ^= *random << 13;
-            *random ^= *random >> 7;
-            *random ^= *random << 17;
-            let mut number = *random % keys;
-            for digit in self.bytes[*at..at + MARK.len()].iter_mut().rev() {
-                *digit = b'0' + (number % 10) as u8;
-                number /= 10;
+        match self {
+            // As redis-benchmark does: twelve digits.
+            Self::Numbers { bytes, marks } => {
+                for at in marks {
+                    *random ^= *random << 13;
+                    *random ^= *random >> 7;
+                    *random ^= *random << 17;
+                    let mut number = *random % keys;
+                    for digit in bytes[*at..*at + MARK.len()].iter_mut().rev() {
+                        *digit = b'0' + (number % 10) as u8;
+                        number /= 10;
+                    }
+                }
+                to.extend_from_slice(bytes);
+            }
+            Self::Made { bytes, ends, next } => {
+                let begin = next.checked_sub(1).map_or(0, |before| ends[before]);
+                to.extend_from_slice(&bytes[begin..ends[*next]]);
+                *next = (*next + 1) % ends.len();
             }
         }
-        to.extend_from_slice(&self.bytes);
     }
 }
 
@@ -123,14 +156,24 @@ fn end_of_resp(bytes: &[u8]) -> Option<usize> {
 }
 
 fn end_of_http(bytes: &[u8]) -> Option<usize> {
-    let head = bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
-    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    if !text.starts_with("http/1.1 200") {
-        fail(&text);
+    const LENGTH: &[u8] = b"content-length:";
+    let (mut at, mut length) = (0, 0);
+    loop {
+        let line = bytes.get(at..)?;
+        let line = &line[..line.iter().position(|byte| *byte == b'\n')?];
+        if at == 0 && !(line.starts_with(b"HTTP/1.1 2") || line.starts_with(b"HTTP/1.1 3")) {
+            fail(&String::from_utf8_lossy(bytes));
+        }
+        at += line.len() + 1;
+        if line == b"\r" {
+            break;
+        }
+        if line.len() > LENGTH.len() && line[..LENGTH.len()].eq_ignore_ascii_case(LENGTH) {
+            let number = std::str::from_utf8(&line[LENGTH.len()..]).ok()?;
+            length = number.trim().parse().ok()?;
+        }
     }
-    let length = text.split("content-length: ").nth(1)?;
-    let length: usize = length.split("\r\n").next()?.parse().ok()?;
-    (head + length <= bytes.len()).then_some(head + length)
+    (at + length <= bytes.len()).then_some(at + length)
 }
 
 fn fail(text: &str) -> ! {
@@ -140,9 +183,9 @@ fn fail(text: &str) -> ! {
 
 fn main() {
     let Some(options) = options() else {
-        fail("usage: load ADDRESS resp|http CONNECTIONS PIPELINE KEYS REQUESTS RATE");
+        fail("usage: load ADDRESS resp|http CONNECTIONS PIPELINE KEYS REQUESTS RATE [FILE]");
     };
-    let mut template = Template::read();
+    let mut template = Template::read(options.file.as_deref());
     let mut connections: Vec<Connection> = (0..options.connections)
         .map(|_| {
             let stream = TcpStream::connect(&options.address).expect("a connection");
