@@ -15,8 +15,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
 
 use super::accept::EdgeThread;
+use super::batch::{self, Ticket};
 use super::direct::{Direct, End};
 use super::handler::EdgeService;
 use crate::activity::{Activity, Due};
@@ -81,7 +83,7 @@ pub(super) async fn serve(stream: TcpStream, peer: IpAddr, thread: Arc<EdgeThrea
 
 enum Opened {
     Plain(TcpStream),
-    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Looks at the first bytes without taking them. Once for each connection; what follows runs on
@@ -111,13 +113,17 @@ async fn speak<S>(
     thread: &Arc<EdgeThread>,
     activity: Arc<Activity>,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Transport,
 {
     match protocol {
         Protocol::Http1 => {
             let direct = Direct::new(stream, peer, Arc::clone(thread), Arc::clone(&activity));
+            let state = match S::together(direct) {
+                Ok(state) => state,
+                Err(error) => return log_end(&error),
+            };
             let connection = Http1 {
-                state: Some(State::Direct(direct)),
+                state: Some(state),
                 peer,
                 thread: Arc::clone(thread),
                 activity: Arc::clone(&activity),
@@ -137,6 +143,35 @@ async fn speak<S>(
                 .serve_connection(io, service);
             drive(connection, thread, &activity).await;
         }
+    }
+}
+
+/// What a connection comes by.
+trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
+    /// How plain requests are answered at first.
+    fn together(direct: Direct<Self>) -> io::Result<State<Self>>;
+
+    /// What has left the others of its thread.
+    fn apart(direct: Direct<std::net::TcpStream>) -> io::Result<Direct<Self>>;
+}
+
+impl Transport for TcpStream {
+    fn together(direct: Direct<Self>) -> io::Result<State<Self>> {
+        batch::enter(direct).map(State::Together)
+    }
+
+    fn apart(direct: Direct<std::net::TcpStream>) -> io::Result<Direct<Self>> {
+        direct.with_stream(Self::from_std)
+    }
+}
+
+impl Transport for Box<TlsStream<TcpStream>> {
+    fn together(direct: Direct<Self>) -> io::Result<State<Self>> {
+        Ok(State::Direct(direct))
+    }
+
+    fn apart(_: Direct<std::net::TcpStream>) -> io::Result<Direct<Self>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -173,11 +208,13 @@ struct Http1<S> {
 }
 
 enum State<S> {
+    /// With others of the thread.
+    Together(Ticket),
     Direct(Direct<S>),
     Hyper(Pin<Box<http1::Connection<TokioIo<Watched<S>>, EdgeService>>>),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Http1<S> {
+impl<S: Transport> Http1<S> {
     fn hand_over(&self, direct: Direct<S>) -> State<S> {
         let (stream, read) = direct.into_rest();
         let (io, service) = for_hyper(stream, read, self.peer, &self.thread, &self.activity);
@@ -199,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Http1<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Served for Http1<S> {
+impl<S: Transport> Served for Http1<S> {
     const SAYS_GOODBYE: bool = false;
 
     fn poll_served(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -207,6 +244,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Served for Http1<S> {
         loop {
             let end = match &mut this.state {
                 None => return Poll::Ready(()),
+                Some(State::Together(ticket)) => {
+                    let left = ready!(ticket.poll(cx)).and_then(S::apart);
+                    this.state = left
+                        .map_err(|error| log_end(&error))
+                        .ok()
+                        .map(State::Direct);
+                    continue;
+                }
                 Some(State::Direct(direct)) => ready!(direct.poll_end(cx)),
                 Some(State::Hyper(connection)) => {
                     let end = ready!(connection.as_mut().poll(cx));
@@ -227,10 +272,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Served for Http1<S> {
     fn end_gracefully(self: Pin<&mut Self>) {
         let this = self.get_mut();
         this.ending = true;
+        if let Some(State::Together(ticket)) = &this.state {
+            let left = ticket.leave().and_then(S::apart);
+            this.state = left
+                .map_err(|error| log_end(&error))
+                .ok()
+                .map(State::Direct);
+        }
         match &mut this.state {
             Some(State::Direct(direct)) => direct.end_gracefully(),
             Some(State::Hyper(connection)) => connection.as_mut().graceful_shutdown(),
-            None => {}
+            Some(State::Together(_)) | None => {}
         }
     }
 }

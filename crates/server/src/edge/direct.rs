@@ -31,7 +31,7 @@ use crate::activity::Activity;
 use crate::metrics::Outcome;
 
 /// What is read at once.
-const READ_BYTES: usize = 16 * 1024;
+pub(super) const READ_BYTES: usize = 16 * 1024;
 /// So many bytes of answers are written before more requests are answered.
 const FLUSH_BYTES: usize = 64 * 1024;
 
@@ -83,7 +83,7 @@ enum Next {
     Close,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
+impl<S> Direct<S> {
     pub(super) fn new(
         stream: S,
         peer: IpAddr,
@@ -104,6 +104,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
         }
     }
 
+    pub(super) const fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    /// The same connection by another kind of stream.
+    pub(super) fn with_stream<T>(
+        self,
+        convert: impl FnOnce(S) -> io::Result<T>,
+    ) -> io::Result<Direct<T>> {
+        Ok(Direct {
+            stream: convert(self.stream)?,
+            peer: self.peer,
+            thread: self.thread,
+            activity: self.activity,
+            unread: self.unread,
+            may_be_whole: self.may_be_whole,
+            unsent: self.unsent,
+            waiting: self.waiting,
+            next: self.next,
+            date: self.date,
+        })
+    }
+
+    /// With bytes of an answer that the system did not take yet.
+    pub(super) fn with_unsent(mut self, rest: &[u8]) -> Self {
+        self.unsent = Bytes::copy_from_slice(rest);
+        self
+    }
+
+    /// Whether there is something to do before more is read.
+    pub(super) fn needs_more(&self) -> bool {
+        self.next != Next::Requests || self.waiting.is_some() || self.may_be_whole
+    }
+
     /// The stream, and what was read from it and is not answered.
     pub(super) fn into_rest(self) -> (S, Bytes) {
         (self.stream, self.unread.into())
@@ -120,50 +154,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
         }
     }
 
-    /// Answers until there is an end.
-    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
-        loop {
-            ready!(poll_send(&mut self.stream, cx, &mut self.unsent))?;
-            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-            if let Some((later, method)) = &mut self.waiting {
-                let answer = ready!(later.as_mut().poll(cx));
-                let head_only = *method == Method::HEAD;
-                self.waiting = None;
-                let mut out = Vec::new();
-                self.write(&mut out, answer, head_only);
-                self.unsent = out.into();
-                continue;
-            }
-            match self.next {
-                Next::Requests => {}
-                Next::HandOver => return Poll::Ready(Ok(End::HandOver)),
-                Next::Close => {
-                    ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-                    return Poll::Ready(Ok(End::Closed));
-                }
-            }
-            ready!(BUFFERS.with_borrow_mut(|buffers| self.poll_requests(cx, buffers)))?;
+    /// Takes what was read at `now`, nothing if the client has said that no more comes, and answers all requests in
+    /// it that are whole.
+    pub(super) fn take(&mut self, fresh: &[u8], now: Instant, written: &mut Vec<u8>) {
+        if fresh.is_empty() {
+            self.next = Next::Close;
+            return;
         }
+        self.activity.bytes_read(now);
+        self.answer_with(fresh, written);
     }
 
-    /// Reads once, unless there are requests to go on with, and answers all that are whole.
-    fn poll_requests(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffers: &mut Buffers,
-    ) -> Poll<io::Result<()>> {
-        let Buffers { read, written } = buffers;
-        let mut fresh = ReadBuf::new(read);
-        if !self.may_be_whole {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut fresh))?;
-            if fresh.filled().is_empty() {
-                self.next = Next::Close;
-                return Poll::Ready(Ok(()));
-            }
-            self.activity.bytes_read(Instant::now());
-        }
-        written.clear();
-        let fresh = fresh.filled();
+    /// Answers all requests that are whole in what was left before and this.
+    fn answer_with(&mut self, fresh: &[u8], written: &mut Vec<u8>) {
         if self.unread.is_empty() {
             let answered = self.answer_all(fresh, written);
             self.unread.extend_from_slice(&fresh[answered..]);
@@ -179,21 +182,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
                 unread
             };
         }
-        let mut rest = written.as_slice();
-        if poll_send(&mut self.stream, cx, &mut rest)?.is_pending() {
-            self.unsent = Bytes::copy_from_slice(rest);
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Answers the plain requests that `bytes` begin with; how many bytes they are.
     fn answer_all(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
         let max_bytes = self.thread.shared.options.max_header_bytes;
+        let begin = out.len();
         let mut answered = 0;
         self.may_be_whole = false;
         while answered < bytes.len() {
             let goes_on = self.next == Next::Requests && self.waiting.is_none();
-            if !goes_on || out.len() >= FLUSH_BYTES {
+            if !goes_on || out.len() - begin >= FLUSH_BYTES {
                 self.may_be_whole = true;
                 break;
             }
@@ -301,6 +300,56 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
         }
         write_field(out, "date", self.date.at(now).as_bytes());
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
+    /// Answers until there is an end.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
+        loop {
+            ready!(poll_send(&mut self.stream, cx, &mut self.unsent))?;
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            if let Some((later, method)) = &mut self.waiting {
+                let answer = ready!(later.as_mut().poll(cx));
+                let head_only = *method == Method::HEAD;
+                self.waiting = None;
+                let mut out = Vec::new();
+                self.write(&mut out, answer, head_only);
+                self.unsent = out.into();
+                continue;
+            }
+            match self.next {
+                Next::Requests => {}
+                Next::HandOver => return Poll::Ready(Ok(End::HandOver)),
+                Next::Close => {
+                    ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+                    return Poll::Ready(Ok(End::Closed));
+                }
+            }
+            ready!(BUFFERS.with_borrow_mut(|buffers| self.poll_requests(cx, buffers)))?;
+        }
+    }
+
+    /// Reads once, unless there are requests to go on with, and answers all that are whole.
+    fn poll_requests(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &mut Buffers,
+    ) -> Poll<io::Result<()>> {
+        let Buffers { read, written } = buffers;
+        let mut fresh = ReadBuf::new(read);
+        written.clear();
+        if self.may_be_whole {
+            self.answer_with(&[], written);
+        } else {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut fresh))?;
+            self.take(fresh.filled(), Instant::now(), written);
+        }
+        let mut rest = written.as_slice();
+        if poll_send(&mut self.stream, cx, &mut rest)?.is_pending() {
+            self.unsent = Bytes::copy_from_slice(rest);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod accept;
 mod aside;
+mod batch;
 mod bind;
 mod cache_control;
 mod click;

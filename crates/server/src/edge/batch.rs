@@ -1,0 +1,330 @@
+//! The plain connections of a thread, served together.
+//!
+//! Of a redirect, four fifths of the processor's time are the system's, and what is left waits for code and data that the
+//! system's calls have pushed out of the near caches. So what has arrived is taken from all connections first, then
+//! all requests are answered, and then all answers are sent: each of the three finds its code where it left it. The
+//! connections have an `epoll` of their own for that, at which the runtime looks as at one more connection.
+//!
+//! A connection leaves as soon as it needs more than that: an answer that has to wait, a request that is not
+//! [plain](super::plain), a client that does not read. It goes on as [`Direct`] by itself then.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::TcpStream;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use slab::Slab;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::JoinHandle;
+
+use super::direct::{Direct, READ_BYTES};
+
+/// So many connections are served together at most: other tasks of the thread wait that long.
+const MOST: usize = 128;
+
+/// What tells that nothing more comes than is there.
+const ENDS: EventFlags = EventFlags::RDHUP
+    .union(EventFlags::HUP)
+    .union(EventFlags::ERR);
+
+thread_local! {
+    static BATCH: RefCell<Option<Batch>> = const { RefCell::new(None) };
+}
+
+struct Batch {
+    epoll: Arc<OwnedFd>,
+    /// Serves as long as the runtime does.
+    serving: JoinHandle<()>,
+    members: Slab<Member>,
+    buffers: Buffers,
+    events: Vec<Event>,
+    /// What may be there to read though nothing tells so.
+    again: Vec<Event>,
+}
+
+#[derive(Default)]
+struct Buffers {
+    /// What was read, one after the other.
+    read: Vec<u8>,
+    answers: Vec<u8>,
+    /// Whose is which part of both.
+    turns: Vec<Turn>,
+}
+
+struct Turn {
+    key: usize,
+    read: Range<usize>,
+    answer: Range<usize>,
+}
+
+struct Member {
+    /// None once it has left.
+    direct: Option<Direct<TcpStream>>,
+    /// How it has left.
+    left: Option<io::Result<Direct<TcpStream>>>,
+    waker: Option<Waker>,
+}
+
+/// A connection's place among those that are served together; it ends with it.
+pub(super) struct Ticket {
+    key: usize,
+}
+
+/// Takes in a connection.
+///
+/// # Errors
+/// Those of the system. The connection has ended then.
+pub(super) fn enter(direct: Direct<tokio::net::TcpStream>) -> io::Result<Ticket> {
+    let direct = direct.with_stream(tokio::net::TcpStream::into_std)?;
+    BATCH.with_borrow_mut(|batch| {
+        let batch = match batch {
+            Some(batch) if !batch.serving.is_finished() => batch,
+            _ => batch.insert(Batch::new()?),
+        };
+        let place = batch.members.vacant_entry();
+        let key = place.key();
+        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&batch.epoll, direct.stream(), data(key), flags)?;
+        place.insert(Member {
+            direct: Some(direct),
+            left: None,
+            waker: None,
+        });
+        Ok(Ticket { key })
+    })
+}
+
+fn data(key: usize) -> EventData {
+    EventData::new_u64(key as u64)
+}
+
+impl Ticket {
+    /// Waits until the connection leaves.
+    ///
+    /// # Errors
+    /// Those of the connection, which has ended then.
+    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<io::Result<Direct<TcpStream>>> {
+        self.with(|batch, key| {
+            let Some(member) = batch.members.get_mut(key) else {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            };
+            match member.left.take() {
+                Some(left) => Poll::Ready(left),
+                None => {
+                    member.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::NotConnected.into())))
+    }
+
+    /// Takes the connection out.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    pub(super) fn leave(&self) -> io::Result<Direct<TcpStream>> {
+        let left = self.with(|batch, key| {
+            let member = batch.members.get_mut(key)?;
+            if let Some(direct) = member.direct.take() {
+                epoll::delete(&batch.epoll, direct.stream()).ok()?;
+                return Some(Ok(direct));
+            }
+            member.left.take()
+        });
+        left.flatten()
+            .unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut Batch, usize) -> R) -> Option<R> {
+        // There is none if the thread is about to end.
+        let with = |batch: &RefCell<Option<Batch>>| {
+            let mut batch = batch.try_borrow_mut().ok()?;
+            Some(work(batch.as_mut()?, self.key))
+        };
+        BATCH.try_with(with).ok().flatten()
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // The system forgets a connection that is closed.
+        self.with(|batch, key| batch.members.try_remove(key));
+    }
+}
+
+/// Serves until the runtime ends.
+async fn serve(connections: AsyncFd<Arc<OwnedFd>>) {
+    loop {
+        let Ok(mut ready) = connections.readable().await else {
+            return;
+        };
+        let served = BATCH.with_borrow_mut(|batch| batch.as_mut().map(Batch::turn));
+        match served {
+            // What has arrived meanwhile makes it ready again.
+            Some(Ok(false)) => ready.clear_ready(),
+            Some(Ok(true)) => tokio::task::yield_now().await,
+            Some(Err(error)) => {
+                tracing::error!(%error, "connections cannot be waited for");
+                return;
+            }
+            None => return,
+        }
+    }
+}
+
+impl Batch {
+    fn new() -> io::Result<Self> {
+        let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC)?);
+        // What replaces it is unsafe, for those whose descriptor could be closed meanwhile: this one is its own.
+        #[expect(deprecated)]
+        let connections = AsyncFd::with_interest(Arc::clone(&epoll), Interest::READABLE)?;
+        Ok(Self {
+            epoll,
+            serving: tokio::spawn(serve(connections)),
+            members: Slab::new(),
+            buffers: Buffers::default(),
+            events: Vec::with_capacity(MOST),
+            again: Vec::new(),
+        })
+    }
+
+    /// Serves the connections for which something has arrived; whether there may be more.
+    fn turn(&mut self) -> io::Result<bool> {
+        let mut events = std::mem::take(&mut self.events);
+        let waited = epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            Some(&Timespec::default()),
+        );
+        let more = match waited {
+            Ok(ready) => ready == MOST,
+            Err(Errno::INTR) => true,
+            Err(error) => return Err(error.into()),
+        };
+        events.append(&mut self.again);
+        self.read(&events);
+        self.answer();
+        self.send();
+        events.clear();
+        self.events = events;
+        Ok(more || !self.again.is_empty())
+    }
+
+    fn read(&mut self, events: &[Event]) {
+        let Buffers { read, turns, .. } = &mut self.buffers;
+        turns.clear();
+        let mut at = 0;
+        for event in events {
+            let key = event.data.u64() as usize;
+            let member = self.members.get_mut(key);
+            let Some(direct) = member.as_ref().and_then(|member| member.direct.as_ref()) else {
+                continue;
+            };
+            if read.len() < at + READ_BYTES {
+                read.resize(at + READ_BYTES, 0);
+            }
+            let place = &mut read[at..at + READ_BYTES];
+            match rustix::net::recv(direct.stream(), place, RecvFlags::empty()) {
+                Ok((_, length)) => {
+                    turns.push(Turn {
+                        key,
+                        read: at..at + length,
+                        answer: 0..0,
+                    });
+                    at += length;
+                    // Nothing more is told of what was there before.
+                    let flags = event.flags;
+                    let ends = flags.intersects(ENDS);
+                    if length == READ_BYTES || (ends && length > 0) {
+                        self.again.push(*event);
+                    }
+                }
+                Err(Errno::AGAIN) => {}
+                Err(Errno::INTR) => self.again.push(*event),
+                Err(error) => part(&self.epoll, member, Err(error.into())),
+            }
+        }
+    }
+
+    fn answer(&mut self) {
+        let Buffers {
+            read,
+            answers,
+            turns,
+        } = &mut self.buffers;
+        answers.clear();
+        let now = Instant::now();
+        turns.retain_mut(|turn| {
+            let member = self.members.get_mut(turn.key);
+            let Some(direct) = member.and_then(|member| member.direct.as_mut()) else {
+                return false;
+            };
+            let begin = answers.len();
+            let taken = catch_unwind(AssertUnwindSafe(|| {
+                direct.take(&read[turn.read.clone()], now, answers);
+            }));
+            if taken.is_err() {
+                // As the end of its task would: of this connection alone.
+                answers.truncate(begin);
+                let error = Err(io::Error::other("an answer panicked"));
+                part(&self.epoll, self.members.get_mut(turn.key), error);
+                return false;
+            }
+            turn.answer = begin..answers.len();
+            true
+        });
+    }
+
+    fn send(&mut self) {
+        let Buffers { answers, turns, .. } = &self.buffers;
+        for turn in turns {
+            let member = self.members.get_mut(turn.key);
+            let Some(direct) = member.as_ref().and_then(|member| member.direct.as_ref()) else {
+                continue;
+            };
+            let answer = &answers[turn.answer.clone()];
+            let sent = match answer {
+                [] => Ok(0),
+                _ => rustix::net::send(direct.stream(), answer, SendFlags::NOSIGNAL),
+            };
+            let rest = match sent {
+                Ok(sent) => &answer[sent..],
+                Err(Errno::AGAIN | Errno::INTR) => answer,
+                Err(error) => {
+                    part(&self.epoll, member, Err(error.into()));
+                    continue;
+                }
+            };
+            if !rest.is_empty() || direct.needs_more() {
+                part(&self.epoll, member, Ok(rest));
+            }
+        }
+    }
+}
+
+/// Lets a connection leave: for an error, or with what could not be sent.
+fn part(epoll: &OwnedFd, member: Option<&mut Member>, how: io::Result<&[u8]>) {
+    let Some(member) = member else { return };
+    let Some(direct) = member.direct.take() else {
+        return;
+    };
+    let how = how.and_then(|rest| {
+        epoll::delete(epoll, direct.stream())?;
+        Ok(direct.with_unsent(rest))
+    });
+    member.left = Some(how);
+    if let Some(waker) = member.waker.take() {
+        waker.wake();
+    }
+}
