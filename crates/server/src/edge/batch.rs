@@ -6,7 +6,8 @@
 //! connections have an `epoll` of their own for that, at which the runtime looks as at one more connection.
 //!
 //! A connection leaves as soon as it needs more than that: an answer that has to wait, a request that is not
-//! [plain](super::plain), a client that does not read. It goes on as [`Direct`] by itself then.
+//! [plain](super::plain), a client that does not read. It goes on as [`Direct`] by itself then, until some requests in a
+//! row were answered at once.
 
 use std::cell::RefCell;
 use std::io;
@@ -50,6 +51,8 @@ struct Batch {
     events: Vec<Event>,
     /// What may be there to read though nothing tells so.
     again: Vec<Event>,
+    /// How often connections were served.
+    turns: u64,
 }
 
 #[derive(Default)]
@@ -73,6 +76,8 @@ struct Member {
     /// How it has left.
     left: Option<io::Result<Direct<TcpStream>>>,
     waker: Option<Waker>,
+    /// The turn in which it was read last: once in each, for an answer that is not sent as a whole ends the turn.
+    turn: u64,
 }
 
 /// A connection's place among those that are served together; it ends with it.
@@ -99,6 +104,7 @@ pub(super) fn enter(direct: Direct<tokio::net::TcpStream>) -> io::Result<Ticket>
             direct: Some(direct),
             left: None,
             waker: None,
+            turn: 0,
         });
         Ok(Ticket { key })
     })
@@ -196,6 +202,7 @@ impl Batch {
             buffers: Buffers::default(),
             events: Vec::with_capacity(MOST),
             again: Vec::new(),
+            turns: 0,
         })
     }
 
@@ -213,6 +220,7 @@ impl Batch {
             Err(error) => return Err(error.into()),
         };
         events.append(&mut self.again);
+        self.turns += 1;
         self.read(&events);
         self.answer();
         self.send();
@@ -227,7 +235,14 @@ impl Batch {
         let mut at = 0;
         for event in events {
             let key = event.data.u64() as usize;
-            let member = self.members.get_mut(key);
+            let mut member = self.members.get_mut(key);
+            if let Some(member) = &mut member {
+                if member.turn == self.turns {
+                    self.again.push(*event);
+                    continue;
+                }
+                member.turn = self.turns;
+            }
             let Some(direct) = member.as_ref().and_then(|member| member.direct.as_ref()) else {
                 continue;
             };
@@ -321,7 +336,7 @@ fn part(epoll: &OwnedFd, member: Option<&mut Member>, how: io::Result<&[u8]>) {
     };
     let how = how.and_then(|rest| {
         epoll::delete(epoll, direct.stream())?;
-        Ok(direct.with_unsent(rest))
+        Ok(direct.leaving(rest))
     });
     member.left = Some(how);
     if let Some(waker) = member.waker.take() {

@@ -260,6 +260,10 @@ impl<S: Transport> Served for Http1<S> {
                 }
             };
             match (end, this.state.take()) {
+                (Ok(End::Calm), Some(State::Direct(direct))) => {
+                    let state = S::together(direct);
+                    this.state = state.map_err(|error| log_end(&error)).ok();
+                }
                 (Ok(End::HandOver), Some(State::Direct(direct))) => {
                     this.state = Some(this.hand_over(direct));
                 }

@@ -32,6 +32,9 @@ use crate::metrics::Outcome;
 
 /// What is read at once.
 pub(super) const READ_BYTES: usize = 16 * 1024;
+/// A connection that had to leave the others of its thread joins them again when so many reads in a row were
+/// answered at once: leaving and joining takes some calls of the system.
+const CALM_READS: u32 = 8;
 /// So many bytes of answers are written before more requests are answered.
 const FLUSH_BYTES: usize = 64 * 1024;
 
@@ -53,6 +56,8 @@ pub(super) enum End {
     Closed,
     /// The rest is for hyper, see [`Direct::into_rest`].
     HandOver,
+    /// Nothing is to be done until more is read, which can be done together with others.
+    Calm,
 }
 
 type Later = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -73,6 +78,8 @@ pub(super) struct Direct<S> {
     waiting: Option<(Later, Method)>,
     next: Next,
     date: Date,
+    /// Reads that were answered at once since it has left the others of its thread, if it was among them.
+    calm: Option<u32>,
 }
 
 /// What comes after the answers so far.
@@ -101,6 +108,7 @@ impl<S> Direct<S> {
             waiting: None,
             next: Next::Requests,
             date: Date::default(),
+            calm: None,
         }
     }
 
@@ -124,11 +132,13 @@ impl<S> Direct<S> {
             waiting: self.waiting,
             next: self.next,
             date: self.date,
+            calm: self.calm,
         })
     }
 
-    /// With bytes of an answer that the system did not take yet.
-    pub(super) fn with_unsent(mut self, rest: &[u8]) -> Self {
+    /// As it leaves the others of its thread, with bytes of an answer that the system did not take yet.
+    pub(super) fn leaving(mut self, rest: &[u8]) -> Self {
+        self.calm = Some(0);
         self.unsent = Bytes::copy_from_slice(rest);
         self
     }
@@ -319,6 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
                 continue;
             }
             match self.next {
+                Next::Requests if self.is_calm() => return Poll::Ready(Ok(End::Calm)),
                 Next::Requests => {}
                 Next::HandOver => return Poll::Ready(Ok(End::HandOver)),
                 Next::Close => {
@@ -328,6 +339,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
             }
             ready!(BUFFERS.with_borrow_mut(|buffers| self.poll_requests(cx, buffers)))?;
         }
+    }
+
+    fn is_calm(&self) -> bool {
+        !self.may_be_whole && self.calm.is_some_and(|reads| reads >= CALM_READS)
     }
 
     /// Reads once, unless there are requests to go on with, and answers all that are whole.
@@ -345,6 +360,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut fresh))?;
             self.take(fresh.filled(), Instant::now(), written);
         }
+        let waits = self.waiting.is_some();
+        self.calm = self.calm.map(|reads| if waits { 0 } else { reads + 1 });
         let mut rest = written.as_slice();
         if poll_send(&mut self.stream, cx, &mut rest)?.is_pending() {
             self.unsent = Bytes::copy_from_slice(rest);

@@ -21,3 +21,4 @@ mod redirects;
 mod shutdown;
 mod smuggling;
 mod store_away;
+mod together;
