@@ -33,6 +33,8 @@ use super::direct::{Direct, READ_BYTES};
 /// So many connections are served together at most: other tasks of the thread wait that long.
 const MOST: usize = 128;
 
+/// Buffers that have become larger than this, by clients that ask for much at once, are given back.
+const KEPT_BYTES: usize = 1024 * 1024;
 /// What tells that nothing more comes than is there.
 const ENDS: EventFlags = EventFlags::RDHUP
     .union(EventFlags::HUP)
@@ -224,6 +226,11 @@ impl Batch {
         self.read(&events);
         self.answer();
         self.send();
+        for buffer in [&mut self.buffers.read, &mut self.buffers.answers] {
+            if buffer.capacity() > KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
         events.clear();
         self.events = events;
         Ok(more || !self.again.is_empty())
