@@ -32,7 +32,6 @@ use super::direct::{Direct, READ_BYTES};
 
 /// So many connections are served together at most: other tasks of the thread wait that long.
 const MOST: usize = 128;
-
 /// Buffers that have become larger than this, by clients that ask for much at once, are given back.
 const KEPT_BYTES: usize = 1024 * 1024;
 /// What tells that nothing more comes than is there.
@@ -84,6 +83,8 @@ struct Member {
 
 /// A connection's place among those that are served together; it ends with it.
 pub(super) struct Ticket {
+    /// Of the batch that it is a place of.
+    epoll: Arc<OwnedFd>,
     key: usize,
 }
 
@@ -108,7 +109,8 @@ pub(super) fn enter(direct: Direct<tokio::net::TcpStream>) -> io::Result<Ticket>
             waker: None,
             turn: 0,
         });
-        Ok(Ticket { key })
+        let epoll = Arc::clone(&batch.epoll);
+        Ok(Ticket { epoll, key })
     })
 }
 
@@ -155,10 +157,11 @@ impl Ticket {
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut Batch, usize) -> R) -> Option<R> {
-        // There is none if the thread is about to end.
+        // There is none if the thread is about to end, and another one if this could not go on.
         let with = |batch: &RefCell<Option<Batch>>| {
             let mut batch = batch.try_borrow_mut().ok()?;
-            Some(work(batch.as_mut()?, self.key))
+            let batch = batch.as_mut()?;
+            Arc::ptr_eq(&batch.epoll, &self.epoll).then(|| work(batch, self.key))
         };
         BATCH.try_with(with).ok().flatten()
     }

@@ -31,19 +31,19 @@ impl StoreNumber {
 }
 
 thread_local! {
-    static VIEWS: RefCell<Views> = const { RefCell::new(Views { stores: Vec::new(), effort: 0 }) };
+    static VIEWS: RefCell<Views> = const { RefCell::new(Views { stores: Vec::new() }) };
 }
 
 struct Views {
     stores: Vec<View>,
-    /// What has been spent since a group of some shard was swept.
-    effort: u32,
 }
 
 /// The tables of one store, as this thread has seen them last.
 struct View {
     store: StoreNumber,
     tables: Vec<Option<(Table, u64)>>,
+    /// What this thread has spent since it has swept a group. Of each store, so that what one forgets does not depend on others.
+    effort: u32,
 }
 
 impl Views {
@@ -62,6 +62,7 @@ impl Views {
         self.stores.push(View {
             store: store.name,
             tables: vec![None; store.shards.len()],
+            effort: 0,
         });
         self.stores.len() - 1
     }
@@ -80,14 +81,15 @@ pub(super) fn decide(
     let number = store.number(hash);
     let decided = VIEWS.try_with(|views| {
         let mut views = views.try_borrow_mut().ok()?;
-        let (table, generation) = views.of(store).tables[number].as_ref()?;
+        let View { tables, effort, .. } = views.of(store);
+        let (table, generation) = tables[number].as_ref()?;
         if *generation != store.generations[number].load(Acquire) {
             return None;
         }
         let shaped = contents::step(&mut table.lock(hash)?, limiter, now, cost)?;
-        views.effort += KNOWN_KEY;
-        if views.effort >= SWEEP_EVERY {
-            views.effort = 0;
+        *effort += KNOWN_KEY;
+        if *effort >= SWEEP_EVERY {
+            *effort = 0;
             sweep(store, number, now);
         }
         Some(shaped)
