@@ -1,7 +1,6 @@
 -- Requests for wrk. Arguments: "random FILE" asks for codes out of a file at random, and with
 -- "browser" behind it, with the headers of one; "sequence PREFIX COUNT" asks for PREFIX0000000 and so
--- on, each once before any twice; "post KEY BODY COUNT" sends a body of JSON with that API key, with a
--- random number below COUNT in it.
+-- on, each once before any twice.
 local following
 
 -- What browsers send of what a server may look at.
@@ -14,20 +13,16 @@ local browser = {
     ["Referer"] = "https://www.example.org/posts/2026/11/a-page-with-links",
 }
 
--- Of requests made ahead: one core has to keep up with the server's.
-local function any_of(requests)
-    math.randomseed(os.time())
-    return function()
-        return requests[math.random(#requests)]
-    end
-end
-
+-- Made ahead: one core has to keep up with the server's.
 local function random(file, headers)
     local requests = {}
     for code in io.lines(file) do
         requests[#requests + 1] = wrk.format("GET", "/" .. code, headers)
     end
-    return any_of(requests)
+    math.randomseed(os.time())
+    return function()
+        return requests[math.random(#requests)]
+    end
 end
 
 local function sequence(prefix, count)
@@ -38,20 +33,9 @@ local function sequence(prefix, count)
     end
 end
 
-local function post(key, body, count)
-    local headers = { Authorization = "Bearer " .. key, ["Content-Type"] = "application/json" }
-    local requests = {}
-    for number = 0, count - 1 do
-        requests[#requests + 1] = wrk.format("POST", nil, headers, string.format(body, number))
-    end
-    return any_of(requests)
-end
-
 function init(arguments)
     if arguments[1] == "random" then
         following = random(arguments[2], arguments[3] == "browser" and browser or nil)
-    elseif arguments[1] == "post" then
-        following = post(arguments[2], arguments[3], tonumber(arguments[4]))
     else
         following = sequence(arguments[2], tonumber(arguments[3]))
     end

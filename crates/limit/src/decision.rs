@@ -97,6 +97,12 @@ impl Decision {
         matches!(self.verdict, Verdict::Allowed)
     }
 
+    /// Whether a request of this cost was charged: one of cost 0 never is.
+    #[inline]
+    pub(crate) const fn charges(&self, cost: u64) -> bool {
+        cost > 0 && self.allowed()
+    }
+
     /// The most that can pass at once: the limit of the quota, or the capacity of the bucket.
     #[must_use]
     pub const fn limit(&self) -> u64 {

@@ -146,8 +146,7 @@ impl Refund {
         if both().any(|(charge, answer)| charge.binds && !answer.decision.allowed()) {
             return Vec::new();
         }
-        let charged =
-            both().filter(|(charge, answer)| charge.cost > 0 && answer.decision.allowed());
+        let charged = both().filter(|(charge, answer)| answer.decision.charges(charge.cost));
         charged
             .map(|(charge, answer)| Self {
                 key: charge.key.clone(),

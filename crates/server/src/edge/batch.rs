@@ -102,7 +102,8 @@ pub(super) fn enter(direct: Direct<tokio::net::TcpStream>) -> io::Result<Ticket>
         let place = batch.members.vacant_entry();
         let key = place.key();
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&batch.epoll, direct.stream(), data(key), flags)?;
+        let data = EventData::new_u64(key as u64);
+        epoll::add(&batch.epoll, direct.stream(), data, flags)?;
         place.insert(Member {
             direct: Some(direct),
             left: None,
@@ -114,29 +115,21 @@ pub(super) fn enter(direct: Direct<tokio::net::TcpStream>) -> io::Result<Ticket>
     })
 }
 
-fn data(key: usize) -> EventData {
-    EventData::new_u64(key as u64)
-}
-
 impl Ticket {
     /// Waits until the connection leaves.
     ///
     /// # Errors
     /// Those of the connection, which has ended then.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<io::Result<Direct<TcpStream>>> {
-        self.with(|batch, key| {
-            let Some(member) = batch.members.get_mut(key) else {
-                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-            };
-            match member.left.take() {
-                Some(left) => Poll::Ready(left),
-                None => {
-                    member.waker = Some(cx.waker().clone());
-                    Poll::Pending
-                }
+        let polled = self.with(|batch, key| {
+            let member = batch.members.get_mut(key)?;
+            let left = member.left.take();
+            if left.is_none() {
+                member.waker = Some(cx.waker().clone());
             }
-        })
-        .unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::NotConnected.into())))
+            Some(left.map_or(Poll::Pending, Poll::Ready))
+        });
+        polled.unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::NotConnected.into())))
     }
 
     /// Takes the connection out.
@@ -152,16 +145,16 @@ impl Ticket {
             }
             member.left.take()
         });
-        left.flatten()
-            .unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+        left.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
     }
 
-    fn with<R>(&self, work: impl FnOnce(&mut Batch, usize) -> R) -> Option<R> {
+    fn with<R>(&self, work: impl FnOnce(&mut Batch, usize) -> Option<R>) -> Option<R> {
         // There is none if the thread is about to end, and another one if this could not go on.
         let with = |batch: &RefCell<Option<Batch>>| {
             let mut batch = batch.try_borrow_mut().ok()?;
             let batch = batch.as_mut()?;
-            Arc::ptr_eq(&batch.epoll, &self.epoll).then(|| work(batch, self.key))
+            let own = Arc::ptr_eq(&batch.epoll, &self.epoll);
+            own.then(|| work(batch, self.key)).flatten()
         };
         BATCH.try_with(with).ok().flatten()
     }
@@ -245,15 +238,15 @@ impl Batch {
         let mut at = 0;
         for event in events {
             let key = event.data.u64() as usize;
-            let mut member = self.members.get_mut(key);
-            if let Some(member) = &mut member {
-                if member.turn == self.turns {
-                    self.again.push(*event);
-                    continue;
-                }
-                member.turn = self.turns;
+            let Some(member) = self.members.get_mut(key) else {
+                continue;
+            };
+            if member.turn == self.turns {
+                self.again.push(*event);
+                continue;
             }
-            let Some(direct) = member.as_ref().and_then(|member| member.direct.as_ref()) else {
+            member.turn = self.turns;
+            let Some(direct) = &member.direct else {
                 continue;
             };
             if read.len() < at + READ_BYTES {
@@ -291,8 +284,10 @@ impl Batch {
         answers.clear();
         let now = Instant::now();
         turns.retain_mut(|turn| {
-            let member = self.members.get_mut(turn.key);
-            let Some(direct) = member.and_then(|member| member.direct.as_mut()) else {
+            let Some(member) = self.members.get_mut(turn.key) else {
+                return false;
+            };
+            let Some(direct) = &mut member.direct else {
                 return false;
             };
             let begin = answers.len();
@@ -303,7 +298,7 @@ impl Batch {
                 // As the end of its task would: of this connection alone.
                 answers.truncate(begin);
                 let error = Err(io::Error::other("an answer panicked"));
-                part(&self.epoll, self.members.get_mut(turn.key), error);
+                part(&self.epoll, member, error);
                 return false;
             }
             turn.answer = begin..answers.len();
@@ -314,8 +309,10 @@ impl Batch {
     fn send(&mut self) {
         let Buffers { answers, turns, .. } = &self.buffers;
         for turn in turns {
-            let member = self.members.get_mut(turn.key);
-            let Some(direct) = member.as_ref().and_then(|member| member.direct.as_ref()) else {
+            let Some(member) = self.members.get_mut(turn.key) else {
+                continue;
+            };
+            let Some(direct) = &member.direct else {
                 continue;
             };
             let answer = &answers[turn.answer.clone()];
@@ -339,8 +336,7 @@ impl Batch {
 }
 
 /// Lets a connection leave: for an error, or with what could not be sent.
-fn part(epoll: &OwnedFd, member: Option<&mut Member>, how: io::Result<&[u8]>) {
-    let Some(member) = member else { return };
+fn part(epoll: &OwnedFd, member: &mut Member, how: io::Result<&[u8]>) {
     let Some(direct) = member.direct.take() else {
         return;
     };

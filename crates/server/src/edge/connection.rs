@@ -118,12 +118,8 @@ async fn speak<S>(
     match protocol {
         Protocol::Http1 => {
             let direct = Direct::new(stream, peer, Arc::clone(thread), Arc::clone(&activity));
-            let state = match S::together(direct) {
-                Ok(state) => state,
-                Err(error) => return log_end(&error),
-            };
             let connection = Http1 {
-                state: Some(state),
+                state: unless_ended(S::together(direct)),
                 peer,
                 thread: Arc::clone(thread),
                 activity: Arc::clone(&activity),
@@ -152,7 +148,7 @@ trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
     fn together(direct: Direct<Self>) -> io::Result<State<Self>>;
 
     /// What has left the others of its thread.
-    fn apart(direct: Direct<std::net::TcpStream>) -> io::Result<Direct<Self>>;
+    fn apart(direct: Direct<std::net::TcpStream>) -> io::Result<State<Self>>;
 }
 
 impl Transport for TcpStream {
@@ -160,8 +156,8 @@ impl Transport for TcpStream {
         batch::enter(direct).map(State::Together)
     }
 
-    fn apart(direct: Direct<std::net::TcpStream>) -> io::Result<Direct<Self>> {
-        direct.with_stream(Self::from_std)
+    fn apart(direct: Direct<std::net::TcpStream>) -> io::Result<State<Self>> {
+        direct.with_stream(Self::from_std).map(State::Direct)
     }
 }
 
@@ -170,7 +166,7 @@ impl Transport for Box<TlsStream<TcpStream>> {
         Ok(State::Direct(direct))
     }
 
-    fn apart(_: Direct<std::net::TcpStream>) -> io::Result<Direct<Self>> {
+    fn apart(_: Direct<std::net::TcpStream>) -> io::Result<State<Self>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -214,6 +210,11 @@ enum State<S> {
     Hyper(Pin<Box<http1::Connection<TokioIo<Watched<S>>, EdgeService>>>),
 }
 
+/// How a connection goes on, if it does.
+fn unless_ended<S>(state: io::Result<State<S>>) -> Option<State<S>> {
+    state.map_err(|error| log_end(&error)).ok()
+}
+
 impl<S: Transport> Http1<S> {
     fn hand_over(&self, direct: Direct<S>) -> State<S> {
         let (stream, read) = direct.into_rest();
@@ -246,10 +247,7 @@ impl<S: Transport> Served for Http1<S> {
                 None => return Poll::Ready(()),
                 Some(State::Together(ticket)) => {
                     let left = ready!(ticket.poll(cx)).and_then(S::apart);
-                    this.state = left
-                        .map_err(|error| log_end(&error))
-                        .ok()
-                        .map(State::Direct);
+                    this.state = unless_ended(left);
                     continue;
                 }
                 Some(State::Direct(direct)) => ready!(direct.poll_end(cx)),
@@ -261,8 +259,7 @@ impl<S: Transport> Served for Http1<S> {
             };
             match (end, this.state.take()) {
                 (Ok(End::Calm), Some(State::Direct(direct))) => {
-                    let state = S::together(direct);
-                    this.state = state.map_err(|error| log_end(&error)).ok();
+                    this.state = unless_ended(S::together(direct));
                 }
                 (Ok(End::HandOver), Some(State::Direct(direct))) => {
                     this.state = Some(this.hand_over(direct));
@@ -277,11 +274,7 @@ impl<S: Transport> Served for Http1<S> {
         let this = self.get_mut();
         this.ending = true;
         if let Some(State::Together(ticket)) = &this.state {
-            let left = ticket.leave().and_then(S::apart);
-            this.state = left
-                .map_err(|error| log_end(&error))
-                .ok()
-                .map(State::Direct);
+            this.state = unless_ended(ticket.leave().and_then(S::apart));
         }
         match &mut this.state {
             Some(State::Direct(direct)) => direct.end_gracefully(),

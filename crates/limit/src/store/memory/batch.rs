@@ -74,9 +74,11 @@ impl<'a> Locked<'a> {
         true
     }
 
-    /// Forgets a cell that is not locked any more.
-    fn forget(&mut self, hash: KeyHash) {
-        self.cells.retain(|(of, ..)| *of != hash);
+    /// As [`cell`](Self::cell), for who lets it go.
+    fn take_cell(&mut self, hash: KeyHash) -> Option<(&mut Shard, Place)> {
+        let found = self.cells.iter().position(|(of, ..)| *of == hash)?;
+        let (_, number, at) = self.cells.swap_remove(found);
+        Some((self.shard(number)?, at))
     }
 
     fn let_cells_go(&mut self) {
@@ -208,7 +210,7 @@ impl Request<'_> {
         };
         let copy = &mut self.copies[at];
         let shaped = charge.limiter.shape(&mut copy.state, self.now, charge.cost);
-        if charge.cost > 0 && shaped.decision.allowed() {
+        if shaped.decision.charges(charge.cost) {
             copy.charged = Some(shaped.decision);
             copy.limiter = charge.limiter;
         }
@@ -242,10 +244,9 @@ impl Request<'_> {
                     self.overflow()
                         .store(&limiter, copy.state, reset_after, now);
                 }
-                Owner::Key(hash) => match self.locked.cell(hash) {
+                Owner::Key(hash) => match self.locked.take_cell(hash) {
                     Some((shard, at)) => {
                         shard.keep_held(at, copy.state.into_packed(), &decision, now);
-                        self.locked.forget(hash);
                     }
                     None => new.push((hash, copy, decision)),
                 },

@@ -69,9 +69,7 @@ impl Contents {
         decision: &Decision,
         now: Moment,
     ) {
-        let has_log = cell.meta.tag() == Some(Tag::SlidingLog);
-        let log = has_log.then(|| cell.words()[0]);
-        match (state, log) {
+        match (state, log_of(cell)) {
             (Packed::Nothing, _) => self.vacate(table, at, cell),
             (Packed::Words(tag, words), log) => {
                 cell.set_words(words);
@@ -96,8 +94,8 @@ impl Contents {
     }
 
     pub(super) fn vacate(&mut self, table: &Table, at: Place, cell: &mut Held<'_>) {
-        if cell.meta.tag() == Some(Tag::SlidingLog) {
-            self.logs.free(cell.words()[0]);
+        if let Some(number) = log_of(cell) {
+            self.logs.free(number);
         }
         table.vacate(at, cell);
         self.keys -= 1;
@@ -131,7 +129,7 @@ pub(super) fn step(
     let (shaped, tag, words) = limiter.shape_words(tag, cell.words(), now, cost)?;
     if shaped.decision.retry_after().is_some() {
         cell.meta = cell.meta.with_share(Share::ALL);
-    } else if charged(&shaped, cost) {
+    } else if shaped.decision.charges(cost) {
         cell.set_words(words);
         cell.meta = meta(&shaped.decision, now, tag);
     }
@@ -142,8 +140,9 @@ pub(super) const fn needs_log(limiter: &Limiter) -> bool {
     matches!(limiter, Limiter::SlidingLog(_))
 }
 
-pub(super) const fn charged(shaped: &Shaped, cost: u64) -> bool {
-    cost > 0 && shaped.decision.allowed()
+/// The number of its log, if it has one.
+pub(super) fn log_of(cell: &Held<'_>) -> Option<u64> {
+    (cell.meta.tag() == Some(Tag::SlidingLog)).then(|| cell.words()[0])
 }
 
 #[inline(always)]

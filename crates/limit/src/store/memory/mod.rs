@@ -229,9 +229,7 @@ impl MemoryStore {
             Some(at) => shard.step(at, limiter, now, cost),
             None => self.decide_new(&mut shard, hash, limiter, now, cost),
         };
-        if !view::has_seen(self, number, shard.generation()) {
-            view::see(self, number, shard.table());
-        }
+        view::see(self, number, &shard);
         shaped
     }
 
@@ -249,9 +247,10 @@ impl MemoryStore {
         }
         let mut state = LimiterState::New;
         let shaped = limiter.shape(&mut state, now, cost);
-        let charged = cost > 0 && shaped.decision.allowed();
         // Keys that would have made room may have become busy meanwhile.
-        if charged && !shard.add(hash, state.into_packed(), &shaped.decision, now) {
+        if shaped.decision.charges(cost)
+            && !shard.add(hash, state.into_packed(), &shaped.decision, now)
+        {
             return share();
         }
         shaped

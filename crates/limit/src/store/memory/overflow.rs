@@ -31,7 +31,7 @@ impl Overflow {
     pub(super) fn shape(&mut self, limiter: &Limiter, now: Moment, cost: u64) -> Shaped {
         let mut state = self.load(limiter);
         let shaped = limiter.shape(&mut state, now, cost);
-        if cost > 0 && shaped.decision.allowed() {
+        if shaped.decision.charges(cost) {
             self.store(limiter, state, shaped.decision.reset_after(), now);
         }
         shaped

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::cell::{Held, KeyHash, Meta, Share};
-use super::contents::{Bounds, Contents, Gone, charged, meta, needs_log, step};
+use super::contents::{Bounds, Contents, Gone, log_of, meta, needs_log, step};
 use super::table::{GROUP, GROUP_BYTES, MOST_GROUPS, Place, Table};
 use crate::packed::{Packed, Tag};
 use crate::store::Refund;
@@ -55,9 +55,9 @@ impl Shard {
         }
     }
 
-    /// The table, and its number.
-    pub(super) fn table(&self) -> (Table, u64) {
-        (self.table.clone(), self.generation())
+    /// The table, as others may refer to it.
+    pub(super) fn table(&self) -> Table {
+        self.table.clone()
     }
 
     /// How often the table was replaced.
@@ -122,7 +122,7 @@ impl Shard {
             None => LimiterState::New,
         };
         let shaped = limiter.shape(&mut state, now, cost);
-        let charged = charged(&shaped, cost);
+        let charged = shaped.decision.charges(cost);
         match state {
             LimiterState::SlidingLog(log) => {
                 contents.logs.put(number, log);
@@ -476,10 +476,7 @@ impl Shard {
         for at in self.table.places() {
             let cell = self.table.cell(at).lock();
             if !cell.meta.has_expired(now) {
-                let has_log = cell.meta.tag() == Some(Tag::SlidingLog);
-                let log = has_log
-                    .then(|| self.contents.logs.get(cell.words()[0]))
-                    .flatten();
+                let log = log_of(&cell).and_then(|number| self.contents.logs.get(number));
                 visit(&cell, log);
             }
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use super::MemoryStore;
 use super::cell::KeyHash;
 use super::contents;
-use super::shard::{KNOWN_KEY, SWEEP_EVERY};
+use super::shard::{KNOWN_KEY, SWEEP_EVERY, Shard};
 use super::table::Table;
 use crate::{Limiter, Moment, Shaped};
 
@@ -31,11 +31,7 @@ impl StoreNumber {
 }
 
 thread_local! {
-    static VIEWS: RefCell<Views> = const { RefCell::new(Views { stores: Vec::new() }) };
-}
-
-struct Views {
-    stores: Vec<View>,
+    static VIEWS: RefCell<Vec<View>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The tables of one store, as this thread has seen them last.
@@ -46,26 +42,24 @@ struct View {
     effort: u32,
 }
 
-impl Views {
-    #[inline]
-    fn of(&mut self, store: &MemoryStore) -> &mut View {
-        let found = self.stores.iter().position(|view| view.store == store.name);
-        let at = found.unwrap_or_else(|| self.add(store));
-        &mut self.stores[at]
-    }
+#[inline]
+fn view_of<'v>(views: &'v mut Vec<View>, store: &MemoryStore) -> &'v mut View {
+    let found = views.iter().position(|view| view.store == store.name);
+    let at = found.unwrap_or_else(|| add(views, store));
+    &mut views[at]
+}
 
-    #[cold]
-    fn add(&mut self, store: &MemoryStore) -> usize {
-        if self.stores.len() == MOST_STORES {
-            self.stores.remove(0);
-        }
-        self.stores.push(View {
-            store: store.name,
-            tables: vec![None; store.shards.len()],
-            effort: 0,
-        });
-        self.stores.len() - 1
+#[cold]
+fn add(views: &mut Vec<View>, store: &MemoryStore) -> usize {
+    if views.len() == MOST_STORES {
+        views.remove(0);
     }
+    views.push(View {
+        store: store.name,
+        tables: vec![None; store.shards.len()],
+        effort: 0,
+    });
+    views.len() - 1
 }
 
 /// Decides a request of a key that has a cell, whose state is no log. Otherwise nothing is done, and it is for
@@ -81,7 +75,7 @@ pub(super) fn decide(
     let number = store.number(hash);
     let decided = VIEWS.try_with(|views| {
         let mut views = views.try_borrow_mut().ok()?;
-        let View { tables, effort, .. } = views.of(store);
+        let View { tables, effort, .. } = view_of(&mut views, store);
         let (table, generation) = tables[number].as_ref()?;
         if *generation != store.generations[number].load(Acquire) {
             return None;
@@ -105,22 +99,17 @@ fn sweep(store: &MemoryStore, number: usize, now: Moment) {
     shard.sweep_group(now);
 }
 
-/// Notes the table that a shard has now.
-pub(super) fn see(store: &MemoryStore, number: usize, table: (Table, u64)) {
+/// Notes the table that a shard has now, if this thread has not seen it.
+pub(super) fn see(store: &MemoryStore, number: usize, shard: &Shard) {
     // See `decide`: it is only slower without.
     let _ = VIEWS.try_with(|views| {
-        if let Ok(mut views) = views.try_borrow_mut() {
-            views.of(store).tables[number] = Some(table);
+        let Ok(mut views) = views.try_borrow_mut() else {
+            return;
+        };
+        let seen = &mut view_of(&mut views, store).tables[number];
+        let generation = shard.generation();
+        if !matches!(seen, Some((_, seen)) if *seen == generation) {
+            *seen = Some((shard.table(), generation));
         }
     });
-}
-
-/// Whether this thread has seen the table of this number.
-pub(super) fn has_seen(store: &MemoryStore, number: usize, generation: u64) -> bool {
-    let seen = VIEWS.try_with(|views| {
-        let mut views = views.try_borrow_mut().ok()?;
-        let (_, seen) = views.of(store).tables[number].as_ref()?;
-        Some(*seen == generation)
-    });
-    seen.ok().flatten().unwrap_or(false)
 }

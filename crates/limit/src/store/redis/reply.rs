@@ -126,7 +126,7 @@ fn step(words: &mut Words, charge: &Charge, cost: u64, now: u64) -> Option<Shape
     let mut state = words.state(limiter)?;
     let now = Moment::from_nanos(now.saturating_mul(MICRO));
     let shaped = limiter.shape(&mut state, now, cost);
-    if cost > 0 && shaped.decision.allowed() {
+    if shaped.decision.charges(cost) {
         *words = Words::of(state, limiter)?;
     } else if words.tag != tag(limiter) {
         *words = Words::new(tag(limiter));
