@@ -18,10 +18,10 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::accept::EdgeThread;
-use super::batch::{self, Ticket};
-use super::direct::{Direct, End};
+use super::direct::Direct;
 use super::handler::EdgeService;
 use crate::activity::{Activity, Due};
+use crate::threads::{Alone, End, Left, Ticket, enter};
 
 /// How every HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method begins with these bytes
 /// and a space.
@@ -117,7 +117,8 @@ async fn speak<S>(
 {
     match protocol {
         Protocol::Http1 => {
-            let direct = Direct::new(stream, peer, Arc::clone(thread), Arc::clone(&activity));
+            let direct = Direct::new(peer, Arc::clone(thread), Arc::clone(&activity));
+            let direct = Alone::new(stream, direct);
             let connection = Http1 {
                 state: unless_ended(S::together(direct)),
                 peer,
@@ -145,28 +146,29 @@ async fn speak<S>(
 /// What a connection comes by.
 trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
     /// How plain requests are answered at first.
-    fn together(direct: Direct<Self>) -> io::Result<State<Self>>;
+    fn together(direct: Alone<Self, Direct>) -> io::Result<State<Self>>;
 
     /// What has left the others of its thread.
-    fn apart(direct: Direct<std::net::TcpStream>) -> io::Result<State<Self>>;
+    fn apart(left: Left<Direct>) -> io::Result<State<Self>>;
 }
 
 impl Transport for TcpStream {
-    fn together(direct: Direct<Self>) -> io::Result<State<Self>> {
-        batch::enter(direct).map(State::Together)
+    fn together(direct: Alone<Self, Direct>) -> io::Result<State<Self>> {
+        let (stream, direct) = direct.into_parts();
+        enter(stream, direct).map(State::Together)
     }
 
-    fn apart(direct: Direct<std::net::TcpStream>) -> io::Result<State<Self>> {
-        direct.with_stream(Self::from_std).map(State::Direct)
+    fn apart(left: Left<Direct>) -> io::Result<State<Self>> {
+        left.with_stream(Self::from_std).map(State::Direct)
     }
 }
 
 impl Transport for Box<TlsStream<TcpStream>> {
-    fn together(direct: Direct<Self>) -> io::Result<State<Self>> {
+    fn together(direct: Alone<Self, Direct>) -> io::Result<State<Self>> {
         Ok(State::Direct(direct))
     }
 
-    fn apart(_: Direct<std::net::TcpStream>) -> io::Result<State<Self>> {
+    fn apart(_: Left<Direct>) -> io::Result<State<Self>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -205,8 +207,8 @@ struct Http1<S> {
 
 enum State<S> {
     /// With others of the thread.
-    Together(Ticket),
-    Direct(Direct<S>),
+    Together(Ticket<Direct>),
+    Direct(Alone<S, Direct>),
     Hyper(Pin<Box<http1::Connection<TokioIo<Watched<S>>, EdgeService>>>),
 }
 
@@ -216,8 +218,9 @@ fn unless_ended<S>(state: io::Result<State<S>>) -> Option<State<S>> {
 }
 
 impl<S: Transport> Http1<S> {
-    fn hand_over(&self, direct: Direct<S>) -> State<S> {
-        let (stream, read) = direct.into_rest();
+    fn hand_over(&self, direct: Alone<S, Direct>) -> State<S> {
+        let (stream, direct) = direct.into_parts();
+        let read = direct.into_unread();
         let (io, service) = for_hyper(stream, read, self.peer, &self.thread, &self.activity);
         let max_header_bytes = self.thread.shared.options.max_header_bytes;
         let connection = http1::Builder::new()
@@ -261,7 +264,7 @@ impl<S: Transport> Served for Http1<S> {
                 (Ok(End::Calm), Some(State::Direct(direct))) => {
                     this.state = unless_ended(S::together(direct));
                 }
-                (Ok(End::HandOver), Some(State::Direct(direct))) => {
+                (Ok(End::Other), Some(State::Direct(direct))) => {
                     this.state = Some(this.hand_over(direct));
                 }
                 (Ok(_), _) => {}
@@ -277,7 +280,7 @@ impl<S: Transport> Served for Http1<S> {
             this.state = unless_ended(ticket.leave().and_then(S::apart));
         }
         match &mut this.state {
-            Some(State::Direct(direct)) => direct.end_gracefully(),
+            Some(State::Direct(direct)) => direct.talk_mut().end_gracefully(),
             Some(State::Hyper(connection)) => connection.as_mut().graceful_shutdown(),
             Some(State::Together(_)) | None => {}
         }

@@ -8,18 +8,17 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::thread::LocalKey;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Empty;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tollgate_clock::UnixMillis;
 
 use super::accept::EdgeThread;
@@ -29,42 +28,16 @@ use super::plain::{self, Read};
 use super::respond::{Answer, Redirection};
 use crate::activity::Activity;
 use crate::metrics::Outcome;
-
-/// What is read at once.
-pub(super) const READ_BYTES: usize = 16 * 1024;
-/// A connection that had to leave the others of its thread joins them again when so many reads in a row were
-/// answered at once: leaving and joining takes some calls of the system.
-const CALM_READS: u32 = 8;
-/// So many bytes of answers are written before more requests are answered.
-const FLUSH_BYTES: usize = 64 * 1024;
+use crate::threads::{Batch, FLUSH_BYTES, Talk, Wants, with_unread};
 
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
-        read: vec![0; READ_BYTES],
-        written: Vec::with_capacity(2 * READ_BYTES),
-    });
-}
-
-struct Buffers {
-    read: Vec<u8>,
-    written: Vec<u8>,
-}
-
-/// How it came to an end.
-pub(super) enum End {
-    /// Nothing more is to be done.
-    Closed,
-    /// The rest is for hyper, see [`Direct::into_rest`].
-    HandOver,
-    /// Nothing is to be done until more is read, which can be done together with others.
-    Calm,
+    static BATCH: RefCell<Option<Batch<Direct>>> = const { RefCell::new(None) };
 }
 
 type Later = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// See the module.
-pub(super) struct Direct<S> {
-    stream: S,
+pub(super) struct Direct {
     peer: IpAddr,
     thread: Arc<EdgeThread>,
     activity: Arc<Activity>,
@@ -72,14 +45,10 @@ pub(super) struct Direct<S> {
     unread: Vec<u8>,
     /// Whether there may be a whole request in that.
     may_be_whole: bool,
-    /// Answers that the system did not take yet.
-    unsent: Bytes,
     /// The answer to a request that has to wait for something.
     waiting: Option<(Later, Method)>,
     next: Next,
     date: Date,
-    /// Reads that were answered at once since it has left the others of its thread, if it was among them.
-    calm: Option<u32>,
 }
 
 /// What comes after the answers so far.
@@ -90,67 +59,23 @@ enum Next {
     Close,
 }
 
-impl<S> Direct<S> {
-    pub(super) fn new(
-        stream: S,
-        peer: IpAddr,
-        thread: Arc<EdgeThread>,
-        activity: Arc<Activity>,
-    ) -> Self {
+impl Direct {
+    pub(super) fn new(peer: IpAddr, thread: Arc<EdgeThread>, activity: Arc<Activity>) -> Self {
         Self {
-            stream,
             peer,
             thread,
             activity,
             unread: Vec::new(),
             may_be_whole: false,
-            unsent: Bytes::new(),
             waiting: None,
             next: Next::Requests,
             date: Date::default(),
-            calm: None,
         }
     }
 
-    pub(super) const fn stream(&self) -> &S {
-        &self.stream
-    }
-
-    /// The same connection by another kind of stream.
-    pub(super) fn with_stream<T>(
-        self,
-        convert: impl FnOnce(S) -> io::Result<T>,
-    ) -> io::Result<Direct<T>> {
-        Ok(Direct {
-            stream: convert(self.stream)?,
-            peer: self.peer,
-            thread: self.thread,
-            activity: self.activity,
-            unread: self.unread,
-            may_be_whole: self.may_be_whole,
-            unsent: self.unsent,
-            waiting: self.waiting,
-            next: self.next,
-            date: self.date,
-            calm: self.calm,
-        })
-    }
-
-    /// As it leaves the others of its thread, with bytes of an answer that the system did not take yet.
-    pub(super) fn leaving(mut self, rest: &[u8]) -> Self {
-        self.calm = Some(0);
-        self.unsent = Bytes::copy_from_slice(rest);
-        self
-    }
-
-    /// Whether there is something to do before more is read.
-    pub(super) fn needs_more(&self) -> bool {
-        self.next != Next::Requests || self.waiting.is_some() || self.may_be_whole
-    }
-
-    /// The stream, and what was read from it and is not answered.
-    pub(super) fn into_rest(self) -> (S, Bytes) {
-        (self.stream, self.unread.into())
+    /// What was read and is not answered.
+    pub(super) fn into_unread(self) -> Bytes {
+        self.unread.into()
     }
 
     /// No more requests: what was asked is answered, and then it ends. For a request that has begun, hyper
@@ -164,34 +89,11 @@ impl<S> Direct<S> {
         }
     }
 
-    /// Takes what was read at `now`, nothing if the client has said that no more comes, and answers all requests in
-    /// it that are whole.
-    pub(super) fn take(&mut self, fresh: &[u8], now: Instant, written: &mut Vec<u8>) {
-        if fresh.is_empty() {
-            self.next = Next::Close;
-            return;
-        }
-        self.activity.bytes_read(now);
-        self.answer_with(fresh, written);
-    }
-
     /// Answers all requests that are whole in what was left before and this.
-    fn answer_with(&mut self, fresh: &[u8], written: &mut Vec<u8>) {
-        if self.unread.is_empty() {
-            let answered = self.answer_all(fresh, written);
-            self.unread.extend_from_slice(&fresh[answered..]);
-        } else {
-            let mut unread = std::mem::take(&mut self.unread);
-            unread.extend_from_slice(fresh);
-            let answered = self.answer_all(&unread, written);
-            unread.drain(..answered);
-            // An idle connection keeps no buffer.
-            self.unread = if unread.is_empty() {
-                Vec::new()
-            } else {
-                unread
-            };
-        }
+    fn answer_with(&mut self, fresh: &[u8], out: &mut Vec<u8>) {
+        let mut unread = std::mem::take(&mut self.unread);
+        with_unread(&mut unread, fresh, |bytes| self.answer_all(bytes, out));
+        self.unread = unread;
     }
 
     /// Answers the plain requests that `bytes` begin with; how many bytes they are.
@@ -313,76 +215,47 @@ impl<S> Direct<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Direct<S> {
-    /// Answers until there is an end.
-    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
-        loop {
-            ready!(poll_send(&mut self.stream, cx, &mut self.unsent))?;
-            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-            if let Some((later, method)) = &mut self.waiting {
-                let answer = ready!(later.as_mut().poll(cx));
-                let head_only = *method == Method::HEAD;
-                self.waiting = None;
-                let mut out = Vec::new();
-                self.write(&mut out, answer, head_only);
-                self.unsent = out.into();
-                continue;
-            }
-            match self.next {
-                Next::Requests if self.is_calm() => return Poll::Ready(Ok(End::Calm)),
-                Next::Requests => {}
-                Next::HandOver => return Poll::Ready(Ok(End::HandOver)),
-                Next::Close => {
-                    ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-                    return Poll::Ready(Ok(End::Closed));
-                }
-            }
-            ready!(BUFFERS.with_borrow_mut(|buffers| self.poll_requests(cx, buffers)))?;
-        }
+impl Talk for Direct {
+    fn batch() -> &'static LocalKey<RefCell<Option<Batch<Self>>>> {
+        &BATCH
     }
 
-    fn is_calm(&self) -> bool {
-        !self.may_be_whole && self.calm.is_some_and(|reads| reads >= CALM_READS)
+    fn take(&mut self, fresh: &[u8], now: Instant, answers: &mut Vec<u8>) {
+        if fresh.is_empty() {
+            self.next = Next::Close;
+            return;
+        }
+        self.activity.bytes_read(now);
+        self.answer_with(fresh, answers);
     }
 
-    /// Reads once, unless there are requests to go on with, and answers all that are whole.
-    fn poll_requests(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffers: &mut Buffers,
-    ) -> Poll<io::Result<()>> {
-        let Buffers { read, written } = buffers;
-        let mut fresh = ReadBuf::new(read);
-        written.clear();
-        if self.may_be_whole {
-            self.answer_with(&[], written);
-        } else {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut fresh))?;
-            self.take(fresh.filled(), Instant::now(), written);
-        }
-        let waits = self.waiting.is_some();
-        self.calm = self.calm.map(|reads| if waits { 0 } else { reads + 1 });
-        let mut rest = written.as_slice();
-        if poll_send(&mut self.stream, cx, &mut rest)?.is_pending() {
-            self.unsent = Bytes::copy_from_slice(rest);
-        }
-        Poll::Ready(Ok(()))
+    fn go_on(&mut self, answers: &mut Vec<u8>) {
+        self.answer_with(&[], answers);
     }
-}
 
-/// Sends bytes until none are left.
-fn poll_send<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    cx: &mut Context<'_>,
-    bytes: &mut impl Buf,
-) -> Poll<io::Result<()>> {
-    while bytes.has_remaining() {
-        match ready!(Pin::new(&mut *stream).poll_write(cx, bytes.chunk()))? {
-            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            written => bytes.advance(written),
+    /// The time of an answer is that of its decision, see [`Activity`].
+    fn sent(&mut self, _: Instant) {}
+
+    fn poll_late(&mut self, cx: &mut Context<'_>, answers: &mut Vec<u8>) -> Poll<()> {
+        let Some((later, method)) = &mut self.waiting else {
+            return Poll::Ready(());
+        };
+        let answer = ready!(later.as_mut().poll(cx));
+        let head_only = *method == Method::HEAD;
+        self.waiting = None;
+        self.write(answers, answer, head_only);
+        Poll::Ready(())
+    }
+
+    fn wants(&self) -> Wants {
+        match self.next {
+            _ if self.waiting.is_some() => Wants::Time,
+            Next::HandOver => Wants::Other,
+            Next::Close => Wants::Close,
+            Next::Requests if self.may_be_whole => Wants::Turn,
+            Next::Requests => Wants::Bytes,
         }
     }
-    Poll::Ready(Ok(()))
 }
 
 fn write_status(out: &mut Vec<u8>, status: StatusCode) {

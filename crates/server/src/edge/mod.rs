@@ -7,7 +7,6 @@
 
 mod accept;
 mod aside;
-mod batch;
 mod bind;
 mod cache_control;
 mod click;

@@ -159,7 +159,7 @@ impl Speaker for RespThread {
     }
 
     async fn speak(self: Arc<Self>, stream: TcpStream, _peer: SocketAddr) {
-        connection::serve(stream, &self).await;
+        connection::serve(stream, self).await;
     }
 
     fn refuse(&self, stream: TcpStream) {

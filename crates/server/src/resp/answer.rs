@@ -1,6 +1,12 @@
 //! One command: who may give it, what it does, what it answers.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::FutureExt as _;
 use tollgate_limit::Shaped;
+use tollgate_limit::service::{self, CheckAnswer};
 use tollgate_limit::store::{LimitStore, StoreError};
 
 use super::accept::RespThread;
@@ -12,22 +18,49 @@ use super::session::{Refused, Session, unknown_subcommand};
 use super::throttle::{self, Dialect};
 use crate::metrics::RespOutcome;
 
-/// What comes after an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// The next command.
+/// What comes of a command.
+pub(super) enum Step {
+    /// It is answered; the next one is to be.
     GoOn,
     /// The end of the connection, once the answer is written.
     Close,
+    /// The answer comes later, before that to the next one.
+    Late(Late),
+}
+
+/// An answer that waits for a store.
+pub(super) struct Late {
+    name: Name,
+    asking: Asking,
+}
+
+type Asking = Pin<Box<dyn Future<Output = Asked> + Send>>;
+
+/// What was asked for, and what came of it.
+enum Asked {
+    Limit(Dialect, Result<Shaped, StoreError>),
+    Policies(Result<CheckAnswer, service::CheckError>),
+}
+
+/// What a command has done.
+enum Ran {
+    Done(RespOutcome),
+    Late(Asking),
+}
+
+impl From<RespOutcome> for Ran {
+    fn from(outcome: RespOutcome) -> Self {
+        Self::Done(outcome)
+    }
 }
 
 /// Answers a command, whose words are at least its name.
-pub(super) async fn answer(
+pub(super) fn answer(
     thread: &RespThread,
     session: &mut Session,
     words: &[&[u8]],
-    replies: &mut Replies,
-) -> Next {
+    replies: &mut Replies<'_>,
+) -> Step {
     let name = words.first().copied().unwrap_or_default();
     let found = command::find(name);
     let count = |outcome| {
@@ -39,7 +72,7 @@ pub(super) async fn answer(
     if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
         tracing::debug!("a connection that speaks HTTP was closed");
         count(RespOutcome::Refused);
-        return Next::Close;
+        return Step::Close;
     }
     let answered = match found {
         _ if !session.authenticated && !found.is_some_and(command::Spec::before_auth) => {
@@ -47,7 +80,14 @@ pub(super) async fn answer(
         }
         None => Err(unknown(name, &words[1..])),
         Some(spec) if !spec.takes(words.len()) => Err(wrong_count(spec.name)),
-        Some(spec) => run(thread, session, spec.name, words, replies).await,
+        Some(spec) => match run(thread, session, spec.name, words, replies) {
+            Ok(Ran::Done(outcome)) => Ok(outcome),
+            Ok(Ran::Late(asking)) => {
+                let name = spec.name;
+                return Step::Late(Late { name, asking });
+            }
+            Err(refused) => Err(refused),
+        },
     };
     match answered {
         Ok(outcome) => count(outcome),
@@ -57,23 +97,38 @@ pub(super) async fn answer(
         }
     }
     match found.map(|spec| spec.name) {
-        Some(Name::Quit) => Next::Close,
-        _ => Next::GoOn,
+        Some(Name::Quit) => Step::Close,
+        _ => Step::GoOn,
     }
 }
 
-async fn run(
+impl Late {
+    /// Writes the answer once it is there.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        thread: &RespThread,
+        replies: &mut Replies<'_>,
+    ) -> Poll<()> {
+        let asked = ready!(self.asking.as_mut().poll(cx));
+        let outcome = tell(thread, asked, replies);
+        thread.recorder.observe(Some(self.name), outcome);
+        Poll::Ready(())
+    }
+}
+
+fn run(
     thread: &RespThread,
     session: &mut Session,
     name: Name,
     words: &[&[u8]],
-    replies: &mut Replies,
-) -> Result<RespOutcome, Refused> {
+    replies: &mut Replies<'_>,
+) -> Result<Ran, Refused> {
     let password = thread.shared.password.as_ref();
     match name {
-        Name::ClThrottle => return limit(thread, Dialect::Cell, words, replies).await,
-        Name::Throttle => return limit(thread, Dialect::Crab, words, replies).await,
-        Name::TgCheck => return by_policies(thread, words, replies).await,
+        Name::ClThrottle => return limit(thread, Dialect::Cell, words, replies),
+        Name::Throttle => return limit(thread, Dialect::Crab, words, replies),
+        Name::TgCheck => return by_policies(thread, words, replies),
         Name::Ping => match words {
             [_] => replies.simple("PONG"),
             [_, message] => replies.bulk(message),
@@ -101,60 +156,73 @@ async fn run(
             replies.simple("RESET");
         }
     }
-    Ok(RespOutcome::Done)
+    Ok(RespOutcome::Done.into())
 }
 
-async fn limit(
+fn limit(
     thread: &RespThread,
     dialect: Dialect,
     words: &[&[u8]],
-    replies: &mut Replies,
-) -> Result<RespOutcome, Refused> {
+    replies: &mut Replies<'_>,
+) -> Result<Ran, Refused> {
     let request =
         throttle::request(dialect, words).map_err(|error| Refused::from(format!("ERR {error}")))?;
-    let store = &*thread.shared.state.store;
-    let at_once = store.decide_at_once(&request.key, &request.limiter, request.cost);
-    let decided = match at_once {
-        Some(shaped) => Ok(shaped),
-        None => ask(store, request).await,
-    };
-    match decided {
-        Ok(shaped) => {
+    let store = &thread.shared.state.store;
+    if let Some(shaped) = store.decide_at_once(&request.key, &request.limiter, request.cost) {
+        return Ok(tell(thread, Asked::Limit(dialect, Ok(shaped)), replies).into());
+    }
+    let store = Arc::clone(store);
+    let asking = async move { Asked::Limit(dialect, ask(&*store, request).await) };
+    Ok(Ran::Late(Box::pin(asking)))
+}
+
+/// The answer comes at once, also where a policy delays: whoever waited here would hold up the
+/// commands behind it.
+fn by_policies(
+    thread: &RespThread,
+    words: &[&[u8]],
+    replies: &mut Replies<'_>,
+) -> Result<Ran, Refused> {
+    let request = check::request(words).map_err(|error| Refused::from(format!("ERR {error}")))?;
+    let service = Arc::clone(&thread.shared.state.service);
+    let mut asking: Asking =
+        Box::pin(async move { Asked::Policies(service.check(&request).await) });
+    // A store in memory has the answer already.
+    Ok(match asking.as_mut().now_or_never() {
+        Some(asked) => tell(thread, asked, replies).into(),
+        None => Ran::Late(asking),
+    })
+}
+
+/// Writes what came of it.
+fn tell(thread: &RespThread, asked: Asked, replies: &mut Replies<'_>) -> RespOutcome {
+    let allowed = match asked {
+        Asked::Limit(dialect, Ok(shaped)) => {
             throttle::answer(dialect, &shaped.decision, replies);
-            Ok(match shaped.decision.allowed() {
-                true => RespOutcome::Allowed,
-                false => RespOutcome::Limited,
-            })
+            shaped.decision.allowed()
         }
-        Err(error) => {
+        Asked::Limit(_, Err(error)) => {
             thread.store_failures.log(&error);
             // The log has the details, which are nothing for strangers.
             replies.error(match error {
                 StoreError::Unavailable(_) => "ERR the store of limits cannot be reached",
                 StoreError::Failed(_) => "ERR the store of limits failed",
             });
-            Ok(RespOutcome::Unavailable)
+            return RespOutcome::Unavailable;
         }
-    }
-}
-
-/// The answer comes at once, also where a policy delays: whoever waited here would hold up the
-/// commands behind it.
-async fn by_policies(
-    thread: &RespThread,
-    words: &[&[u8]],
-    replies: &mut Replies,
-) -> Result<RespOutcome, Refused> {
-    let refused = |error: &dyn std::fmt::Display| Refused::from(format!("ERR {error}"));
-    let request = check::request(words).map_err(|error| refused(&error))?;
-    let service = &thread.shared.state.service;
-    let answer = service.check(&request).await;
-    let answer = answer.map_err(|error| refused(&error))?;
-    check::answer(&answer, replies);
-    Ok(match answer.allowed {
+        Asked::Policies(Ok(answer)) => {
+            check::answer(&answer, replies);
+            answer.allowed
+        }
+        Asked::Policies(Err(error)) => {
+            replies.error(&format!("ERR {error}"));
+            return RespOutcome::Refused;
+        }
+    };
+    match allowed {
         true => RespOutcome::Allowed,
         false => RespOutcome::Limited,
-    })
+    }
 }
 
 /// Asks a store that has to be waited for.

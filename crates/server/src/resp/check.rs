@@ -65,7 +65,7 @@ pub(super) fn request(words: &[&[u8]]) -> Result<CheckRequest, CheckError> {
 }
 
 /// Writes what was decided: an array, and in version 3 a map of the same.
-pub(super) fn answer(answer: &CheckAnswer, replies: &mut Replies) {
+pub(super) fn answer(answer: &CheckAnswer, replies: &mut Replies<'_>) {
     let status = answer.statuses.first();
     let count = |n: Option<u64>| n.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX));
     let time = |time: Option<Duration>| count(time.map(millis));

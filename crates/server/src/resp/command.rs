@@ -149,7 +149,7 @@ impl Spec {
         self.flags.contains(&"no_auth")
     }
 
-    fn describe(&self, replies: &mut Replies) {
+    fn describe(&self, replies: &mut Replies<'_>) {
         replies.array(10);
         replies.bulk(self.name.text());
         replies.integer(self.arity);
@@ -169,7 +169,7 @@ impl Spec {
         replies.array(0);
     }
 
-    fn document(&self, replies: &mut Replies) {
+    fn document(&self, replies: &mut Replies<'_>) {
         let fields = [
             ("summary", self.summary),
             ("since", env!("CARGO_PKG_VERSION")),
@@ -185,7 +185,7 @@ impl Spec {
 }
 
 /// Answers `COMMAND` and its subcommands; `Err` holds one that does not exist.
-pub(super) fn command<'a>(words: &[&'a [u8]], replies: &mut Replies) -> Result<(), &'a [u8]> {
+pub(super) fn command<'a>(words: &[&'a [u8]], replies: &mut Replies<'_>) -> Result<(), &'a [u8]> {
     let (subcommand, names) = match words {
         [_, subcommand, names @ ..] => (Some(subcommand), names),
         _ => (None, words),
@@ -222,7 +222,7 @@ pub(super) fn command<'a>(words: &[&'a [u8]], replies: &mut Replies) -> Result<(
     Ok(())
 }
 
-fn describe_all(replies: &mut Replies) {
+fn describe_all(replies: &mut Replies<'_>) {
     replies.array(ALL.len());
     ALL.iter().for_each(|spec| spec.describe(replies));
 }

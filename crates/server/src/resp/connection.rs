@@ -1,28 +1,21 @@
-//! One connection: reading, answering all that has arrived, writing, and when it ends.
+//! One connection: with others of its thread or alone, and when it ends.
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::io::poll_read_buf;
+use tokio::time::{sleep, timeout};
 
 use super::accept::RespThread;
-use super::answer::{Next, answer};
-use super::reply::Replies;
-use super::request::Requests;
-use super::session::Session;
+use super::conversation::{Conversation, patience};
+use crate::threads::{Alone, End as Stop, Talk as _, Wants, enter};
 
-/// How long a client may take to send the rest of a command, or to take its answers.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// So many bytes of answers are written before more commands are answered: a few bytes can ask
-/// for many.
-const FLUSH_BYTES: usize = 64 * 1024;
 /// How long what a client still sends is read before a connection is closed. Closed earlier, the
 /// system would throw away the last answer.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -31,212 +24,124 @@ const LAST_FAREWELL: Duration = Duration::from_millis(250);
 
 /// Why a connection ends.
 enum End {
-    /// There is something to tell the client first, which has been written.
-    Told,
+    /// The client may still send, and is to see the last answer.
+    Told(TcpStream),
     /// The listener shuts down, and what had arrived has been answered.
-    Drained,
-    /// The client has left, or cannot be reached.
+    Drained(TcpStream),
+    /// The client has left.
     Gone,
     /// It was too slow, or idle for too long.
     TimedOut,
 }
 
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> Self {
-        tracing::debug!(%error, "a connection ended early");
-        Self::Gone
-    }
-}
-
-/// What a connection waits for.
-enum Event {
-    /// So many bytes were read.
-    Read(usize),
-    Drain,
-    Timer,
-}
-
-struct Connection<'a> {
-    thread: &'a RespThread,
-    stream: TcpStream,
-    session: Session,
-    requests: Requests,
-    replies: Replies,
-    patience: Duration,
-}
-
 /// Serves a connection to its end.
-pub(super) async fn serve(stream: TcpStream, thread: &RespThread) {
+pub(super) async fn serve(stream: TcpStream, thread: Arc<RespThread>) {
     // Answers are small and complete: nothing is gained by waiting for more. It only fails on a
     // connection that is already dead.
     let _ = stream.set_nodelay(true);
-    let mut connection = Connection {
-        thread,
-        stream,
-        session: thread.shared.session(),
-        requests: Requests::default(),
-        replies: Replies::default(),
-        patience: PATIENCE.min(thread.shared.options.idle_timeout),
-    };
-    match connection.run().await {
-        End::Told => connection.say_goodbye(FAREWELL).await,
-        End::Drained => connection.say_goodbye(LAST_FAREWELL).await,
-        End::TimedOut => {
+    match converse(stream, &thread).await {
+        Ok(End::Told(stream)) => say_goodbye(stream, FAREWELL).await,
+        Ok(End::Drained(stream)) => say_goodbye(stream, LAST_FAREWELL).await,
+        Ok(End::TimedOut) => {
             thread.recorder.connections.timed_out.fetch_add(1, Relaxed);
         }
-        End::Gone => {}
+        Ok(End::Gone) => {}
+        Err(error) => tracing::debug!(%error, "a connection ended early"),
     }
 }
 
-impl Connection<'_> {
-    async fn run(&mut self) -> End {
-        match self.converse().await {
-            Ok(end) | Err(end) => end,
-        }
-    }
-
-    async fn converse(&mut self) -> Result<End, End> {
-        let idle = self.thread.shared.options.idle_timeout;
-        let mut deadline = Instant::now() + idle;
-        let mut timer = pin!(sleep_until(deadline));
-        let drain = &self.thread.drain;
-        let mut drained = pin!(drain.token().cancelled());
-        let mut was_in_the_midst = false;
-        // Timer and drain wake whom they were told to. That is not told again at each command.
-        let mut told = false;
-        loop {
-            if drain.begun() {
-                return self.last_round().await;
-            }
-            // A timer that went off together with a read was not looked at, and wakes nobody again.
-            let mut skip = told && !timer.is_elapsed();
-            let event = poll_fn(|cx| {
-                if let Poll::Ready(read) = self.poll_read(cx) {
-                    return Poll::Ready(read.map(Event::Read));
+async fn converse(stream: TcpStream, thread: &Arc<RespThread>) -> io::Result<End> {
+    let patience = patience(thread);
+    let drain = &thread.drain;
+    let mut drained = pin!(drain.token().cancelled());
+    // What is due never comes nearer than that: looking as often misses nothing.
+    let mut timer = pin!(sleep(patience));
+    let mut alone = Alone::new(stream, Conversation::new(Arc::clone(thread)));
+    loop {
+        if !drain.begun() {
+            let (stream, conversation) = alone.into_parts();
+            let together = enter(stream, conversation)?;
+            let left = loop {
+                tokio::select! {
+                    biased;
+                    left = poll_fn(|cx| together.poll(cx)) => break left?,
+                    () = &mut drained => break together.leave()?,
+                    () = &mut timer => {}
                 }
-                // Asked first by a new wait and then again by each wake, which may be theirs.
-                if !std::mem::take(&mut skip) {
-                    if drained.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(Ok(Event::Drain));
-                    }
-                    if timer.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(Ok(Event::Timer));
-                    }
-                    told = true;
-                }
-                Poll::Pending
-            });
-            match event.await? {
-                Event::Read(0) => return Ok(End::Gone),
-                Event::Read(bytes) => self.requests.has_read(bytes),
-                Event::Drain => continue,
-                Event::Timer => {
-                    // It is later now if a command came meanwhile: cheaper than setting the timer
-                    // at each.
-                    if deadline <= Instant::now() {
-                        return Ok(End::TimedOut);
-                    }
-                    timer.as_mut().reset(deadline);
-                    told = false;
-                    continue;
-                }
-            }
-            let commands = self.answer_all().await?;
-            // The rest of a command has a time of its own, which its bytes do not prolong.
-            let in_the_midst = self.requests.in_the_midst();
-            if !in_the_midst {
-                self.requests.rest();
-                deadline = Instant::now() + idle;
-            } else if commands > 0 || !was_in_the_midst {
-                deadline = Instant::now() + self.patience;
-                if timer.deadline() > deadline {
-                    timer.as_mut().reset(deadline);
-                    told = false;
-                }
-            }
-            was_in_the_midst = in_the_midst;
-        }
-    }
-
-    /// Waits for the first bytes without a buffer, which idle connections do without.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if !self.requests.in_the_midst() {
-            ready!(self.stream.poll_read_ready(cx))?;
-        }
-        poll_read_buf(Pin::new(&mut self.stream), cx, self.requests.room())
-    }
-
-    /// Answers every command that has arrived as a whole, and tells how many there were.
-    async fn answer_all(&mut self) -> Result<usize, End> {
-        let mut commands = 0;
-        loop {
-            let limits = self.thread.shared.limits(&self.session);
-            let next = match self.requests.next(&limits) {
-                Ok(Some(words)) => {
-                    commands += 1;
-                    answer(self.thread, &mut self.session, &words, &mut self.replies).await
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    self.thread.recorder.malformed();
-                    self.replies.error(&format!("ERR Protocol error: {error}"));
-                    Next::Close
+                let due = together.look(Conversation::due);
+                match next_look(due, patience) {
+                    Some(next) => timer.as_mut().reset(next.into()),
+                    // What has come meanwhile is looked at first.
+                    None => break together.leave()?,
                 }
             };
-            if next == Next::Close {
-                self.flush().await?;
-                return Err(End::Told);
+            alone = left.with_stream(TcpStream::from_std)?;
+        }
+        // Timer and drain wake whom they were told to. That is not told again at each command.
+        let mut told = false;
+        let stop = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(stop) = alone.poll_end(cx)? {
+                    return Poll::Ready(io::Result::Ok(Some(stop)));
+                }
+                if drain.begun() && alone.is_idle() {
+                    return Poll::Ready(Ok(Some(Stop::Calm)));
+                }
+                if told && !timer.is_elapsed() {
+                    return Poll::Pending;
+                }
+                told = true;
+                if !drain.begun() && drained.as_mut().poll(cx).is_ready() {
+                    continue;
+                }
+                if timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                match next_look(due(&alone, patience), patience) {
+                    Some(next) => timer.as_mut().reset(next.into()),
+                    None => return Poll::Ready(Ok(None)),
+                }
+                told = false;
             }
-            if self.replies.bytes().len() >= FLUSH_BYTES {
-                self.flush().await?;
-            }
-        }
-        self.flush().await?;
-        Ok(commands)
+        });
+        return Ok(match stop.await? {
+            None => End::TimedOut,
+            Some(Stop::Calm) if !drain.begun() => continue,
+            Some(Stop::Calm) => End::Drained(alone.into_parts().0),
+            Some(Stop::Closed | Stop::Other) if alone.talk().has_left() => End::Gone,
+            Some(Stop::Closed | Stop::Other) => End::Told(alone.into_parts().0),
+        });
     }
+}
 
-    async fn flush(&mut self) -> Result<(), End> {
-        let mut rest = self.replies.bytes();
-        if rest.is_empty() {
-            return Ok(());
-        }
-        // Nearly always the system takes it all at once, and no time has to be kept.
-        match self.stream.try_write(rest) {
-            Ok(bytes) => rest = &rest[bytes..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.into()),
-        }
-        if !rest.is_empty() {
-            let written = self.stream.write_all(rest);
-            timeout(self.patience, written)
-                .await
-                .map_err(|_| End::TimedOut)??;
-        }
-        self.replies.written();
-        Ok(())
+/// When to look again whether something is due; none if it is.
+fn next_look(due: Option<Instant>, patience: Duration) -> Option<Instant> {
+    let now = Instant::now();
+    let next = now + patience;
+    match due {
+        Some(due) if due <= now => None,
+        Some(due) => Some(due.min(next)),
+        None => Some(next),
     }
+}
 
-    /// At shutdown: answers what has arrived by now.
-    async fn last_round(&mut self) -> Result<End, End> {
-        match self.stream.try_read_buf(self.requests.room()) {
-            Ok(0) => return Ok(End::Gone),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.answer_all().await?;
-        Ok(End::Drained)
+/// Until when the client has to do something, if it is its turn.
+fn due(alone: &Alone<TcpStream, Conversation>, patience: Duration) -> Option<Instant> {
+    match alone.unsent_since() {
+        Some(since) => Some(since + patience),
+        None if alone.talk().wants() == Wants::Time => None,
+        None => Some(alone.talk().due()),
     }
+}
 
-    /// Ends our side, and reads on for a moment until the client has ended its own.
-    async fn say_goodbye(&mut self, patience: Duration) {
-        let ended = async {
-            self.stream.shutdown().await?;
-            let mut ignored = [0; 4096];
-            while self.stream.read(&mut ignored).await? > 0 {}
-            io::Result::Ok(())
-        };
-        // Whatever comes of it, the connection is over.
-        let _ = timeout(patience, ended).await;
-    }
+/// Ends our side, and reads on for a moment until the client has ended its own.
+async fn say_goodbye(mut stream: TcpStream, patience: Duration) {
+    let ended = async {
+        stream.shutdown().await?;
+        let mut ignored = [0; 4096];
+        while stream.read(&mut ignored).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whatever comes of it, the connection is over.
+    let _ = timeout(patience, ended).await;
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame as _};
 use redis_protocol::{resp2, resp3};
 use tollgate_clock::{ManualClock, UnixMillis};
@@ -13,7 +12,7 @@ use tollgate_limit::service::LimitService;
 use tollgate_limit::store::{MemoryOptions, MemoryStore};
 
 use super::accept::{RespThread, Shared};
-use super::answer::{Next, answer};
+use super::answer::{Step, answer};
 use super::reply::{Protocol, Replies};
 use super::request::{FrameLimits, ProtocolError, Requests};
 use super::{MAX_ELEMENTS, MAX_FRAME, RespOptions, RespState};
@@ -58,10 +57,11 @@ pub fn resp(data: &[u8]) {
 
 fn read(pieces: &[&[u8]]) -> (Vec<Command>, Option<ProtocolError>) {
     let (mut requests, mut commands) = (Requests::default(), Vec::new());
+    let mut unread = Vec::new();
     for piece in pieces {
-        requests.room().extend_from_slice(piece);
+        unread.extend_from_slice(piece);
         loop {
-            match requests.next(&LIMITS) {
+            match requests.next(&unread, &LIMITS) {
                 Ok(Some(words)) => {
                     commands.push(words.iter().map(|word| word.to_vec()).collect());
                 }
@@ -69,6 +69,7 @@ fn read(pieces: &[&[u8]]) -> (Vec<Command>, Option<ProtocolError>) {
                 Err(fault) => return (commands, Some(fault)),
             }
         }
+        unread.drain(..requests.done());
     }
     (commands, None)
 }
@@ -131,20 +132,27 @@ fn converse(commands: &[Command], with_password: bool) {
         },
     )));
     let mut session = thread.shared.session();
-    let mut replies = Replies::default();
+    let mut protocol = Protocol::default();
     for command in commands.iter().take(64) {
         let authenticated = session.authenticated;
         let words: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
-        let done = answer(&thread, &mut session, &words, &mut replies).now_or_never();
-        let Some(next) = done else {
-            unreachable!("the store in memory never waits");
+        let mut bytes = Vec::new();
+        let mut replies = Replies {
+            out: &mut bytes,
+            protocol,
         };
-        let bytes = replies.bytes();
-        match replies.protocol {
+        let step = answer(&thread, &mut session, &words, &mut replies);
+        protocol = replies.protocol;
+        let ends = match step {
+            Step::GoOn => false,
+            Step::Close => true,
+            Step::Late(_) => unreachable!("the store in memory never waits"),
+        };
+        match protocol {
             // Closed without a word, as it speaks HTTP.
-            _ if bytes.is_empty() => assert_eq!(next, Next::Close),
+            _ if bytes.is_empty() => assert!(ends),
             Protocol::Resp2 => {
-                let answer = resp2::decode::decode(bytes);
+                let answer = resp2::decode::decode(&bytes);
                 let Ok(Some((frame, read))) = answer else {
                     panic!("no answer: {answer:?}");
                 };
@@ -156,7 +164,7 @@ fn converse(commands: &[Command], with_password: bool) {
                 }
             }
             Protocol::Resp3 => {
-                let answer = resp3::decode::complete::decode(bytes);
+                let answer = resp3::decode::complete::decode(&bytes);
                 let Ok(Some((_, read))) = answer else {
                     panic!("no answer: {answer:?}");
                 };
@@ -166,8 +174,7 @@ fn converse(commands: &[Command], with_password: bool) {
         if session.authenticated && !authenticated {
             assert!(command.iter().any(|word| word == PASSWORD.as_bytes()));
         }
-        replies.written();
-        if next == Next::Close {
+        if ends {
             return;
         }
     }

@@ -1,15 +1,16 @@
 //! The limit service over the protocol of Redis: `CL.THROTTLE` and `THROTTLE`, which bring a limit
 //! along, `TG.CHECK`, which asks the policies, and what clients of Redis expect around them.
 //!
-//! Each thread has its own listener and runtime, as on the edge. A connection reads what has
-//! arrived (`request`), answers every whole command in it (`answer`, `throttle`, `check`), and writes all
-//! answers at once (`reply`, `connection`).
+//! Each thread has its own listener and runtime, as on the edge. Of what has arrived (`connection`), a
+//! conversation reads the whole commands (`request`), and writes the answer to each behind the one
+//! before (`answer`, `throttle`, `check`, `reply`).
 
 mod accept;
 mod answer;
 mod check;
 pub(crate) mod command;
 mod connection;
+mod conversation;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod info;

@@ -21,25 +21,14 @@ impl Protocol {
     }
 }
 
-/// Answers that wait to be written.
-#[derive(Debug, Default)]
-pub(super) struct Replies {
-    out: Vec<u8>,
+/// Writes answers behind what is there.
+#[derive(Debug)]
+pub(super) struct Replies<'a> {
+    pub(super) out: &'a mut Vec<u8>,
     pub(super) protocol: Protocol,
 }
 
-impl Replies {
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.out
-    }
-
-    /// Forgets what was written, and gives back what much of it took.
-    pub(super) fn written(&mut self) {
-        const KEPT: usize = 16 * 1024;
-        self.out.clear();
-        self.out.shrink_to(KEPT);
-    }
-
+impl Replies<'_> {
     /// A short text of ours.
     pub(super) fn simple(&mut self, text: &str) {
         self.line('+', text);
@@ -130,9 +119,10 @@ mod tests {
     use super::*;
 
     fn written(protocol: Protocol) -> String {
+        let mut out = Vec::new();
         let mut replies = Replies {
+            out: &mut out,
             protocol,
-            ..Replies::default()
         };
         replies.map(1);
         replies.bulk("a");
@@ -142,7 +132,7 @@ mod tests {
         replies.verbatim("é");
         replies.error("ERR a\r\n+OK\x1b[");
         replies.simple("OK");
-        String::from_utf8(replies.bytes().to_vec()).unwrap()
+        String::from_utf8(out).unwrap()
     }
 
     #[test]

@@ -7,17 +7,12 @@
 
 use std::ops::Range;
 
-use bytes::{Buf as _, BytesMut};
 use smallvec::SmallVec;
 
 use super::inline;
 
 /// The longest line that announces a number: `*` or `$`, the digits of 64 bits, the line end.
 const MAX_COUNT_LINE: usize = 32;
-/// The least room made for a read.
-const READ_BYTES: usize = 4 * 1024;
-/// The most room made for a read.
-const MAX_READ_BYTES: usize = 64 * 1024;
 /// More words than any command needs that is asked for often: so many take no allocation.
 const USUAL_WORDS: usize = 8;
 
@@ -60,10 +55,10 @@ pub(super) enum ProtocolError {
     Quotes,
 }
 
-/// The bytes of a connection, and how far the next command has been read.
-#[derive(Debug)]
+/// How far the commands of a connection have been read. The bytes are with who asks: all that has arrived and was not yet
+/// [done](Self::done) with, each time.
+#[derive(Debug, Default)]
 pub(super) struct Requests {
-    buffer: BytesMut,
     /// Where the command begins that is being read.
     start: usize,
     /// How far it has been read.
@@ -75,8 +70,6 @@ pub(super) struct Requests {
     line: Vec<Vec<u8>>,
     /// How much behind `at` has no line end, as was seen before.
     searched: usize,
-    /// How much the next read may bring.
-    ahead: usize,
 }
 
 /// An array that has not arrived as a whole.
@@ -96,86 +89,57 @@ enum Arrived {
     Line,
 }
 
-impl Default for Requests {
-    fn default() -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            start: 0,
-            at: 0,
-            frame: None,
-            words: Vec::new(),
-            line: Vec::new(),
-            searched: 0,
-            ahead: READ_BYTES,
-        }
-    }
-}
-
 impl Requests {
-    /// Where to read into: always with room, never with much more than is needed.
-    pub(super) fn room(&mut self) -> &mut BytesMut {
-        let wanted = self.frame.as_ref().and_then(|frame| frame.next);
-        let missing = wanted.unwrap_or(0).saturating_sub(self.unread().len());
-        self.buffer
-            .reserve((missing + 2).clamp(self.ahead, MAX_READ_BYTES));
-        &mut self.buffer
-    }
-
-    /// Takes note of how much was read: who fills the room gets more, so that many commands at once
-    /// are answered at once.
-    pub(super) fn has_read(&mut self, bytes: usize) {
-        self.ahead = match bytes < self.ahead {
-            true => READ_BYTES,
-            false => (2 * self.ahead).min(MAX_READ_BYTES),
-        };
-    }
-
-    /// Whether a command has begun that has not arrived as a whole.
-    pub(super) fn in_the_midst(&self) -> bool {
-        self.frame.is_some() || !self.unread().is_empty()
-    }
-
-    /// Gives back memory that an idle connection does not need.
-    pub(super) fn rest(&mut self) {
-        if !self.in_the_midst() {
-            self.buffer = BytesMut::new();
-            (self.start, self.at) = (0, 0);
-            self.words.clear();
-            self.words.shrink_to(USUAL_WORDS);
-            self.line = Vec::new();
-        }
-    }
-
     /// The words of the next command, at least one; `None` if it has not arrived.
-    pub(super) fn next(
-        &mut self,
+    pub(super) fn next<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
         limits: &FrameLimits,
-    ) -> Result<Option<Words<'_>>, ProtocolError> {
-        Ok(match self.read(limits)? {
+    ) -> Result<Option<Words<'a>>, ProtocolError> {
+        Ok(match self.read(bytes, limits)? {
             Arrived::Array => {
                 let words = self.words.iter();
-                Some(words.map(|word| &self.buffer[word.clone()]).collect())
+                Some(words.map(|word| &bytes[word.clone()]).collect())
             }
             Arrived::Line => Some(self.line.iter().map(Vec::as_slice).collect()),
-            Arrived::Nothing => {
-                self.forget();
-                None
-            }
+            Arrived::Nothing => None,
         })
     }
 
+    /// How many of the bytes belong to commands that were read: they are not to be given again.
+    pub(super) fn done(&mut self) -> usize {
+        let done = match self.frame {
+            Some(_) => self.start,
+            None => {
+                // What a large command took.
+                self.words.clear();
+                self.words.shrink_to(USUAL_WORDS);
+                self.line = Vec::new();
+                self.at
+            }
+        };
+        for word in &mut self.words {
+            word.start -= done;
+            word.end -= done;
+        }
+        self.at -= done;
+        self.start = 0;
+        done
+    }
+
     /// Reads on until a command is whole.
-    fn read(&mut self, limits: &FrameLimits) -> Result<Arrived, ProtocolError> {
+    fn read(&mut self, bytes: &[u8], limits: &FrameLimits) -> Result<Arrived, ProtocolError> {
         loop {
+            let unread = &bytes[self.at..];
             let Some(frame) = &mut self.frame else {
                 self.start = self.at;
-                match self.unread().first() {
+                match unread.first() {
                     None => return Ok(Arrived::Nothing),
-                    Some(b'*') => match self.begin(limits)? {
+                    Some(b'*') => match self.begin(unread, limits)? {
                         true => continue,
                         false => return Ok(Arrived::Nothing),
                     },
-                    Some(_) => match self.read_line(limits)? {
+                    Some(_) => match self.read_line(unread, limits)? {
                         // An empty line is no command, and has no answer.
                         true if self.line.is_empty() => continue,
                         true => return Ok(Arrived::Line),
@@ -183,7 +147,6 @@ impl Requests {
                     },
                 }
             };
-            let unread = &self.buffer[self.at..];
             let Some(length) = frame.next else {
                 match unread.first() {
                     None => return Ok(Arrived::Nothing),
@@ -213,30 +176,9 @@ impl Requests {
         }
     }
 
-    fn unread(&self) -> &[u8] {
-        &self.buffer[self.at..]
-    }
-
-    /// Drops the bytes of commands that are done.
-    fn forget(&mut self) {
-        if self.start == 0 {
-            return;
-        }
-        self.buffer.advance(self.start);
-        self.at -= self.start;
-        if self.frame.is_none() {
-            self.words.clear();
-        }
-        for word in &mut self.words {
-            word.start -= self.start;
-            word.end -= self.start;
-        }
-        self.start = 0;
-    }
-
     /// Reads the head of an array; `false` if it has not arrived.
-    fn begin(&mut self, limits: &FrameLimits) -> Result<bool, ProtocolError> {
-        let Some(line) = count_line(self.unread(), ProtocolError::ElementsLine)? else {
+    fn begin(&mut self, unread: &[u8], limits: &FrameLimits) -> Result<bool, ProtocolError> {
+        let Some(line) = count_line(unread, ProtocolError::ElementsLine)? else {
             return Ok(false);
         };
         let count = line.number.ok_or(ProtocolError::Elements)?;
@@ -261,8 +203,7 @@ impl Requests {
     }
 
     /// Reads a line of words; `false` if it has not arrived.
-    fn read_line(&mut self, limits: &FrameLimits) -> Result<bool, ProtocolError> {
-        let unread = self.unread();
+    fn read_line(&mut self, unread: &[u8], limits: &FrameLimits) -> Result<bool, ProtocolError> {
         let found = unread[self.searched..].iter().position(|&b| b == b'\n');
         let Some(length) = found.map(|at| at + self.searched) else {
             self.searched = unread.len();
@@ -275,7 +216,7 @@ impl Requests {
         if length > limits.bytes {
             return Err(ProtocolError::Inline);
         }
-        let words = inline::words(&self.buffer[self.at..self.at + length]);
+        let words = inline::words(&unread[..length]);
         self.line = words.ok_or(ProtocolError::Quotes)?;
         self.at += length + 1;
         if self.line.len() > limits.elements {
@@ -360,11 +301,13 @@ mod tests {
 
     fn all(chunks: &[&[u8]], limits: &FrameLimits) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
         let (mut requests, mut commands) = (Requests::default(), Vec::new());
+        let mut unread = Vec::new();
         for chunk in chunks {
-            requests.room().extend_from_slice(chunk);
-            while let Some(words) = requests.next(limits)? {
+            unread.extend_from_slice(chunk);
+            while let Some(words) = requests.next(&unread, limits)? {
                 commands.push(words.iter().map(|word| word.to_vec()).collect());
             }
+            unread.drain(..requests.done());
         }
         Ok(commands)
     }
@@ -447,15 +390,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_announced_is_not_buffered_ahead() {
-        let limits = FrameLimits {
-            bytes: usize::MAX,
-            ..LIMITS
-        };
+    fn commands_are_done_with_one_by_one() {
+        let bytes = b"*1\r\n$1\r\na\r\n*0\r\nb\r\n*2\r\n$1\r\nc\r\n$1\r\n";
         let mut requests = Requests::default();
-        requests.room().extend_from_slice(b"*1\r\n$1000000000\r\n");
-        assert_eq!(requests.next(&limits), Ok(None));
-        assert!(requests.room().capacity() <= 2 * MAX_READ_BYTES);
+        let read = |requests: &mut Requests, bytes| {
+            let words = requests.next(bytes, &LIMITS).unwrap();
+            words.map(|words| words[0].to_vec())
+        };
+        assert_eq!(read(&mut requests, bytes), Some(b"a".to_vec()));
+        assert_eq!(requests.done(), 11);
+        let bytes = &bytes[11..];
+        assert_eq!(read(&mut requests, bytes), Some(b"b".to_vec()));
+        assert_eq!(read(&mut requests, bytes), None);
+        assert_eq!(requests.done(), 7);
+        let rest = [&bytes[7..], b"d\r\n"].concat();
+        assert_eq!(read(&mut requests, &rest), Some(b"c".to_vec()));
+        assert_eq!(requests.done(), rest.len());
     }
 
     proptest! {

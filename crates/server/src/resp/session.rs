@@ -84,7 +84,7 @@ impl Session {
         &mut self,
         words: &[&[u8]],
         password: Option<&Password>,
-        replies: &mut Replies,
+        replies: &mut Replies<'_>,
     ) -> Result<(), Refused> {
         let mut protocol = replies.protocol;
         let (mut user, mut name) = (None, None);
@@ -138,7 +138,7 @@ impl Session {
         Ok(())
     }
 
-    fn introduce(&self, replies: &mut Replies) {
+    fn introduce(&self, replies: &mut Replies<'_>) {
         replies.map(7);
         for (key, value) in [
             ("server", "tollgate"),
@@ -160,7 +160,11 @@ impl Session {
     }
 
     /// `CLIENT …`, what clients send at their start.
-    pub(super) fn client(&mut self, words: &[&[u8]], replies: &mut Replies) -> Result<(), Refused> {
+    pub(super) fn client(
+        &mut self,
+        words: &[&[u8]],
+        replies: &mut Replies<'_>,
+    ) -> Result<(), Refused> {
         let subcommand = words.get(1).map(|word| word.to_ascii_lowercase());
         let subcommand = subcommand.as_deref().unwrap_or_default();
         match (subcommand, words.get(2..).unwrap_or_default()) {
@@ -194,7 +198,7 @@ impl Session {
     }
 
     /// As if it were new, but for its number.
-    pub(super) fn reset(&mut self, password: Option<&Password>, replies: &mut Replies) {
+    pub(super) fn reset(&mut self, password: Option<&Password>, replies: &mut Replies<'_>) {
         *self = Self::new(self.id, password);
         replies.protocol = Protocol::default();
     }

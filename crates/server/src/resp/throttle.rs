@@ -109,7 +109,7 @@ pub(super) fn request(dialect: Dialect, words: &[&[u8]]) -> Result<Request, Thro
 }
 
 /// Writes what was decided.
-pub(super) fn answer(dialect: Dialect, decision: &Decision, replies: &mut Replies) {
+pub(super) fn answer(dialect: Dialect, decision: &Decision, replies: &mut Replies<'_>) {
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let reset = seconds(decision.reset_after());
     let retry = decision.retry_after().map(seconds);

@@ -1,16 +1,16 @@
-//! The plain connections of a thread, served together.
+//! The connections of a thread, served together.
 //!
-//! Of a redirect, four fifths of the processor's time are the system's, and what is left waits for code and data that the
+//! Of a redirect, or a decision, four fifths of the processor's time are the system's, and what is left waits for code and data that the
 //! system's calls have pushed out of the near caches. So what has arrived is taken from all connections first, then
 //! all requests are answered, and then all answers are sent: each of the three finds its code where it left it. The
 //! connections have an `epoll` of their own for that, at which the runtime looks as at one more connection.
 //!
-//! A connection leaves as soon as it needs more than that: an answer that has to wait, a request that is not
-//! [plain](super::plain), a client that does not read. It goes on as [`Direct`] by itself then, until some requests in a
-//! row were answered at once.
+//! A connection leaves as soon as it needs more than that: an answer that has to wait, a request that somebody else
+//! answers, a client that does not read. It goes on [`Alone`] then, until some reads in a row were answered at once.
 
 use std::cell::RefCell;
 use std::io;
+use std::marker::PhantomData;
 use std::net::TcpStream;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +28,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
-use super::direct::{Direct, READ_BYTES};
+use super::alone::Alone;
+use super::talk::{READ_BYTES, Talk, Wants};
 
 /// So many connections are served together at most: other tasks of the thread wait that long.
 const MOST: usize = 128;
@@ -39,15 +40,12 @@ const ENDS: EventFlags = EventFlags::RDHUP
     .union(EventFlags::HUP)
     .union(EventFlags::ERR);
 
-thread_local! {
-    static BATCH: RefCell<Option<Batch>> = const { RefCell::new(None) };
-}
-
-struct Batch {
+/// Those of one thread.
+pub(crate) struct Batch<T> {
     epoll: Arc<OwnedFd>,
     /// Serves as long as the runtime does.
     serving: JoinHandle<()>,
-    members: Slab<Member>,
+    members: Slab<Member<T>>,
     buffers: Buffers,
     events: Vec<Event>,
     /// What may be there to read though nothing tells so.
@@ -71,30 +69,39 @@ struct Turn {
     answer: Range<usize>,
 }
 
-struct Member {
+struct Member<T> {
     /// None once it has left.
-    direct: Option<Direct<TcpStream>>,
+    here: Option<Here<T>>,
     /// How it has left.
-    left: Option<io::Result<Direct<TcpStream>>>,
+    left: Option<io::Result<Left<T>>>,
     waker: Option<Waker>,
     /// The turn in which it was read last: once in each, for an answer that is not sent as a whole ends the turn.
     turn: u64,
 }
 
+struct Here<T> {
+    stream: TcpStream,
+    talk: T,
+}
+
+/// What has left the others.
+pub(crate) type Left<T> = Alone<TcpStream, T>;
+
 /// A connection's place among those that are served together; it ends with it.
-pub(super) struct Ticket {
+pub(crate) struct Ticket<T: Talk> {
     /// Of the batch that it is a place of.
     epoll: Arc<OwnedFd>,
     key: usize,
+    talk: PhantomData<fn(T)>,
 }
 
 /// Takes in a connection.
 ///
 /// # Errors
 /// Those of the system. The connection has ended then.
-pub(super) fn enter(direct: Direct<tokio::net::TcpStream>) -> io::Result<Ticket> {
-    let direct = direct.with_stream(tokio::net::TcpStream::into_std)?;
-    BATCH.with_borrow_mut(|batch| {
+pub(crate) fn enter<T: Talk>(stream: tokio::net::TcpStream, talk: T) -> io::Result<Ticket<T>> {
+    let stream = stream.into_std()?;
+    T::batch().with_borrow_mut(|batch| {
         let batch = match batch {
             Some(batch) if !batch.serving.is_finished() => batch,
             _ => batch.insert(Batch::new()?),
@@ -103,24 +110,28 @@ pub(super) fn enter(direct: Direct<tokio::net::TcpStream>) -> io::Result<Ticket>
         let key = place.key();
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         let data = EventData::new_u64(key as u64);
-        epoll::add(&batch.epoll, direct.stream(), data, flags)?;
+        epoll::add(&batch.epoll, &stream, data, flags)?;
         place.insert(Member {
-            direct: Some(direct),
+            here: Some(Here { stream, talk }),
             left: None,
             waker: None,
             turn: 0,
         });
         let epoll = Arc::clone(&batch.epoll);
-        Ok(Ticket { epoll, key })
+        Ok(Ticket {
+            epoll,
+            key,
+            talk: PhantomData,
+        })
     })
 }
 
-impl Ticket {
+impl<T: Talk> Ticket<T> {
     /// Waits until the connection leaves.
     ///
     /// # Errors
     /// Those of the connection, which has ended then.
-    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<io::Result<Direct<TcpStream>>> {
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<io::Result<Left<T>>> {
         let polled = self.with(|batch, key| {
             let member = batch.members.get_mut(key)?;
             let left = member.left.take();
@@ -136,31 +147,40 @@ impl Ticket {
     ///
     /// # Errors
     /// As [`poll`](Self::poll).
-    pub(super) fn leave(&self) -> io::Result<Direct<TcpStream>> {
+    pub(crate) fn leave(&self) -> io::Result<Left<T>> {
         let left = self.with(|batch, key| {
             let member = batch.members.get_mut(key)?;
-            if let Some(direct) = member.direct.take() {
-                epoll::delete(&batch.epoll, direct.stream()).ok()?;
-                return Some(Ok(direct));
-            }
+            part(&batch.epoll, member, Ok(&[]));
             member.left.take()
         });
         left.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
     }
 
-    fn with<R>(&self, work: impl FnOnce(&mut Batch, usize) -> Option<R>) -> Option<R> {
+    /// Looks at what is said, if it is still there.
+    pub(crate) fn look<R>(&self, at: impl FnOnce(&T) -> R) -> Option<R> {
+        self.with(|batch, key| {
+            batch
+                .members
+                .get(key)?
+                .here
+                .as_ref()
+                .map(|here| at(&here.talk))
+        })
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut Batch<T>, usize) -> Option<R>) -> Option<R> {
         // There is none if the thread is about to end, and another one if this could not go on.
-        let with = |batch: &RefCell<Option<Batch>>| {
+        let with = |batch: &RefCell<Option<Batch<T>>>| {
             let mut batch = batch.try_borrow_mut().ok()?;
             let batch = batch.as_mut()?;
             let own = Arc::ptr_eq(&batch.epoll, &self.epoll);
             own.then(|| work(batch, self.key)).flatten()
         };
-        BATCH.try_with(with).ok().flatten()
+        T::batch().try_with(with).ok().flatten()
     }
 }
 
-impl Drop for Ticket {
+impl<T: Talk> Drop for Ticket<T> {
     fn drop(&mut self) {
         // The system forgets a connection that is closed.
         self.with(|batch, key| batch.members.try_remove(key));
@@ -168,18 +188,19 @@ impl Drop for Ticket {
 }
 
 /// Serves until the runtime ends.
-async fn serve(connections: AsyncFd<Arc<OwnedFd>>) {
+async fn serve<T: Talk>(connections: AsyncFd<Arc<OwnedFd>>) {
     loop {
         let Ok(mut ready) = connections.readable().await else {
             return;
         };
-        let served = BATCH.with_borrow_mut(|batch| batch.as_mut().map(Batch::turn));
+        let served = T::batch().with_borrow_mut(|batch| batch.as_mut().map(Batch::turn));
         match served {
             // What has arrived meanwhile makes it ready again.
             Some(Ok(false)) => ready.clear_ready(),
             Some(Ok(true)) => tokio::task::yield_now().await,
             Some(Err(error)) => {
                 tracing::error!(%error, "connections cannot be waited for");
+                T::batch().with_borrow_mut(|batch| batch.as_mut().map(Batch::end));
                 return;
             }
             None => return,
@@ -187,7 +208,7 @@ async fn serve(connections: AsyncFd<Arc<OwnedFd>>) {
     }
 }
 
-impl Batch {
+impl<T: Talk> Batch<T> {
     fn new() -> io::Result<Self> {
         let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC)?);
         // What replaces it is unsafe, for those whose descriptor could be closed meanwhile: this one is its own.
@@ -195,7 +216,7 @@ impl Batch {
         let connections = AsyncFd::with_interest(Arc::clone(&epoll), Interest::READABLE)?;
         Ok(Self {
             epoll,
-            serving: tokio::spawn(serve(connections)),
+            serving: tokio::spawn(serve::<T>(connections)),
             members: Slab::new(),
             buffers: Buffers::default(),
             events: Vec::with_capacity(MOST),
@@ -232,6 +253,13 @@ impl Batch {
         Ok(more || !self.again.is_empty())
     }
 
+    /// Lets all leave, for they would not be served.
+    fn end(&mut self) {
+        for (_, member) in &mut self.members {
+            part(&self.epoll, member, Ok(&[]));
+        }
+    }
+
     fn read(&mut self, events: &[Event]) {
         let Buffers { read, turns, .. } = &mut self.buffers;
         turns.clear();
@@ -246,14 +274,14 @@ impl Batch {
                 continue;
             }
             member.turn = self.turns;
-            let Some(direct) = &member.direct else {
+            let Some(here) = &member.here else {
                 continue;
             };
             if read.len() < at + READ_BYTES {
                 read.resize(at + READ_BYTES, 0);
             }
             let place = &mut read[at..at + READ_BYTES];
-            match rustix::net::recv(direct.stream(), place, RecvFlags::empty()) {
+            match rustix::net::recv(&here.stream, place, RecvFlags::empty()) {
                 Ok((_, length)) => {
                     turns.push(Turn {
                         key,
@@ -287,12 +315,12 @@ impl Batch {
             let Some(member) = self.members.get_mut(turn.key) else {
                 return false;
             };
-            let Some(direct) = &mut member.direct else {
+            let Some(here) = &mut member.here else {
                 return false;
             };
             let begin = answers.len();
             let taken = catch_unwind(AssertUnwindSafe(|| {
-                direct.take(&read[turn.read.clone()], now, answers);
+                here.talk.take(&read[turn.read.clone()], now, answers);
             }));
             if taken.is_err() {
                 // As the end of its task would: of this connection alone.
@@ -312,13 +340,13 @@ impl Batch {
             let Some(member) = self.members.get_mut(turn.key) else {
                 continue;
             };
-            let Some(direct) = &member.direct else {
+            let Some(here) = &member.here else {
                 continue;
             };
             let answer = &answers[turn.answer.clone()];
             let sent = match answer {
                 [] => Ok(0),
-                _ => rustix::net::send(direct.stream(), answer, SendFlags::NOSIGNAL),
+                _ => rustix::net::send(&here.stream, answer, SendFlags::NOSIGNAL),
             };
             let rest = match sent {
                 Ok(sent) => &answer[sent..],
@@ -328,7 +356,7 @@ impl Batch {
                     continue;
                 }
             };
-            if !rest.is_empty() || direct.needs_more() {
+            if !rest.is_empty() || here.talk.wants() != Wants::Bytes {
                 part(&self.epoll, member, Ok(rest));
             }
         }
@@ -336,13 +364,13 @@ impl Batch {
 }
 
 /// Lets a connection leave: for an error, or with what could not be sent.
-fn part(epoll: &OwnedFd, member: &mut Member, how: io::Result<&[u8]>) {
-    let Some(direct) = member.direct.take() else {
+fn part<T>(epoll: &OwnedFd, member: &mut Member<T>, how: io::Result<&[u8]>) {
+    let Some(Here { stream, talk }) = member.here.take() else {
         return;
     };
-    let how = how.and_then(|rest| {
-        epoll::delete(epoll, direct.stream())?;
-        Ok(direct.leaving(rest))
+    let how = how.and_then(|unsent| {
+        epoll::delete(epoll, &stream)?;
+        Ok(Alone::leaving(stream, talk, unsent))
     });
     member.left = Some(how);
     if let Some(waker) = member.waker.take() {
