@@ -158,8 +158,8 @@ impl Speaker for RespThread {
         &self.drain
     }
 
-    async fn speak(self: Arc<Self>, stream: TcpStream, _peer: SocketAddr) {
-        connection::serve(stream, self).await;
+    async fn speak(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        connection::serve(stream, peer.ip(), self).await;
     }
 
     fn refuse(&self, stream: TcpStream) {
