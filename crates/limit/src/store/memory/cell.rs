@@ -1,4 +1,4 @@
-//! One key in 48 bytes.
+//! One key in 32 bytes, and 16 more that many have no use for.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
@@ -13,6 +13,8 @@ const TAG_BITS: u32 = 8;
 const LAST_STEP: u64 = u64::MAX >> (SHARE_BITS + TAG_BITS);
 /// The bit of a meta word that no tag uses, set while somebody changes the cell.
 const LOCKED: u64 = 0x80;
+/// The bit of a meta word that no tag uses, set where the words behind the first are not all 0.
+const WIDE: u64 = 0x40;
 /// So often a cell that is taken is looked at before other threads are let run.
 const SPINS: u32 = 32;
 
@@ -110,7 +112,12 @@ impl Meta {
 
     /// `None` for numbers that no version has used.
     pub(super) const fn tag(self) -> Option<Tag> {
-        Tag::from_number(self.0 as u8)
+        Tag::from_number((self.0 & !WIDE) as u8)
+    }
+
+    /// Without what is said of the words of the cell.
+    pub(super) const fn narrow(self) -> Self {
+        Self(self.0 & !WIDE)
     }
 
     pub(super) const fn share(self) -> Share {
@@ -176,35 +183,60 @@ impl Word for AtomicU64 {
 /// What is kept of one key, under a lock of its own: a bit of its meta word, so that a decision
 /// writes to no other line of memory than that of its cell. All else is written only by who holds it; what is
 /// read without it may be torn, and has to be looked at again.
+///
+/// Two cells lie on one line. What most decisions by [`Gcra`](crate::Gcra) need is here; the rest of the state is
+/// [`More`].
 #[derive(Debug, Default)]
-pub(super) struct Cell<W = AtomicU64> {
+#[repr(align(32))]
+pub(super) struct Base<W = AtomicU64> {
     low: W,
     high: W,
     meta: W,
-    words: [W; 3],
+    word: W,
 }
 
-impl<W: Word> Cell<W> {
+/// The second and the third word of a state, which count only where the meta word says so.
+#[derive(Debug, Default)]
+pub(super) struct More<W = AtomicU64>([W; 2]);
+
+/// Both parts of a cell.
+#[derive(Debug)]
+pub(super) struct Cell<'a, W = AtomicU64> {
+    pub(super) base: &'a Base<W>,
+    pub(super) more: &'a More<W>,
+}
+
+impl<W> Clone for Cell<'_, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<W> Copy for Cell<'_, W> {}
+
+impl<'a, W: Word> Cell<'a, W> {
     /// Whether it is this key's, as far as can be told without the lock.
     #[inline]
-    pub(super) fn seems(&self, hash: KeyHash) -> bool {
-        // Half of the cells lie on two lines. Both are waited for at once, as after locking nothing is read ahead.
-        self.words[2].load(Relaxed);
-        self.low.load(Relaxed) == hash.low() && self.high.load(Relaxed) == hash.high()
+    pub(super) fn seems(self, hash: KeyHash) -> bool {
+        if self.base.meta.load(Relaxed) & WIDE != 0 {
+            // Both lines are waited for at once, as after locking nothing is read ahead.
+            self.more.0[0].load(Relaxed);
+        }
+        self.base.low.load(Relaxed) == hash.low() && self.base.high.load(Relaxed) == hash.high()
     }
 
     /// When it may be dropped, and how busy it is, which may change at any time.
-    pub(super) fn meta(&self) -> Meta {
-        Meta(self.meta.load(Relaxed) & !LOCKED)
+    pub(super) fn meta(self) -> Meta {
+        Meta(self.base.meta.load(Relaxed) & !LOCKED)
     }
 
     /// Waits until nobody else holds it.
     #[inline]
-    pub(super) fn lock(&self) -> Held<'_, W> {
+    pub(super) fn lock(self) -> Held<'a, W> {
         let mut tries = 0;
         loop {
-            let meta = self.meta.load(Relaxed);
-            if meta & LOCKED == 0 && self.meta.take(meta, meta | LOCKED) {
+            let meta = self.base.meta.load(Relaxed);
+            if meta & LOCKED == 0 && self.base.meta.take(meta, meta | LOCKED) {
                 return Held {
                     cell: self,
                     meta: Meta(meta),
@@ -216,7 +248,7 @@ impl<W: Word> Cell<W> {
     }
 
     /// The lock of a cell on which the caller has used [`Held::keep_locked`].
-    pub(super) fn held(&self) -> Held<'_, W> {
+    pub(super) fn held(self) -> Held<'a, W> {
         Held {
             cell: self,
             meta: self.meta(),
@@ -225,7 +257,7 @@ impl<W: Word> Cell<W> {
 
     /// Takes the place of what `from` holds, which is empty from then on: who waits for it finds
     /// another key there, or none. Nobody may have a use for this one yet.
-    pub(super) fn move_from(&self, from: &Self) {
+    pub(super) fn move_from(self, from: Cell<'_, W>) {
         let mut from = from.lock();
         let mut to = self.lock();
         to.fill(from.hash(), from.meta, from.words());
@@ -237,7 +269,7 @@ impl<W: Word> Cell<W> {
 /// A cell that nobody else changes.
 #[derive(Debug)]
 pub(super) struct Held<'a, W: Word = AtomicU64> {
-    cell: &'a Cell<W>,
+    cell: Cell<'a, W>,
     /// What it will be once it is let go.
     pub(super) meta: Meta,
 }
@@ -246,21 +278,29 @@ impl<W: Word> Held<'_, W> {
     /// Whose it is; [`KeyHash::NONE`] if it is empty.
     #[inline]
     pub(super) fn hash(&self) -> KeyHash {
-        let (low, high) = (self.cell.low.load(Relaxed), self.cell.high.load(Relaxed));
-        KeyHash(u128::from(high) << 64 | u128::from(low))
+        let Base { low, high, .. } = self.cell.base;
+        KeyHash(u128::from(high.load(Relaxed)) << 64 | u128::from(low.load(Relaxed)))
     }
 
     /// The state; of a log, its place among the logs.
     #[inline]
     pub(super) fn words(&self) -> [u64; 3] {
-        [0, 1, 2].map(|at| self.cell.words[at].load(Relaxed))
+        let [second, third] = match self.meta.0 & WIDE {
+            0 => [0; 2],
+            _ => [0, 1].map(|at| self.cell.more.0[at].load(Relaxed)),
+        };
+        [self.cell.base.word.load(Relaxed), second, third]
     }
 
+    /// Replaces the state, and what is told of it.
     #[inline]
-    pub(super) fn set_words(&mut self, words: [u64; 3]) {
-        for (cell, word) in self.cell.words.iter().zip(words) {
-            // Most algorithms have less, and the last words may lie on another line.
-            if cell.load(Relaxed) != word {
+    pub(super) fn set(&mut self, meta: Meta, [first, more @ ..]: [u64; 3]) {
+        self.meta = meta.narrow();
+        self.cell.base.word.store(first, Relaxed);
+        // Most states have nothing there, and it lies on another line.
+        if more != [0; 2] {
+            self.meta.0 |= WIDE;
+            for (cell, word) in self.cell.more.0.iter().zip(more) {
                 cell.store(word, Relaxed);
             }
         }
@@ -268,10 +308,9 @@ impl<W: Word> Held<'_, W> {
 
     /// Makes it this key's.
     pub(super) fn fill(&mut self, hash: KeyHash, meta: Meta, words: [u64; 3]) {
-        self.cell.low.store(hash.low(), Relaxed);
-        self.cell.high.store(hash.high(), Relaxed);
-        self.set_words(words);
-        self.meta = meta;
+        self.cell.base.low.store(hash.low(), Relaxed);
+        self.cell.base.high.store(hash.high(), Relaxed);
+        self.set(meta, words);
     }
 
     /// Makes it nobody's.
@@ -281,7 +320,7 @@ impl<W: Word> Held<'_, W> {
 
     /// Goes, but does not let others have it: see [`Cell::held`].
     pub(super) fn keep_locked(self) {
-        self.cell.meta.store(self.meta.0 | LOCKED, Relaxed);
+        self.cell.base.meta.store(self.meta.0 | LOCKED, Relaxed);
         std::mem::forget(self);
     }
 }
@@ -289,7 +328,7 @@ impl<W: Word> Held<'_, W> {
 impl<W: Word> Drop for Held<'_, W> {
     #[inline]
     fn drop(&mut self) {
-        self.cell.meta.store(self.meta.0, Release);
+        self.cell.base.meta.store(self.meta.0, Release);
     }
 }
 
@@ -317,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_cell_takes_48_bytes() {
-        assert_eq!(size_of::<Cell>(), 48);
+        assert_eq!((size_of::<Base>(), size_of::<More>()), (32, 16));
     }
 
     #[test]
@@ -373,8 +412,22 @@ mod tests {
         }
     }
 
+    /// A cell by itself.
+    #[derive(Default)]
+    struct Own {
+        base: Base<LoomU64>,
+        more: More<LoomU64>,
+    }
+
+    impl Own {
+        fn cell(&self) -> Cell<'_, LoomU64> {
+            let Self { base, more } = self;
+            Cell { base, more }
+        }
+    }
+
     /// Adds one to the first word of the cell of a key, if it is there.
-    fn charge(cell: &Cell<LoomU64>, hash: KeyHash) -> u64 {
+    fn charge(cell: Cell<'_, LoomU64>, hash: KeyHash) -> u64 {
         if !cell.seems(hash) {
             return 0;
         }
@@ -383,27 +436,45 @@ mod tests {
             return 0;
         }
         let [first, ..] = held.words();
-        held.set_words([first + 1, 0, 0]);
+        held.set(held.meta, [first + 1, 0, 0]);
         1
     }
 
-    fn filled(hash: KeyHash) -> Cell<LoomU64> {
-        let cell = Cell::default();
-        cell.lock().fill(hash, Meta(1), [0; 3]);
-        cell
+    fn filled(hash: KeyHash) -> Own {
+        let own = Own::default();
+        own.cell().lock().fill(hash, Meta(1), [0; 3]);
+        own
+    }
+
+    #[test]
+    fn words_are_kept_whichever_of_them_are_zero() {
+        let (base, more) = (Base::<AtomicU64>::default(), More::default());
+        let cell = Cell {
+            base: &base,
+            more: &more,
+        };
+        let meta = Meta::new(Moment::ORIGIN, 7, Share::ALL, Tag::Gcra);
+        for words in [[1, 2, 3], [4, 0, 0], [0, 0, 5], [6, 7, 0], [0; 3]] {
+            let mut held = cell.lock();
+            held.set(meta, words);
+            assert_eq!((held.words(), held.meta.narrow()), (words, meta));
+            drop(held);
+            let held = cell.lock();
+            assert_eq!((held.words(), held.meta.tag()), (words, Some(Tag::Gcra)));
+        }
     }
 
     #[test]
     fn in_every_order_all_charges_of_a_cell_count() {
         loom::model(|| {
             let hash = KeyHash::new(7 << 64 | 9);
-            let cell = Arc::new(filled(hash));
+            let own = Arc::new(filled(hash));
             let other = {
-                let cell = Arc::clone(&cell);
-                loom::thread::spawn(move || charge(&cell, hash))
+                let own = Arc::clone(&own);
+                loom::thread::spawn(move || charge(own.cell(), hash))
             };
-            let charged = charge(&cell, hash) + other.join().expect("it does not panic");
-            assert_eq!((charged, cell.lock().words()[0]), (2, 2));
+            let charged = charge(own.cell(), hash) + other.join().expect("it does not panic");
+            assert_eq!((charged, own.cell().lock().words()[0]), (2, 2));
         });
     }
 
@@ -412,18 +483,18 @@ mod tests {
     fn in_every_order_no_charge_is_lost_while_a_key_moves() {
         loom::model(|| {
             let (hash, next) = (KeyHash::new(7 << 64 | 9), KeyHash::new(8 << 64 | 9));
-            let (from, to) = (Arc::new(filled(hash)), Arc::new(Cell::default()));
+            let (from, to) = (Arc::new(filled(hash)), Arc::new(Own::default()));
             let other = {
                 let (from, to) = (Arc::clone(&from), Arc::clone(&to));
-                loom::thread::spawn(move || charge(&from, hash) + charge(&to, hash))
+                loom::thread::spawn(move || charge(from.cell(), hash) + charge(to.cell(), hash))
             };
-            to.move_from(&from);
+            to.cell().move_from(from.cell());
             // The place is another key's now.
-            from.lock().fill(next, Meta(1), [0; 3]);
+            from.cell().lock().fill(next, Meta(1), [0; 3]);
             let charged = other.join().expect("it does not panic");
-            let held = to.lock();
+            let held = to.cell().lock();
             assert_eq!((held.hash(), held.words()[0]), (hash, charged));
-            assert_eq!(from.lock().words()[0], 0);
+            assert_eq!(from.cell().lock().words()[0], 0);
         });
     }
 
@@ -436,16 +507,17 @@ mod tests {
             let other = {
                 let cells = Arc::clone(&cells);
                 loom::thread::spawn(move || {
-                    let first = cells[0].lock().words()[0];
-                    let second = cells[1].lock().words()[0];
+                    let first = cells[0].cell().lock().words()[0];
+                    let second = cells[1].cell().lock().words()[0];
                     (first, second)
                 })
             };
-            for cell in cells.iter() {
-                cell.lock().keep_locked();
+            for own in cells.iter() {
+                own.cell().lock().keep_locked();
             }
-            for cell in cells.iter() {
-                cell.held().set_words([1, 0, 0]);
+            for own in cells.iter() {
+                let mut held = own.cell().held();
+                held.set(held.meta, [1, 0, 0]);
             }
             let (first, second) = other.join().expect("it does not panic");
             assert!(first <= second, "{first} {second}");

@@ -72,14 +72,12 @@ impl Contents {
         match (state, log_of(cell)) {
             (Packed::Nothing, _) => self.vacate(table, at, cell),
             (Packed::Words(tag, words), log) => {
-                cell.set_words(words);
-                cell.meta = meta(decision, now, tag);
+                cell.set(meta(decision, now, tag), words);
                 if let Some(number) = log {
                     self.logs.free(number);
                 }
             }
             (Packed::Log(state), log) => {
-                cell.meta = meta(decision, now, Tag::SlidingLog);
                 let number = match log {
                     Some(number) => {
                         self.logs.put(number, state);
@@ -87,7 +85,7 @@ impl Contents {
                     }
                     None => self.logs.insert(state),
                 };
-                cell.set_words([number, 0, 0]);
+                cell.set(meta(decision, now, Tag::SlidingLog), [number, 0, 0]);
                 self.fit_log(table, number);
             }
         }
@@ -130,8 +128,7 @@ pub(super) fn step(
     if shaped.decision.retry_after().is_some() {
         cell.meta = cell.meta.with_share(Share::ALL);
     } else if shaped.decision.charges(cost) {
-        cell.set_words(words);
-        cell.meta = meta(&shaped.decision, now, tag);
+        cell.set(meta(&shaped.decision, now, tag), words);
     }
     Some(shaped)
 }

@@ -81,7 +81,7 @@ fn copy(shard: &Shard, now: Moment, to: &mut Vec<u8>) {
     shard.visit_live(now.max(shard.latest()), |cell, log| {
         put(cell.hash().low());
         put(cell.hash().high());
-        put(cell.meta.0);
+        put(cell.meta.narrow().0);
         match log {
             None => cell.words().into_iter().for_each(&mut put),
             Some(log) => {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::cell::{Cell, Held, KeyHash, Meta};
+use super::cell::{Base, Cell, Held, KeyHash, Meta, More};
 
 /// Cells in a group.
 pub(super) const GROUP: usize = 16;
 /// Bytes of a group: the cells, and a mark for each.
-pub(super) const GROUP_BYTES: usize = GROUP * (size_of::<Cell>() + 1);
+pub(super) const GROUP_BYTES: usize = size_of::<Cells>() + size_of::<Marks>();
 /// The number of keys fits 32 bits.
 pub(super) const MOST_GROUPS: usize = u32::MAX as usize / GROUP;
 /// A first home is left for the second once it holds so many, if that one holds fewer.
@@ -33,7 +33,15 @@ pub(super) type Place = usize;
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     marks: Arc<[Marks]>,
-    cells: Arc<[Cell]>,
+    cells: Arc<[Cells]>,
+}
+
+/// Those of a group.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Cells {
+    bases: [Base; GROUP],
+    more: [More; GROUP],
 }
 
 /// The low eight marks of a group, and the high ones.
@@ -67,7 +75,7 @@ impl Table {
         let groups = groups.clamp(1, MOST_GROUPS);
         Self {
             marks: (0..groups).map(|_| Marks::default()).collect(),
-            cells: (0..groups * GROUP).map(|_| Cell::default()).collect(),
+            cells: (0..groups).map(|_| Cells::default()).collect(),
         }
     }
 
@@ -86,7 +94,7 @@ impl Table {
     /// The cell of this key, locked. None if it is not there, or was taken out while it was looked for.
     #[inline]
     pub(super) fn lock(&self, hash: KeyHash) -> Option<Held<'_>> {
-        let held = self.cells[self.find(hash)?].lock();
+        let held = self.cell(self.find(hash)?).lock();
         (held.hash() == hash).then_some(held)
     }
 
@@ -98,7 +106,7 @@ impl Table {
         // only its own is waited for.
         let group = scale(hash.high(), self.marks.len());
         let favourite = group * GROUP + hash.slot();
-        if self.marks[group].of(hash.slot()) == hash.mark() && self.cells[favourite].seems(hash) {
+        if self.marks[group].of(hash.slot()) == hash.mark() && self.cell(favourite).seems(hash) {
             return Some(favourite);
         }
         self.find_elsewhere(hash)
@@ -112,7 +120,7 @@ impl Table {
             let mut candidates = differs.wrapping_sub(LOW_BITS) & !differs & HIGH_BITS;
             while candidates != 0 {
                 let place = group * GROUP + candidates.trailing_zeros() as usize / 8;
-                if self.cells[place].seems(hash) {
+                if self.cell(place).seems(hash) {
                     return Some(place);
                 }
                 candidates &= candidates - 1;
@@ -143,13 +151,13 @@ impl Table {
     /// Puts a new key where there is a [`vacancy`](Self::vacancy).
     pub(super) fn occupy(&self, place: Place, hash: KeyHash, meta: Meta, words: [u64; 3]) {
         debug_assert_eq!(self.marks[place / GROUP].of(place % GROUP), 0);
-        self.cells[place].lock().fill(hash, meta, words);
+        self.cell(place).lock().fill(hash, meta, words);
         self.marks[place / GROUP].set(place % GROUP, hash.mark());
     }
 
     /// Moves what is at a place of another table to a vacancy of this one.
     pub(super) fn occupy_from(&self, place: Place, other: &Self, from: Place, hash: KeyHash) {
-        self.cells[place].move_from(&other.cells[from]);
+        self.cell(place).move_from(other.cell(from));
         self.marks[place / GROUP].set(place % GROUP, hash.mark());
         other.marks[from / GROUP].set(from % GROUP, 0);
     }
@@ -175,8 +183,12 @@ impl Table {
     }
 
     #[inline]
-    pub(super) fn cell(&self, place: Place) -> &Cell {
-        &self.cells[place]
+    pub(super) fn cell(&self, place: Place) -> Cell<'_> {
+        let Cells { bases, more } = &self.cells[place / GROUP];
+        Cell {
+            base: &bases[place % GROUP],
+            more: &more[place % GROUP],
+        }
     }
 }
 
@@ -262,7 +274,8 @@ mod tests {
         for number in 0..30 {
             assert!(old.lock(hash(number)).is_none());
             let held = new.lock(hash(number)).unwrap();
-            assert_eq!((held.words(), held.meta), ([number; 3], Meta(number << 8)));
+            assert_eq!(held.words(), [number; 3]);
+            assert_eq!(held.meta.narrow(), Meta(number << 8));
         }
     }
 
