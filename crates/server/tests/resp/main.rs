@@ -16,3 +16,4 @@ mod random;
 mod server;
 mod shutdown;
 mod throttle;
+mod together;
