@@ -41,8 +41,8 @@ pub(super) async fn serve(stream: TcpStream, peer: IpAddr, thread: Arc<RespThrea
     // connection that is already dead.
     let _ = stream.set_nodelay(true);
     if peer.is_loopback() {
-        // There is no network to be shared: to be paced, as `bbr` does, costs 4 to 7 % of the rate. Systems have it
-        // always; otherwise theirs will do.
+        // There is no network to be shared, and to be paced, as `bbr` does, costs 1 to 7 % of the rate. If a system
+        // does not have it, its own will do.
         let _ = rustix::net::sockopt::set_tcp_congestion(&stream, "reno");
     }
     match converse(stream, &thread).await {
