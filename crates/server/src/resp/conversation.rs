@@ -40,6 +40,8 @@ pub(super) struct Conversation {
     /// Whether there may be a whole command in that.
     may_be_whole: bool,
     late: Option<Late>,
+    /// Answers that came late, until those to all commands that came with them are there.
+    held_back: Vec<u8>,
     end: Option<End>,
     /// When something was read last, or the answers to it were sent if that took longer.
     active_at: Instant,
@@ -57,6 +59,7 @@ impl Conversation {
             unread: Vec::new(),
             may_be_whole: false,
             late: None,
+            held_back: Vec::new(),
             end: None,
             active_at: now,
             begun_at: now,
@@ -77,6 +80,7 @@ impl Conversation {
         self.end == Some(End::Theirs)
     }
 
+    /// Answers all commands that are whole in what was left before and this, and tells how many there were.
     fn answer_with(&mut self, fresh: &[u8], answers: &mut Vec<u8>) -> usize {
         let mut unread = std::mem::take(&mut self.unread);
         let mut commands = 0;
@@ -161,14 +165,21 @@ impl Talk for Conversation {
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>, answers: &mut Vec<u8>) -> Poll<()> {
-        if let Some(late) = &mut self.late {
+        while let Some(late) = &mut self.late {
             let mut replies = Replies {
-                out: answers,
+                out: &mut self.held_back,
                 protocol: self.protocol,
             };
             ready!(late.poll(cx, &self.thread, &mut replies));
             self.late = None;
+            // To send each by itself takes more time than to wait for it does.
+            if self.may_be_whole && self.held_back.len() < FLUSH_BYTES {
+                let mut held_back = std::mem::take(&mut self.held_back);
+                self.answer_with(&[], &mut held_back);
+                self.held_back = held_back;
+            }
         }
+        answers.append(&mut std::mem::take(&mut self.held_back));
         Poll::Ready(())
     }
 

@@ -91,6 +91,11 @@ impl Client {
         }
     }
 
+    /// What has come together with the last answer.
+    pub fn read_ahead(&self) -> &[u8] {
+        &self.read
+    }
+
     /// What is read to the end of the connection, which has to come.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {

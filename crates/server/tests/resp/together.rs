@@ -56,6 +56,21 @@ fn answers_that_wait_and_those_that_do_not_take_turns_on_a_connection() {
     }
 }
 
+#[test]
+fn late_answers_to_commands_that_came_together_are_sent_together() {
+    let server = server();
+    let mut client = server.client();
+    server.store.hold();
+    client.send("CL.THROTTLE k 4 1 60\r\n".repeat(4));
+    eventually("the store is asked", || server.store.waiting() == 1);
+    server.store.release();
+    assert_eq!(client.receive(), "[:0 :5 :4 :-1 :60]");
+    let others = "*5\r\n:0\r\n:5\r\n:3\r\n:-1\r\n:120\r\n\
+                  *5\r\n:0\r\n:5\r\n:2\r\n:-1\r\n:180\r\n\
+                  *5\r\n:0\r\n:5\r\n:1\r\n:-1\r\n:240\r\n";
+    assert_eq!(client.read_ahead(), others.as_bytes());
+}
+
 /// Answers are sent piece by piece, whether the client reads meanwhile or only afterwards.
 #[test]
 fn answers_larger_than_what_is_sent_at_once_come_whole() {
