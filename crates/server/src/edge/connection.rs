@@ -21,7 +21,7 @@ use super::accept::EdgeThread;
 use super::direct::Direct;
 use super::handler::EdgeService;
 use crate::activity::{Activity, Due};
-use crate::threads::{Alone, End, Left, Ticket, enter};
+use crate::threads::{Alone, Connection, End, Ticket, enter};
 
 /// How every HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method begins with these bytes
 /// and a space.
@@ -149,17 +149,16 @@ trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
     fn together(direct: Alone<Self, Direct>) -> io::Result<State<Self>>;
 
     /// What has left the others of its thread.
-    fn apart(left: Left<Direct>) -> io::Result<State<Self>>;
+    fn apart(left: Connection<Direct>) -> io::Result<State<Self>>;
 }
 
 impl Transport for TcpStream {
     fn together(direct: Alone<Self, Direct>) -> io::Result<State<Self>> {
-        let (stream, direct) = direct.into_parts();
-        enter(stream, direct).map(State::Together)
+        enter(direct).map(State::Together)
     }
 
-    fn apart(left: Left<Direct>) -> io::Result<State<Self>> {
-        left.with_stream(Self::from_std).map(State::Direct)
+    fn apart(left: Connection<Direct>) -> io::Result<State<Self>> {
+        Ok(State::Direct(left))
     }
 }
 
@@ -168,7 +167,7 @@ impl Transport for Box<TlsStream<TcpStream>> {
         Ok(State::Direct(direct))
     }
 
-    fn apart(_: Left<Direct>) -> io::Result<State<Self>> {
+    fn apart(_: Connection<Direct>) -> io::Result<State<Self>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::accept::RespThread;
 use super::conversation::{Conversation, patience};
-use crate::threads::{Alone, End as Stop, Talk as _, Wants, enter};
+use crate::threads::{Alone, Connection, End as Stop, Talk as _, Wants, enter};
 
 /// How long what a client still sends is read before a connection is closed. Closed earlier, the
 /// system would throw away the last answer.
@@ -65,9 +65,8 @@ async fn converse(stream: TcpStream, thread: &Arc<RespThread>) -> io::Result<End
     let mut alone = Alone::new(stream, Conversation::new(Arc::clone(thread)));
     loop {
         if !drain.begun() {
-            let (stream, conversation) = alone.into_parts();
-            let together = enter(stream, conversation)?;
-            let left = loop {
+            let together = enter(alone)?;
+            alone = loop {
                 tokio::select! {
                     biased;
                     left = poll_fn(|cx| together.poll(cx)) => break left?,
@@ -81,7 +80,6 @@ async fn converse(stream: TcpStream, thread: &Arc<RespThread>) -> io::Result<End
                     None => break together.leave()?,
                 }
             };
-            alone = left.with_stream(TcpStream::from_std)?;
         }
         // Timer and drain wake whom they were told to. That is not told again at each command.
         let mut told = false;
@@ -132,7 +130,7 @@ fn next_look(due: Option<Instant>, patience: Duration) -> Option<Instant> {
 }
 
 /// Until when the client has to do something, if it is its turn.
-fn due(alone: &Alone<TcpStream, Conversation>, patience: Duration) -> Option<Instant> {
+fn due(alone: &Connection<Conversation>, patience: Duration) -> Option<Instant> {
     match alone.unsent_since() {
         Some(since) => Some(since + patience),
         None if alone.talk().wants() == Wants::Time => None,

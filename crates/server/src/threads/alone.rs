@@ -70,20 +70,6 @@ impl<S, T> Alone<S, T> {
         alone
     }
 
-    /// The same connection by another kind of stream.
-    pub(crate) fn with_stream<R>(
-        self,
-        convert: impl FnOnce(S) -> io::Result<R>,
-    ) -> io::Result<Alone<R, T>> {
-        let stream = convert(self.stream)?;
-        Ok(Alone {
-            unsent: self.unsent,
-            unsent_since: self.unsent_since,
-            calm: self.calm,
-            ..Alone::new(stream, self.talk)
-        })
-    }
-
     pub(crate) fn talk(&self) -> &T {
         &self.talk
     }

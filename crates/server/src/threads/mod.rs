@@ -18,4 +18,4 @@ pub(crate) use failures::FailureLog;
 pub(crate) use run::{Bounds, Speaker, start};
 pub use run::{Handle, ServeError};
 pub(crate) use talk::{FLUSH_BYTES, Talk, Wants, with_unread};
-pub(crate) use together::{Batch, Left, Ticket, enter};
+pub(crate) use together::{Batch, Connection, Ticket, enter};

@@ -73,7 +73,7 @@ struct Member<T> {
     /// None once it has left.
     here: Option<Here<T>>,
     /// How it has left.
-    left: Option<io::Result<Left<T>>>,
+    left: Option<io::Result<Connection<T>>>,
     waker: Option<Waker>,
     /// The turn in which it was read last: once in each, for an answer that is not sent as a whole ends the turn.
     turn: u64,
@@ -84,8 +84,8 @@ struct Here<T> {
     talk: T,
 }
 
-/// What has left the others.
-pub(crate) type Left<T> = Alone<TcpStream, T>;
+/// A connection before it enters, and after it has left.
+pub(crate) type Connection<T> = Alone<tokio::net::TcpStream, T>;
 
 /// A connection's place among those that are served together; it ends with it.
 pub(crate) struct Ticket<T: Talk> {
@@ -99,7 +99,8 @@ pub(crate) struct Ticket<T: Talk> {
 ///
 /// # Errors
 /// Those of the system. The connection has ended then.
-pub(crate) fn enter<T: Talk>(stream: tokio::net::TcpStream, talk: T) -> io::Result<Ticket<T>> {
+pub(crate) fn enter<T: Talk>(connection: Connection<T>) -> io::Result<Ticket<T>> {
+    let (stream, talk) = connection.into_parts();
     let stream = stream.into_std()?;
     T::batch().with_borrow_mut(|batch| {
         let batch = match batch {
@@ -131,7 +132,7 @@ impl<T: Talk> Ticket<T> {
     ///
     /// # Errors
     /// Those of the connection, which has ended then.
-    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<io::Result<Left<T>>> {
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<io::Result<Connection<T>>> {
         let polled = self.with(|batch, key| {
             let member = batch.members.get_mut(key)?;
             let left = member.left.take();
@@ -147,7 +148,7 @@ impl<T: Talk> Ticket<T> {
     ///
     /// # Errors
     /// As [`poll`](Self::poll).
-    pub(crate) fn leave(&self) -> io::Result<Left<T>> {
+    pub(crate) fn leave(&self) -> io::Result<Connection<T>> {
         let left = self.with(|batch, key| {
             let member = batch.members.get_mut(key)?;
             part(&batch.epoll, member, Ok(&[]));
@@ -159,12 +160,8 @@ impl<T: Talk> Ticket<T> {
     /// Looks at what is said, if it is still there.
     pub(crate) fn look<R>(&self, at: impl FnOnce(&T) -> R) -> Option<R> {
         self.with(|batch, key| {
-            batch
-                .members
-                .get(key)?
-                .here
-                .as_ref()
-                .map(|here| at(&here.talk))
+            let member = batch.members.get(key)?;
+            member.here.as_ref().map(|here| at(&here.talk))
         })
     }
 
@@ -370,6 +367,7 @@ fn part<T>(epoll: &OwnedFd, member: &mut Member<T>, how: io::Result<&[u8]>) {
     };
     let how = how.and_then(|unsent| {
         epoll::delete(epoll, &stream)?;
+        let stream = tokio::net::TcpStream::from_std(stream)?;
         Ok(Alone::leaving(stream, talk, unsent))
     });
     member.left = Some(how);

@@ -112,7 +112,7 @@ impl Meta {
 
     /// `None` for numbers that no version has used.
     pub(super) const fn tag(self) -> Option<Tag> {
-        Tag::from_number((self.0 & !WIDE) as u8)
+        Tag::from_number(self.narrow().0 as u8)
     }
 
     /// Without what is said of the words of the cell.
